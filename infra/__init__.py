@@ -1,0 +1,1 @@
+"""AWS infrastructure (CDK); nothing is here yet."""

@@ -1,0 +1,132 @@
+"""Entry point of a container: `python -m job fold --index N`, `python -m job prepare STUDY`.
+
+Ends with one of `job.contract.exit_codes`; executors and `infra/` decide by it who tries again.
+"""
+
+import errno
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from job.contract import environment
+from job.contract.errors import DataError, Stopped, StudyError
+from job.contract.exit_codes import ExitCode
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+log = logging.getLogger("job")
+
+
+@app.callback()
+def job() -> None:
+    """Train and test one fold of a leave-one-out run, or prepare a cohort."""
+
+
+@app.command()
+def fold(
+    index: Annotated[int, typer.Option(help="Number of the fold.", min=0)],
+    run: Annotated[str, typer.Option(envvar=environment.RUN, help="Folder of the run.")],
+    store: Annotated[str, typer.Option(envvar=environment.STORE, help="Folder of the block store.")],
+    device: Annotated[str, typer.Option(envvar=environment.DEVICE, help="cpu, cuda or cuda:N.")] = "auto",
+    threads: Annotated[int, typer.Option(help="CPU threads; 0: all cores.", min=0)] = 0,
+    stop_with: Annotated[int, typer.Option(help="Stop when this parent process is gone.", min=0)] = 0,
+) -> None:
+    """Train and test one fold, going on from its last checkpoint."""
+    stop = StopRequest(parent=stop_with)
+    from job.device import torch_device
+    from job.fold import Worker, run_fold
+    from job.storage import open_storage
+
+    worker = Worker(
+        run=open_storage(run),
+        store=open_storage(store),
+        device=torch_device(device),
+        threads=threads or len(os.sched_getaffinity(0)),
+        stop_requested=stop,
+    )
+    run_fold(worker, index)
+
+
+@app.command()
+def prepare(
+    study: Annotated[Path, typer.Argument(help="Study file.")],
+    workers: Annotated[int, typer.Option(help="Exams at a time; 0: one per core.", min=0)] = 0,
+) -> None:
+    """Make the block store of a study's cohort."""
+    from job.contract.study_file import load_study
+    from job.data.prepare import prepare_cohort
+    from job.places import cohort_root, store_root
+
+    settings = load_study(study)
+    _, made = prepare_cohort(
+        cohort_root(study, settings),
+        store_root(study, settings),
+        settings,
+        workers=workers or len(os.sched_getaffinity(0)),
+        progress=lambda done, total: log.info("%d of %d exams are ready", done, total),
+    )
+    log.info("%d exams were made, the others were there", made)
+
+
+class StopRequest:
+    """True once SIGTERM has come, or the parent process is gone."""
+
+    def __init__(self, parent: int) -> None:
+        self._parent = parent
+        self._received = False
+        signal.signal(signal.SIGTERM, self._receive)
+
+    def _receive(self, *_: object) -> None:
+        self._received = True
+
+    def __call__(self) -> bool:
+        """Whether the worker is to stop."""
+        return self._received or (self._parent > 0 and os.getppid() != self._parent)
+
+
+def main() -> None:
+    """Runs the command line and exits with a code of the contract."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    # CUDA's matrix products repeat bit for bit only with a fixed workspace, set before CUDA starts.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    sys.exit(exit_code_of(sys.argv[1:]))
+
+
+def exit_code_of(arguments: list[str]) -> ExitCode:
+    """Runs one command; every exception becomes a code and a line."""
+    import click
+
+    try:
+        app(arguments, prog_name="python -m job", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE
+    except StudyError as error:
+        log.error("%s", error)
+        return ExitCode.USAGE
+    except DataError as error:
+        log.error("%s", error)
+        return ExitCode.DATA
+    except Stopped as error:
+        log.info("%s", error)
+        return ExitCode.STOPPED
+    except OSError as error:
+        log.exception("storage failed")
+        return ExitCode.BUG if error.errno in (errno.EACCES, errno.EROFS) else ExitCode.TEMPORARY
+    except Exception as error:
+        log.exception("unexpected")
+        return ExitCode.TEMPORARY if _device_lost(error) else ExitCode.BUG
+    return ExitCode.DONE
+
+
+def _device_lost(error: Exception) -> bool:
+    """Whether a GPU fell off the bus or reset: another attempt, perhaps on another machine, may succeed."""
+    return type(error).__name__ == "AcceleratorError"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,301 @@
+"""DeepMedic's shape, and the arithmetic of its sizes and positions, before any tensor exists.
+
+Everything is per axis, in (x, y, z). Lengths and positions are in voxels of the input.
+
+    patch      the one input of the whole network, context of the sub-sampled pathways included
+    segment    the part of it that the normal pathway reads: its output plus its shrinkage
+    output     the voxels that get a prediction
+    shrinkage  what the valid convolutions of a pathway take off: the sum of (kernel - 1)
+    factor     the sub-sampling of a pathway, 1 for the normal one
+
+Where a pathway of factor f and shrinkage r reads, for an output that starts at `start`:
+
+    start + (f - 1)/2 - f * r/2 + f * j     for j in 0 .. ceil(output / f) + r - 1
+
+With that, a low-resolution voxel, repeated f times, is centred on the f output voxels that it covers.
+The reference implementation (deepmedic/dataManagement/sampling.py, get_subsampl_segment) reads (f - 1)/2
+voxels earlier: its low-resolution voxel is centred on the first of the f voxels instead of the middle one.
+
+Source: Kamnitsas et al., Med Image Anal 2017;36:61-78, and github.com/deepmedic/deepmedic at e10ba7c.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+Shape = tuple[int, int, int]
+"""Voxels along (x, y, z)."""
+
+_AXES = ("x", "y", "z")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepMedicArchitecture:
+    """What makes one DeepMedic; all its pathways have the same stages.
+
+    Raises:
+        ValueError: A value is impossible; the message names the field.
+    """
+
+    feature_maps: tuple[int, ...]
+    """Feature maps that each stage of a pathway gives."""
+    kernels: tuple[Shape, ...]
+    """Kernel of each stage of a pathway; odd, so that a residual connection crops both sides alike."""
+    subsampling: tuple[Shape, ...]
+    """Factor of each pathway next to the normal one; odd, so that the middle of f voxels is a voxel."""
+    residual_stages: tuple[int, ...]
+    """Stages of every pathway, counted from 1, whose output gets the input of the stage before added."""
+    fc_features: tuple[int, ...]
+    """Feature maps of the fully connected stages between concatenation and classifier."""
+    fc_kernel: Shape
+    """Kernel of the first stage after the concatenation; its input is mirrored at the borders, so that
+    the output keeps its size."""
+    fc_residual_stages: tuple[int, ...]
+    """As `residual_stages`, for the fully connected stages."""
+    dropout: tuple[float, ...]
+    """Rate at the input of each fully connected stage, and last of the classifier."""
+
+    def __post_init__(self) -> None:
+        _check_counts("feature_maps", self.feature_maps)
+        _check_counts("fc_features", self.fc_features)
+        if not self.feature_maps:
+            raise ValueError("feature_maps is empty; a pathway needs at least one stage")
+        _check_length("kernels", self.kernels, len(self.feature_maps), "one per stage of feature_maps")
+        _check_length("dropout", self.dropout, len(self.fc_features) + 1, "fc_features plus the classifier")
+        for kernel in self.kernels:
+            _check_odd("kernels", kernel)
+        for factor in self.subsampling:
+            _check_odd("subsampling", factor)
+        _check_odd("fc_kernel", self.fc_kernel)
+        _check_residual("residual_stages", self.residual_stages, len(self.feature_maps))
+        _check_residual("fc_residual_stages", self.fc_residual_stages, len(self.fc_features))
+        for rate in self.dropout:
+            if not 0 <= rate < 1:
+                raise ValueError(f"dropout has a rate of {rate}; a rate is at least 0 and below 1")
+
+    @property
+    def factors(self) -> tuple[Shape, ...]:
+        """Factor of every pathway, the normal one first."""
+        return ((1, 1, 1), *self.subsampling)
+
+    def receptive_field(self) -> Shape:
+        """Voxels that the widest pathway draws on for its output; see `receptive_fields`."""
+        return _per_axis(lambda axis: max(field[axis] for field in self.receptive_fields()))
+
+    def receptive_fields(self) -> tuple[Shape, ...]:
+        """Voxels that each pathway draws on, the normal one first: factor * (shrinkage + 1).
+
+        This is the reach over all f positions that an output voxel can have within a repeated
+        low-resolution voxel; a single output voxel reaches f - 1 less. A `fc_kernel` above 1, which mixes
+        neighbouring outputs, is not counted.
+        """
+
+        def of(factor: Shape) -> Shape:
+            return _per_axis(lambda axis: factor[axis] * (self._shrinkage(axis) + 1))
+
+        return tuple(of(factor) for factor in self.factors)
+
+    def output_shape(self, segment: Shape) -> Shape:
+        """Voxels predicted from a segment.
+
+        Raises:
+            ValueError: The segment is too small for any output.
+        """
+
+        def along(axis: int) -> int:
+            smallest = self._shrinkage(axis) + self._smallest_output(axis)
+            if segment[axis] < smallest:
+                raise ValueError(
+                    f"a segment of {segment[axis]} voxels along {_AXES[axis]} gives no output; "
+                    f"the smallest is {smallest}"
+                )
+            return segment[axis] - self._shrinkage(axis)
+
+        return _per_axis(along)
+
+    def input_shape(self, segment: Shape) -> Shape:
+        """The smallest patch that holds a segment and the context of every pathway.
+
+        Raises:
+            ValueError: The segment is too small for any output.
+        """
+        output = self.output_shape(segment)
+        return _per_axis(lambda axis: self._smallest_patch(axis, output[axis]))
+
+    def segment_for(self, patch: Shape) -> Shape:
+        """The largest segment whose context lies in a patch.
+
+        Raises:
+            ValueError: Not even the smallest output fits.
+        """
+
+        def along(axis: int) -> int:
+            shrinkage, before = self._shrinkage(axis), self._context_before(axis)
+            # The largest output with before + _last(...) < patch; it is a multiple of the factor, because a
+            # pathway has to read the same for every output of the same number of low-resolution voxels.
+            output = min(
+                f * ((patch[axis] - 1 - before - _first(f, shrinkage)) // f - shrinkage + 1)
+                for f in self._factors_along(axis)
+            )
+            if output < self._smallest_output(axis):
+                raise self._too_small(axis, patch[axis], self._smallest_output(axis))
+            return output + shrinkage
+
+        return _per_axis(along)
+
+    def output_start(self, patch: Shape, output: Shape) -> Shape:
+        """Where the output's first voxel lies in the patch.
+
+        It is where a centre crop of the patch starts, (patch - output) // 2, moved by no more than it
+        takes for every pathway's context to lie in the patch. For an odd surplus the centre crop leaves
+        the larger part at the end. It has to move only where the contexts differ on the two sides, which
+        is where the output is no multiple of a factor, and only if the patch has no room to spare.
+
+        Raises:
+            ValueError: The output is empty, or does not fit in the patch with its context.
+        """
+
+        def along(axis: int) -> int:
+            if output[axis] < self._smallest_output(axis):
+                raise ValueError(
+                    f"an output of {output[axis]} voxels along {_AXES[axis]} is too small; "
+                    f"the smallest is {self._smallest_output(axis)}"
+                )
+            smallest_patch = self._smallest_patch(axis, output[axis])
+            if patch[axis] < smallest_patch:
+                raise self._too_small(axis, patch[axis], output[axis])
+            before = self._context_before(axis)
+            centred = (patch[axis] - output[axis]) // 2
+            return min(max(centred, before), before + patch[axis] - smallest_patch)
+
+        return _per_axis(along)
+
+    def pathway_reads(self, factor: Shape, patch: Shape, output: Shape) -> tuple[slice, slice, slice]:
+        """The voxels of a patch that the pathway of a factor takes as its input, as slices in (x, y, z).
+
+        Raises:
+            ValueError: The output is empty, or does not fit in the patch with its context.
+        """
+        start = self.output_start(patch, output)
+
+        def along(axis: int) -> slice:
+            f, shrinkage = factor[axis], self._shrinkage(axis)
+            first = start[axis] + _first(f, shrinkage)
+            last = start[axis] + _last(f, shrinkage, output[axis])
+            return slice(first, last + 1, f)
+
+        return along(0), along(1), along(2)
+
+    def _shrinkage(self, axis: int) -> int:
+        return sum(kernel[axis] - 1 for kernel in self.kernels)
+
+    def _factors_along(self, axis: int) -> list[int]:
+        return [factor[axis] for factor in self.factors]
+
+    def _smallest_output(self, axis: int) -> int:
+        """One voxel, or as many as the mirrored border of `fc_kernel` copies."""
+        return max(1, self.fc_kernel[axis] // 2)
+
+    def _context_before(self, axis: int) -> int:
+        """Voxels read before the output's first one."""
+        return max(-_first(f, self._shrinkage(axis)) for f in self._factors_along(axis))
+
+    def _smallest_patch(self, axis: int, output: int) -> int:
+        last = max(_last(f, self._shrinkage(axis), output) for f in self._factors_along(axis))
+        return self._context_before(axis) + last + 1
+
+    def _too_small(self, axis: int, patch: int, output: int) -> ValueError:
+        return ValueError(
+            f"a patch of {patch} voxels along {_AXES[axis]} is too small: the receptive field is "
+            f"{self.receptive_field()[axis]}, and an output of {output} needs a patch of at least "
+            f"{self._smallest_patch(axis, output)}; use a larger patch, or smaller kernels or factors along "
+            f"{_AXES[axis]}"
+        )
+
+
+def paper() -> DeepMedicArchitecture:
+    """The paper's network: two pathways of eight stages, no residual connections."""
+    return DeepMedicArchitecture(
+        feature_maps=(30, 30, 40, 40, 40, 40, 50, 50),
+        kernels=((3, 3, 3),) * 8,
+        subsampling=((3, 3, 3),),
+        residual_stages=(),
+        fc_features=(150, 150),
+        fc_kernel=(1, 1, 1),
+        fc_residual_stages=(),
+        dropout=(0.0, 0.5, 0.5),
+    )
+
+
+def residual() -> DeepMedicArchitecture:
+    """The paper's network with residual connections and a 3^3 kernel after the concatenation."""
+    return DeepMedicArchitecture(
+        feature_maps=(30, 30, 40, 40, 40, 40, 50, 50),
+        kernels=((3, 3, 3),) * 8,
+        subsampling=((3, 3, 3),),
+        residual_stages=(4, 6, 8),
+        fc_features=(150, 150),
+        fc_kernel=(3, 3, 3),
+        fc_residual_stages=(2,),
+        dropout=(0.0, 0.5, 0.5),
+    )
+
+
+def v084() -> DeepMedicArchitecture:
+    """The default of DeepMedic 0.8.4: three pathways, residual connections, wider after concatenation."""
+    return DeepMedicArchitecture(
+        feature_maps=(30, 30, 40, 40, 40, 40, 50, 50),
+        kernels=((3, 3, 3),) * 8,
+        subsampling=((3, 3, 3), (5, 5, 5)),
+        residual_stages=(4, 6, 8),
+        fc_features=(250, 250),
+        fc_kernel=(3, 3, 3),
+        fc_residual_stages=(2,),
+        dropout=(0.0, 0.5, 0.5),
+    )
+
+
+VARIANTS: dict[str, Callable[[], DeepMedicArchitecture]] = {
+    "paper": paper,
+    "residual": residual,
+    "v0.8.4": v084,
+}
+
+
+def _per_axis(along: Callable[[int], int]) -> Shape:
+    return along(0), along(1), along(2)
+
+
+def _first(factor: int, shrinkage: int) -> int:
+    """Where a pathway's first read lies, counted from the output's first voxel."""
+    return (factor - 1) // 2 - factor * (shrinkage // 2)
+
+
+def _last(factor: int, shrinkage: int, output: int) -> int:
+    """Where a pathway's last read lies, counted from the output's first voxel."""
+    low_resolution_output = -(-output // factor)
+    return _first(factor, shrinkage) + factor * (low_resolution_output + shrinkage - 1)
+
+
+def _check_counts(field: str, counts: Sequence[int]) -> None:
+    for count in counts:
+        if count < 1:
+            raise ValueError(f"{field} has {count}; every stage needs at least 1 feature map")
+
+
+def _check_length(field: str, values: Sequence[object], wanted: int, because: str) -> None:
+    if len(values) != wanted:
+        raise ValueError(f"{field} has {len(values)} entries, needs {wanted} ({because})")
+
+
+def _check_odd(field: str, shape: Shape) -> None:
+    if len(shape) != 3 or any(length < 1 or length % 2 == 0 for length in shape):
+        raise ValueError(f"{field} has {shape}; it takes three odd numbers from 1 up, along (x, y, z)")
+
+
+def _check_residual(field: str, stages: Sequence[int], count: int) -> None:
+    for stage in stages:
+        if not 2 <= stage <= count:
+            raise ValueError(
+                f"{field} has stage {stage}; it takes stages from 2, since a residual connection comes from "
+                f"the stage before, to {count}, the last"
+            )

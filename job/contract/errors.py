@@ -1,0 +1,34 @@
+"""The errors that an entry point turns into an exit code or a table; all others are bugs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class StudyError(ValueError):
+    """A study file, or a request about it, that cannot be carried out (exit code 64)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing that is wrong with a cohort's files."""
+
+    file: str
+    """Relative to the cohort's root; a pattern where a file is missing."""
+    found: str
+    expected: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: found {self.found}; expected {self.expected}; {self.remedy}"
+
+
+class DataError(Exception):
+    """Files or store contents that would stop or falsify a run (exit code 65)."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class Stopped(Exception):
+    """The worker was asked to stop and has saved its state (exit code 143)."""

@@ -1,0 +1,49 @@
+"""How `python -m job` ends, and who tries again.
+
+The retry rules of every executor and of `infra/` are derived from this table; change it only here.
+"""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes of `python -m job` (numbers of sysexits.h where one fits)."""
+
+    DONE = 0
+    """The work is done, or was done before."""
+    USAGE = 64
+    """Wrong command line or study; trying again cannot help."""
+    DATA = 65
+    """Bad or missing data; trying again cannot help."""
+    BUG = 70
+    """An unexpected exception."""
+    TEMPORARY = 75
+    """Storage or a device failed for now."""
+    STOPPED = 143
+    """Stopped by SIGTERM after a checkpoint (128 + 15)."""
+
+
+ATTEMPTS: dict[ExitCode, int] = {
+    ExitCode.DONE: 1,
+    ExitCode.USAGE: 1,
+    ExitCode.DATA: 1,
+    ExitCode.BUG: 2,
+    ExitCode.TEMPORARY: 5,
+    ExitCode.STOPPED: 10,
+}
+"""How often a fold is started in all, when each attempt ends with this code."""
+
+ATTEMPTS_AFTER_KILL = 3
+"""The same for a worker that ends without a code of its own: killed (memory, `kill -9`) or crashed."""
+
+
+def attempts_allowed(exit_code: int) -> int:
+    """How often a fold may be started in all after an attempt ended with `exit_code`.
+
+    Negative codes (killed by a signal, as `subprocess` reports them), 137 and any code that the table
+    does not know count as a kill.
+    """
+    try:
+        return ATTEMPTS[ExitCode(exit_code)]
+    except ValueError:
+        return ATTEMPTS_AFTER_KILL

@@ -1,0 +1,33 @@
+"""Sets of fold numbers as short text: `0-7,12`."""
+
+import re
+from collections.abc import Iterable
+
+
+def parse_folds(text: str) -> tuple[int, ...]:
+    """The fold numbers of a text such as `0-7,12`, ascending, each once.
+
+    Raises:
+        ValueError: The text is not of this form.
+    """
+    folds: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if match is None:
+            raise ValueError(f"folds {text!r}: {part!r} is neither a number nor a range; write e.g. 0-7,12")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise ValueError(f"folds {text!r}: the range {part.strip()} runs backwards; write {last}-{first}")
+        folds.update(range(first, last + 1))
+    return tuple(sorted(folds))
+
+
+def format_folds(folds: Iterable[int]) -> str:
+    """The shortest text of fold numbers that `parse_folds` reads back; empty for none."""
+    runs: list[list[int]] = []
+    for fold in sorted(set(folds)):
+        if runs and fold == runs[-1][1] + 1:
+            runs[-1][1] = fold
+        else:
+            runs.append([fold, fold])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)

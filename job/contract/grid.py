@@ -1,0 +1,172 @@
+"""The grid of folds: which arm, test exams and training exams an index stands for, for ever.
+
+    index = ((repeat * units) + unit) * arms + arm          arms vary fastest
+
+A unit is what one fold tests: one exam, or all exams of a patient. Every `arms` consecutive folds make one
+complete paired comparison. Further repeats of the reference arm (for the noise floor) follow after the
+last index of that block, unit by unit.
+
+What pairs the arms (validation subset, and through `fold.unit` and `fold.repeat` every random draw) never
+depends on the arm.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
+
+from job.contract.randomness import stream_key
+
+REFERENCE = "reference"
+"""Name of the arm that has all channels."""
+
+LeaveOut = Literal["channels", "acquisitions", "pairs", "only-one-in"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """A set of input channels."""
+
+    name: str
+    channels: tuple[int, ...]
+    """Positions in the study's channels, ascending."""
+    left_out: tuple[str, ...]
+    """Names of the channels that are missing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """One training and one test."""
+
+    index: int
+    repeat: int
+    unit: int
+    arm: Arm
+    test_exams: tuple[int, ...]
+    training_exams: tuple[int, ...]
+    validation_exams: tuple[int, ...]
+
+
+def leave_out_arms(
+    channels: Sequence[str], acquisitions: Mapping[str, Sequence[str]], leave_out: LeaveOut
+) -> tuple[Arm, ...]:
+    """The arms of a sweep, the reference first, the others in the order of the channels.
+
+    Args:
+        channels: All channels in order.
+        acquisitions: Every channel's group: a partition of the channels.
+        leave_out: What an arm leaves out.
+
+    Raises:
+        ValueError: An arm would have no channel, or none would be left out.
+    """
+    if leave_out == "channels":
+        missing: dict[str, tuple[str, ...]] = {f"without {c}": (c,) for c in channels}
+    elif leave_out == "acquisitions":
+        missing = {f"without {name}": tuple(group) for name, group in acquisitions.items()}
+    elif leave_out == "pairs":
+        missing = {f"without {a} and {b}": (a, b) for a, b in combinations(channels, 2)}
+    else:
+        missing = {f"only {c}": tuple(o for o in channels if o != c) for c in channels}
+    arms = [Arm(name=REFERENCE, channels=tuple(range(len(channels))), left_out=())]
+    for name, left_out in missing.items():
+        kept = tuple(i for i, channel in enumerate(channels) if channel not in left_out)
+        if not kept:
+            raise ValueError(
+                f'arm "{name}" would have no channel (leave_out = "{leave_out}", channels: '
+                f"{', '.join(channels)}); add channels or leave out something smaller"
+            )
+        if left_out:
+            arms.append(Arm(name=name, channels=kept, left_out=left_out))
+    if len(arms) == 1:
+        raise ValueError(
+            f'leave_out = "{leave_out}" gives no arm beside the reference (channels: {", ".join(channels)}); '
+            "a comparison needs at least two channels"
+        )
+    return tuple(arms)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """All folds of a run, numbered."""
+
+    arms: tuple[Arm, ...]
+    patients: tuple[str, ...]
+    """The patient of each exam; exams of one patient are neighbours."""
+    test_unit: Literal["exam", "patient"]
+    repeats: int
+    reference_repeats: int
+    seed: int
+    validation_patients: int
+
+    def __post_init__(self) -> None:
+        n_patients = len(set(self.patients))
+        if n_patients < 2 + self.validation_patients:
+            raise ValueError(
+                f"the cohort has {n_patients} patients; {2 + self.validation_patients} are needed: one to test, "
+                f"one to train on and {self.validation_patients} for validation"
+            )
+
+    @property
+    def units(self) -> tuple[tuple[int, ...], ...]:
+        """The exams that a fold tests, for each unit."""
+        if self.test_unit == "exam":
+            return tuple((exam,) for exam in range(len(self.patients)))
+        return tuple(
+            tuple(e for e, p in enumerate(self.patients) if p == patient)
+            for patient in dict.fromkeys(self.patients)
+        )
+
+    @property
+    def paired_folds(self) -> int:
+        """Number of folds of the block in which every arm occurs: repeats x units x arms."""
+        return self.repeats * len(self.units) * len(self.arms)
+
+    def __len__(self) -> int:
+        return self.paired_folds + self.reference_repeats * len(self.units)
+
+    @property
+    def extent(self) -> str:
+        """How the number of folds comes about, in words."""
+        text = f"{len(self.arms)} arms x {len(self.units)} {self.test_unit}s x {self.repeats} repeat(s)"
+        if self.reference_repeats:
+            text += f" + {self.reference_repeats} reference repeat(s) x {len(self.units)} {self.test_unit}s"
+        return text
+
+    def fold(self, index: int) -> Fold:
+        """The fold of an index.
+
+        Raises:
+            ValueError: There is no such index.
+        """
+        if not 0 <= index < len(self):
+            raise ValueError(
+                f"fold {index} is outside 0..{len(self) - 1} ({self.extent}); use an index within 0..{len(self) - 1}"
+            )
+        units = self.units
+        if index < self.paired_folds:
+            rest, arm = divmod(index, len(self.arms))
+            repeat, unit = divmod(rest, len(units))
+        else:
+            arm = 0
+            further, unit = divmod(index - self.paired_folds, len(units))
+            repeat = self.repeats + further
+        patient = self.patients[units[unit][0]]
+        validation = self._validation_patients(repeat, unit, patient)
+        return Fold(
+            index=index,
+            repeat=repeat,
+            unit=unit,
+            arm=self.arms[arm],
+            test_exams=units[unit],
+            training_exams=tuple(
+                e for e, p in enumerate(self.patients) if p != patient and p not in validation
+            ),
+            validation_exams=tuple(e for e, p in enumerate(self.patients) if p in validation),
+        )
+
+    def _validation_patients(self, repeat: int, unit: int, test_patient: str) -> frozenset[str]:
+        """A draw without replacement: the patients whose keys come first."""
+        others = [p for p in dict.fromkeys(self.patients) if p != test_patient]
+        others.sort(key=lambda patient: stream_key(self.seed, "validation", repeat, unit, patient))
+        return frozenset(others[: self.validation_patients])

@@ -1,0 +1,102 @@
+"""Every key of a run and of a store, in one place. Keys are relative, with `/`, on any storage.
+
+<runs>/<run>/
+    manifest.json                    what the run is; written once
+    submission.json                  who runs it at the moment (executor's own notes)
+    folds/<index>/
+        heartbeat.json               replaced every few seconds while a worker is at it
+        history.jsonl                one line per logged step
+        checkpoint/latest.json       points to the newest state file; written after it
+        checkpoint/<step>.pt
+        weights.safetensors          the trained network
+        prediction.nii.gz            on the original grid (prediction-<n>.nii.gz for several test exams)
+        result.json                  written last, once
+        failure.json                 how the last failed attempt ended
+        log.txt                      what the worker printed
+    analysis/                        tables, figures and report
+<store>/
+    <recipe>/store.json              the exams of a prepared cohort; written last
+    <recipe>/exams/<exam>.json       commit record of one exam; written after its arrays
+    <recipe>/exams/<exam>.<digest>.zarr/
+"""
+
+import re
+from collections.abc import Iterable
+
+MANIFEST = "manifest.json"
+SUBMISSION = "submission.json"
+FOLDS = "folds"
+ANALYSIS = "analysis"
+
+
+def fold(index: int) -> str:
+    """Folder of a fold."""
+    return f"{FOLDS}/{index}"
+
+
+def heartbeat(index: int) -> str:
+    """Sign of life of a fold's worker."""
+    return f"{fold(index)}/heartbeat.json"
+
+
+def history(index: int) -> str:
+    """Loss, learning rate, Dice and seconds by phase, as JSON lines."""
+    return f"{fold(index)}/history.jsonl"
+
+
+def checkpoints(index: int) -> str:
+    """Folder of a fold's checkpoints."""
+    return f"{fold(index)}/checkpoint"
+
+
+def weights(index: int) -> str:
+    """The trained network of a fold."""
+    return f"{fold(index)}/weights.safetensors"
+
+
+def predictions(index: int, test_exams: int) -> tuple[str, ...]:
+    """The predictions of a fold, in the order of its test exams."""
+    if test_exams == 1:
+        return (f"{fold(index)}/prediction.nii.gz",)
+    return tuple(f"{fold(index)}/prediction-{n + 1}.nii.gz" for n in range(test_exams))
+
+
+def result(index: int) -> str:
+    """The result of a fold: it exists if, and only if, the fold is done."""
+    return f"{fold(index)}/result.json"
+
+
+def failure(index: int) -> str:
+    """How the last failed attempt of a fold ended."""
+    return f"{fold(index)}/failure.json"
+
+
+def log(index: int) -> str:
+    """What a fold's worker printed."""
+    return f"{fold(index)}/log.txt"
+
+
+def folds_with(name: str, keys: Iterable[str]) -> list[int]:
+    """The folds for which a file of this name is among the keys, ascending."""
+    pattern = re.compile(rf"{FOLDS}/(\d+)/{re.escape(name)}")
+    return sorted(int(match[1]) for key in keys if (match := pattern.fullmatch(key)))
+
+
+def store_index(recipe: str) -> str:
+    """The list of a prepared cohort's exams."""
+    return f"{recipe}/store.json"
+
+
+def exam_records(recipe: str, exam: str) -> str:
+    """What the keys of all records of an exam start with."""
+    return f"{recipe}/exams/{exam}."
+
+
+def exam_record(recipe: str, exam: str, digest: str) -> str:
+    """Commit record of one exam."""
+    return f"{exam_records(recipe, exam)}{digest[:12]}.json"
+
+
+def exam_arrays(recipe: str, exam: str, digest: str) -> str:
+    """Folder of one exam's arrays."""
+    return f"{exam_records(recipe, exam)}{digest[:12]}.zarr"

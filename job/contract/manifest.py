@@ -1,0 +1,114 @@
+"""The manifest: what a run is, frozen when it is submitted."""
+
+import json
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from job.contract.grid import Grid
+from job.contract.study import Study
+
+
+class ExamEntry(BaseModel):
+    """An exam of the run, in the order of the grid."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    exam: str
+    patient: str
+    digest: str
+    """Digest of the exam's contents in the store."""
+
+
+class Manifest(BaseModel):
+    """A run: the study as resolved from its file and preset, and the exams with their digests."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int = 1
+    """Of this format."""
+    run: str
+    created: str
+    """UTC, ISO 8601; not part of the identity."""
+    code_version: str
+    """Of the code that submitted the run; each result names its own."""
+    study: Study
+    recipe: str
+    """The store's folder for the way in which the cohort was prepared."""
+    exams: tuple[ExamEntry, ...]
+    arms: tuple[str, ...]
+    """Names of the arms, to be read by people; they follow from the study."""
+    folds: int
+    """Size of the grid; it follows from the study and the exams."""
+    digest: str
+    """Identity of the experiment: every result repeats it."""
+
+    @classmethod
+    def freeze(
+        cls, study: Study, *, exams: tuple[ExamEntry, ...], recipe: str, created: str, code_version: str
+    ) -> Self:
+        """The manifest of a study over prepared exams.
+
+        The identity covers the study and the exams' digests, but not where files lie and what computes
+        (`compute`, `cohort.root`): the same experiment elsewhere is the same run.
+
+        Raises:
+            ValueError: The cohort is too small for the study.
+        """
+        digest = _identity(study, exams)
+        return cls(
+            run=f"{study.name}-{digest[:8]}",
+            created=created,
+            code_version=code_version,
+            study=study,
+            recipe=recipe,
+            exams=exams,
+            arms=tuple(arm.name for arm in study.arms),
+            folds=len(grid_of(study, [exam.patient for exam in exams])),
+            digest=digest,
+        )
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.digest != _identity(self.study, self.exams):
+            raise ValueError("the manifest was changed after it was written; submit the study again")
+        return self
+
+    @property
+    def grid(self) -> Grid:
+        """The folds of the run."""
+        return grid_of(self.study, [exam.patient for exam in self.exams])
+
+    def to_json(self) -> bytes:
+        """The file's contents."""
+        return self.model_dump_json(indent=1, by_alias=True).encode() + b"\n"
+
+
+def grid_of(study: Study, patients: Sequence[str]) -> Grid:
+    """The folds of a study.
+
+    Args:
+        study: The design.
+        patients: The patient of each exam, in the order of the grid.
+
+    Raises:
+        ValueError: The cohort is too small for the study.
+    """
+    return Grid(
+        arms=study.arms,
+        patients=tuple(patients),
+        test_unit=study.sweep.test_unit,
+        repeats=study.sweep.repeats,
+        reference_repeats=study.sweep.reference_repeats,
+        seed=study.sweep.seed,
+        validation_patients=study.training.validation_patients,
+    )
+
+
+def _identity(study: Study, exams: tuple[ExamEntry, ...]) -> str:
+    content: dict[str, Any] = study.model_dump(mode="json", by_alias=True, exclude={"compute": True})
+    content["cohort"].pop("root")
+    content["exams"] = [exam.model_dump() for exam in exams]
+    return sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

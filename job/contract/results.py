@@ -1,0 +1,121 @@
+"""What a fold leaves behind: its result, its heartbeat, and how it failed."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+Status = Literal["ok", "both-empty", "false-alarm", "miss"]
+
+
+class Record(BaseModel):
+    """A JSON file: unknown keys are errors, NaN and infinity are not written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def to_json(self) -> bytes:
+        """The file's contents."""
+        return self.model_dump_json(indent=1).encode() + b"\n"
+
+
+class Score(Record):
+    """One structure of one exam; an undefined number is None, for the reason that `status` gives."""
+
+    status: Status
+    dice: float | None
+    hd95_mm: float | None
+    reference_ml: float
+    predicted_ml: float
+
+    @model_validator(mode="after")
+    def _only_both_empty_is_undefined(self) -> Self:
+        if (self.dice is None) != (self.status == "both-empty"):
+            raise ValueError(
+                f"Dice is undefined if, and only if, both are empty; got {self.dice}, {self.status}"
+            )
+        return self
+
+
+class ExamResult(Record):
+    """The test of one exam."""
+
+    exam: str
+    patient: str
+    digest: str
+    """Of the exam in the store."""
+    scores: dict[str, Score]
+    """By structure: each class, and `union` if there are several."""
+    prediction_sha256: str
+
+
+class Cost(Record):
+    """What the fold took; the only part of a result that differs between identical runs."""
+
+    device: str
+    """Kind and model."""
+    threads: int
+    attempts: int
+    lost_steps: int
+    """Steps that were done again after an interruption."""
+    started: str
+    """First attempt, UTC, ISO 8601."""
+    finished: str
+    seconds: dict[str, float]
+    """By phase, over all attempts; `total` is the wall time of the workers."""
+    peak_memory_gib: float
+    peak_device_memory_gib: float | None
+    """None without a GPU."""
+    versions: dict[str, str]
+
+
+class FoldResult(Record):
+    """`result.json`."""
+
+    version: int = 1
+    run: str
+    manifest: str
+    """Digest of the manifest."""
+    fold: int
+    arm: str
+    left_out: tuple[str, ...]
+    repeat: int
+    unit: int
+    training_exams: tuple[int, ...]
+    validation_exams: tuple[int, ...]
+    steps: int
+    precision: str
+    weights_sha256: str
+    exams: tuple[ExamResult, ...]
+    cost: Cost
+
+
+class Heartbeat(Record):
+    """`heartbeat.json`."""
+
+    fold: int
+    attempt: int
+    host: str
+    pid: int
+    time: str
+    """UTC, ISO 8601."""
+    phase: Literal["load", "train", "test", "done", "stopped"]
+    step: int
+    steps: int
+    loss: float | None
+    seconds_left: float | None
+    """Of training, from this attempt's pace."""
+    started: str
+    """First attempt, UTC, ISO 8601."""
+    lost_steps: int
+    seconds: dict[str, float]
+    """By phase, over all attempts."""
+
+
+class Failure(Record):
+    """`failure.json`."""
+
+    fold: int
+    attempts: int
+    exit_code: int
+    message: str
+    """The last line that the worker printed."""
+    time: str

@@ -1,0 +1,397 @@
+"""The study: everything that defines an experiment, as frozen pydantic models.
+
+`study_file.load_study` reads one from a file. Shapes are voxels along (x, y, z) of the canonical (RAS)
+grid. The docstring under a field is its documentation: docs/study.md is made from it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+from job.contract.architecture import VARIANTS, DeepMedicArchitecture, Shape
+from job.contract.grid import Arm, leave_out_arms
+
+UNION = "union"
+"""Name of the structure made of all classes together, in results and tables."""
+METRICS = ("dice", "hd95_mm")
+"""Metrics that can be a primary endpoint."""
+
+T = TypeVar("T")
+ShapeXYZ = tuple[PositiveInt, PositiveInt, PositiveInt]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, Field(pattern=r"^[^/\\{}\s][^/\\{}\n]*$")]
+
+
+class Section(BaseModel):
+    """A table of the study file: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Channel(Section):
+    """One MRI contrast or parameter map."""
+
+    name: Name
+    """What the channel is called in arms, tables and figures."""
+    files: str | None = None
+    """Text that stands for `{channel}` in the file pattern (may hold `*`, `?`, `[..]`); default: the name."""
+    normalisation: Literal["zscore", "percentile", "fixed", "none"] = "zscore"
+    """`zscore`: (value - mean) / SD over the region. `percentile`: the region's `range` percentiles become
+    0 and 1, values beyond are clipped. `fixed`: `range`, in the map's own unit and the same for every exam,
+    becomes 0 and 1, values beyond are clipped (for parameter maps). `none`: values as they are. The region
+    is the mask where the cohort has one (voxels outside become 0), else the voxels that are not 0."""
+    range: tuple[float, float] | None = None
+    """Low and high end for `percentile` (default 0.5, 99.5) and `fixed` (required)."""
+
+    @model_validator(mode="after")
+    def _range_fits_normalisation(self) -> Self:
+        if self.normalisation == "fixed" and self.range is None:
+            raise ValueError('normalisation "fixed" needs range = [low, high] in the map\'s unit')
+        if self.range is not None:
+            low, high = self.range
+            if self.normalisation in ("zscore", "none"):
+                raise ValueError(
+                    f'range has no meaning for normalisation "{self.normalisation}"; leave it out'
+                )
+            if not low < high:
+                raise ValueError(f"range must be [low, high] with low < high, got [{low}, {high}]")
+            if self.normalisation == "percentile" and not 0 <= low < high <= 100:
+                raise ValueError(f"percentiles lie within 0..100, got [{low}, {high}]")
+        return self
+
+
+class Cohort(Section):
+    """Where the exams are and what they hold."""
+
+    root: str
+    """Folder of the cohort, relative to the study file."""
+    pattern: str
+    """Path of a channel's file below `root`, with `{patient}`, `{exam}` (optional: without it every patient
+    has one exam) and `{channel}`; `*`, `?`, `[..]` and `**/` match as in a shell."""
+    labels: str
+    """Path of an exam's label map below `root`, with the same placeholders but `{channel}`."""
+    mask: str | None = None
+    """Path of an exam's mask (body, brain) below `root`; patches are centred on voxels inside it, and what
+    lies outside is background."""
+    channels: Annotated[tuple[Channel, ...], Field(min_length=1)]
+    """The channels in order; a bare name stands for `{ name = … }`."""
+    acquisitions: dict[Name, tuple[str, ...]] = {}
+    """Groups of channels that come from one scan, e.g. `dce = ["ktrans", "ve"]`; a channel in no group is an
+    acquisition of its own."""
+    classes: Annotated[dict[Name, int | tuple[int, ...]], Field(min_length=1)]
+    """Classes by name with the value, or values, that they have in the label maps."""
+    background: tuple[int, ...] = (0,)
+    """Label values that count as background; a value in neither is an error."""
+    exclude: tuple[str, ...] = ()
+    """Exams left out of the study, as `patient` or `patient/exam`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_names_are_channels(cls, data: object) -> object:
+        if isinstance(data, dict) and isinstance(data.get("channels"), list):
+            channels = [{"name": c} if isinstance(c, str) else c for c in data["channels"]]
+            return data | {"channels": channels}
+        return data
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        names = self.channel_names
+        if doubled := _doubled(names):
+            raise ValueError(f"channel {doubled!r} is listed twice")
+        self._check_patterns()
+        grouped = [channel for group in self.acquisitions.values() for channel in group]
+        for channel in grouped:
+            if channel not in names:
+                raise ValueError(
+                    f"acquisitions name channel {channel!r}, which is not among {', '.join(names)}"
+                )
+        if doubled := _doubled(grouped):
+            raise ValueError(f"channel {doubled!r} is in two acquisitions")
+        values = [*self.background, *(v for values in self.class_values for v in values)]
+        if (twice := _doubled(values)) is not None:
+            raise ValueError(f"label value {twice} is given twice (classes and background)")
+        if 0 not in self.background:
+            raise ValueError("background must hold label value 0")
+        if UNION in self.classes:
+            raise ValueError(f'"{UNION}" is the name of all classes together; rename the class')
+        if len(self.classes) > 254:
+            raise ValueError(f"{len(self.classes)} classes; at most 254 fit the store's 8 bits")
+        return self
+
+    def _check_patterns(self) -> None:
+        patterns = {"pattern": self.pattern, "labels": self.labels, "mask": self.mask}
+        for field, pattern in patterns.items():
+            if pattern is None:
+                continue
+            if "{patient}" not in pattern:
+                raise ValueError(
+                    f"{field} {pattern!r} has no {{patient}}: exams of one patient must be known"
+                )
+            if ("{exam}" in pattern) != ("{exam}" in self.pattern):
+                raise ValueError(f"{{exam}} must be in all of pattern, labels and mask, or in none ({field})")
+            if ("{channel}" in pattern) != (field == "pattern"):
+                raise ValueError(f"{{channel}} belongs in pattern, and only there ({field} is {pattern!r})")
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """Names of the channels, in order."""
+        return tuple(channel.name for channel in self.channels)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes; the store holds class k (from 1) as label k."""
+        return tuple(self.classes)
+
+    @property
+    def class_values(self) -> tuple[tuple[int, ...], ...]:
+        """For each class, the values that stand for it in the label maps."""
+        return tuple((v,) if isinstance(v, int) else v for v in self.classes.values())
+
+    @property
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """All acquisitions in the order of their first channel, those of a single channel included."""
+        owner = {channel: name for name, group in self.acquisitions.items() for channel in group}
+        groups: dict[str, tuple[str, ...]] = {}
+        for channel in self.channel_names:
+            name = owner.get(channel, channel)
+            groups[name] = (*groups.get(name, ()), channel)
+        return groups
+
+
+class Endpoint(Section):
+    """What the verdict is about, fixed before anything runs."""
+
+    structure: str = Field(alias="class")
+    """Name of a class, or `union` for all classes together."""
+    metric: Literal["dice", "hd95_mm"] = "dice"
+    """Which metric."""
+
+
+class Sweep(Section):
+    """The leave-one-out design."""
+
+    leave_out: Literal["channels", "acquisitions", "pairs", "only-one-in"] = "channels"
+    """What an arm leaves out: each channel, each acquisition, each pair of channels, or all but one channel."""
+    test_unit: Literal["exam", "patient"] = "exam"
+    """A fold tests one exam, or all exams of one patient. It never trains on any exam of its test patient."""
+    repeats: PositiveInt = 1
+    """How often the whole grid is run, each time with other random draws."""
+    reference_repeats: Annotated[int, Field(ge=0)] = 0
+    """Further repeats of the reference arm alone, for the noise floor of retraining."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """All random draws follow from it."""
+    endpoint: Endpoint | None = None
+    """Primary endpoint; default: Dice of the first class."""
+    equivalence_margin: PositiveFloat = 0.02
+    """Difference of the primary endpoint below which a channel counts as droppable, in its own unit."""
+
+
+class Network(Section):
+    """The network; what is not given comes from the variant."""
+
+    name: Literal["deepmedic"] = "deepmedic"
+    """Kind of network."""
+    variant: Literal["paper", "residual", "v0.8.4"] = "paper"
+    """Published configuration of DeepMedic to start from."""
+    feature_maps: tuple[PositiveInt, ...] | None = None
+    """Feature maps of each stage of a pathway."""
+    kernels: tuple[ShapeXYZ, ...] | None = None
+    """Kernel of each stage of a pathway, along (x, y, z); odd."""
+    subsampling: tuple[ShapeXYZ, ...] | None = None
+    """Sub-sampling factors along (x, y, z) of each pathway beside the normal one; odd."""
+    residual_stages: tuple[PositiveInt, ...] | None = None
+    """Stages (from 1) whose output gets the input of the stage before added."""
+    fc_features: tuple[PositiveInt, ...] | None = None
+    """Features of the stages after concatenation, the classifier not counted."""
+    fc_kernel: ShapeXYZ | None = None
+    """Kernel of the first of these stages."""
+    dropout: tuple[Annotated[float, Field(ge=0, lt=1)], ...] | None = None
+    """Dropout rate at the input of each stage after concatenation, the classifier included."""
+
+    @property
+    def architecture(self) -> DeepMedicArchitecture:
+        """The variant with this table's changes.
+
+        Raises:
+            ValueError: The parts do not fit (number of stages, even kernels, …).
+        """
+        changes = self.model_dump(exclude={"name", "variant"}, exclude_none=True)
+        return replace(VARIANTS[self.variant](), **changes)
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> Self:
+        _ = self.architecture
+        return self
+
+
+class Training(Section):
+    """One training."""
+
+    steps: PositiveInt
+    """Optimiser updates."""
+    batch_size: PositiveInt = 10
+    """Patches per step."""
+    patch_shape: ShapeXYZ | None = None
+    """Voxels of a patch, the context of the sub-sampled pathways included; or give `segment_shape`."""
+    segment_shape: ShapeXYZ | None = None
+    """DeepMedic's way to say it: voxels that the normal pathway sees; the patch follows from it."""
+    class_proportions: Literal["foreground", "equal"] | dict[str, Fraction] = "foreground"
+    """How often a patch is centred on each class: `foreground` half background, half any class by its
+    volume; `equal` the same for background and each class; or a table that names `background` and classes."""
+    loss: Literal["cross-entropy", "dice", "dice-cross-entropy"] = "cross-entropy"
+    """Loss (soft Dice from MONAI, without background, over the batch)."""
+    optimiser: Literal["rmsprop", "adamw", "sgd"] = "rmsprop"
+    """`rmsprop` is DeepMedic's (rho 0.9, epsilon 1e-4, Nesterov momentum); `sgd` has Nesterov momentum."""
+    learning_rate: PositiveFloat = 1e-3
+    """Learning rate of the first step."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.6
+    """Momentum of `rmsprop` and `sgd`."""
+    weight_l1: Annotated[float, Field(ge=0)] = 1e-6
+    """Factor of the sum of |w| over convolution weights."""
+    weight_l2: Annotated[float, Field(ge=0)] = 1e-4
+    """Factor of the sum of w² over convolution weights (for `adamw`: its decoupled weight decay)."""
+    schedule: Literal["constant", "halve", "poly"] = "poly"
+    """`halve` at `halve_at`; `poly`: (1 - step / steps) ** 0.9."""
+    halve_at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    """Fractions of the training after which the learning rate is halved."""
+    flip_axes: tuple[Literal["x", "y", "z"], ...] = ("x",)
+    """Axes along which a patch is mirrored, each with probability 0.5."""
+    intensity_shift_sd: Annotated[float, Field(ge=0)] = 0.05
+    """SD of the number added to a channel of a patch."""
+    intensity_scale_sd: Annotated[float, Field(ge=0)] = 0.01
+    """SD, around 1, of the factor that a channel of a patch is multiplied by."""
+    precision: Literal["auto", "float32", "tf32", "bf16", "fp16"] = "auto"
+    """Arithmetic of the network; `auto`: tf32 where the device has it, else float32."""
+    validation_patients: Annotated[int, Field(ge=0)] = 0
+    """Patients held out of training to follow Dice on whole exams; the same in every arm."""
+    validate_every: PositiveInt | None = None
+    """Steps between two validations; default: a fifth of the steps."""
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        if (self.patch_shape is None) == (self.segment_shape is None):
+            raise ValueError("give either patch_shape or segment_shape")
+        if (self.schedule == "halve") != bool(self.halve_at):
+            raise ValueError('halve_at belongs to schedule = "halve", which needs it')
+        if isinstance(self.class_proportions, dict) and sum(self.class_proportions.values()) <= 0:
+            raise ValueError("class_proportions must not all be 0")
+        return self
+
+
+class Evaluation(Section):
+    """The test of a fold."""
+
+    tile_shape: ShapeXYZ | None = None
+    """Voxels of an inference tile, context included; default: what `segment_shape` needs."""
+    segment_shape: ShapeXYZ | None = None
+    """The same in DeepMedic's way; default: the training's, 20 voxels larger along axes with wide kernels."""
+    tile_batch: PositiveInt = 4
+    """Tiles that go through the network together."""
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Self:
+        if self.tile_shape is not None and self.segment_shape is not None:
+            raise ValueError("give either tile_shape or segment_shape")
+        return self
+
+
+class Compute(Section):
+    """Where and how folds run; changes nothing of the experiment's identity."""
+
+    backend: Literal["local"] = "local"
+    """Executor."""
+    store: str = "store"
+    """Folder of the block store, relative to the study file."""
+    runs: str = "runs"
+    """Folder of the runs, relative to the study file."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto`: the GPUs where there are any, else the CPU."""
+    cores_per_fold: PositiveInt = 1
+    """CPU cores of one fold; without a GPU, as many folds run at once as the machine has cores for."""
+    checkpoint_minutes: PositiveFloat = 5.0
+    """Time between two checkpoints."""
+    block_shape: ShapeXYZ = (64, 64, 8)
+    """Voxels of a block of the store along (x, y, z)."""
+    store_dtype: Literal["float16", "float32"] = "float16"
+    """Number format of normalised images in the store."""
+
+
+class Study(Section):
+    """A whole study file."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
+    """Runs are named after it."""
+    cohort: Cohort
+    """Where the exams are and what they hold."""
+    sweep: Sweep = Sweep()
+    """The leave-one-out design."""
+    network: Network = Network()
+    """The network."""
+    training: Training
+    """One training."""
+    evaluation: Evaluation = Evaluation()
+    """The test of a fold."""
+    compute: Compute = Compute()
+    """Where and how folds run."""
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        classes = (*self.cohort.class_names, *((UNION,) if len(self.cohort.classes) > 1 else ()))
+        if self.sweep.endpoint is not None and self.sweep.endpoint.structure not in classes:
+            raise ValueError(
+                f"sweep.endpoint.class is {self.sweep.endpoint.structure!r}; expected one of {', '.join(classes)}"
+            )
+        if isinstance(self.training.class_proportions, dict):
+            allowed = ("background", *self.cohort.class_names)
+            for name in self.training.class_proportions:
+                if name not in allowed:
+                    raise ValueError(
+                        f"class_proportions name {name!r}; expected some of {', '.join(allowed)}"
+                    )
+        _ = self.training_segment, self.evaluation_segment, self.arms
+        return self
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The arms of the sweep, the reference first."""
+        return leave_out_arms(self.cohort.channel_names, self.cohort.groups, self.sweep.leave_out)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The primary endpoint, given or default."""
+        return self.sweep.endpoint or Endpoint(**{"class": self.cohort.class_names[0]})
+
+    @property
+    def training_segment(self) -> Shape:
+        """Voxels (x, y, z) that the normal pathway sees of a training patch."""
+        return self._segment("training", self.training.segment_shape, self.training.patch_shape)
+
+    @property
+    def evaluation_segment(self) -> Shape:
+        """Voxels (x, y, z) that the normal pathway sees of an inference tile."""
+        if self.evaluation.tile_shape is None and self.evaluation.segment_shape is None:
+            wide = self.network.architecture.receptive_field()
+            x, y, z = (
+                size + (20 if field > 1 else 0)
+                for size, field in zip(self.training_segment, wide, strict=True)
+            )
+            return (x, y, z)
+        return self._segment("evaluation", self.evaluation.segment_shape, self.evaluation.tile_shape)
+
+    def _segment(self, section: str, segment: Shape | None, patch: Shape | None) -> Shape:
+        architecture = self.network.architecture
+        try:
+            if segment is None:
+                assert patch is not None
+                return architecture.segment_for(patch)
+            architecture.output_shape(segment)
+        except ValueError as error:
+            raise ValueError(f"[{section}] {error}") from None
+        return segment
+
+
+def _doubled(values: Sequence[T]) -> T | None:
+    """The first value that occurs twice, or None."""
+    return next((v for i, v in enumerate(values) if v in values[:i]), None)

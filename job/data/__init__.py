@@ -1,0 +1,1 @@
+"""From NIfTI files to the block store, and back onto the original grid."""

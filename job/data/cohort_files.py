@@ -1,0 +1,180 @@
+"""Which files make up a cohort: from the study's patterns to one list of files per exam."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from job.contract.errors import DataError, Problem
+from job.contract.study import Cohort
+from job.storage import StoredObject
+
+_TOKEN = re.compile(r"\*\*/|\*|\?|\[[^\]]+\]|\{(?:patient|exam|channel)\}|.", re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExamFiles:
+    """The files of one exam."""
+
+    exam: str
+    """`<patient>_<exam>`, or the patient where the pattern has no `{exam}`."""
+    patient: str
+    channels: tuple[StoredObject, ...]
+    """In the order of the study's channels."""
+    labels: StoredObject
+    mask: StoredObject | None
+
+    @property
+    def all(self) -> tuple[StoredObject, ...]:
+        """Every file: channels, labels, then mask."""
+        return (*self.channels, self.labels, *((self.mask,) if self.mask else ()))
+
+
+def find_exams(objects: Iterable[StoredObject], cohort: Cohort) -> tuple[ExamFiles, ...]:
+    """The exams of a cohort, sorted by patient, then exam.
+
+    Args:
+        objects: Everything below the cohort's root.
+        cohort: Patterns and channels.
+
+    Raises:
+        DataError: A file is missing or doubled, nothing matches, or an exclusion names no exam.
+    """
+    objects = list(objects)
+    roles = {f"channel {c.name}": (cohort.pattern, c.files or c.name) for c in cohort.channels}
+    roles["labels"] = (cohort.labels, "")
+    if cohort.mask is not None:
+        roles["mask"] = (cohort.mask, "")
+    found: dict[tuple[str, str], dict[str, list[StoredObject]]] = defaultdict(lambda: defaultdict(list))
+    for role, (pattern, channel) in roles.items():
+        expression = _expression(pattern, channel)
+        for item in objects:
+            if match := expression.fullmatch(item.key):
+                found[match["patient"], match.groupdict().get("exam", "")][role].append(item)
+    if not found:
+        raise DataError([_nothing_matches(cohort, objects)])
+    found, problems = _without_excluded(found, cohort)
+    exams = []
+    for (patient, exam), files in sorted(found.items()):
+        wrong = [
+            _not_one_file(role, _spelled(*roles[role], patient, exam), files[role])
+            for role in roles
+            if len(files[role]) != 1
+        ]
+        problems += wrong
+        if not wrong:
+            exams.append(
+                ExamFiles(
+                    exam=f"{patient}_{exam}" if exam else patient,
+                    patient=patient,
+                    channels=tuple(files[f"channel {c.name}"][0] for c in cohort.channels),
+                    labels=files["labels"][0],
+                    mask=files["mask"][0] if cohort.mask is not None else None,
+                )
+            )
+    problems += _same_names(exams) + _shared_files(exams)
+    if problems:
+        raise DataError(problems)
+    return tuple(exams)
+
+
+def _expression(pattern: str, channel: str) -> re.Pattern[str]:
+    """A pattern of the study file as a regular expression with groups `patient` and `exam`."""
+    parts, seen = [], set()
+    for token in _TOKEN.findall(pattern.replace("{channel}", channel)):
+        name = token[1:-1]
+        if token in ("{patient}", "{exam}"):
+            parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+)")
+            seen.add(name)
+        elif token == "**/":
+            parts.append("(?:.*/)?")
+        elif token in ("*", "?"):
+            parts.append("[^/]" + token.replace("?", ""))
+        elif len(token) > 1:
+            parts.append("[" + name.replace("\\", "\\\\").replace("!", "^", name.startswith("!")) + "]")
+        else:
+            parts.append(re.escape(token))
+    return re.compile("".join(parts))
+
+
+def _spelled(pattern: str, channel: str, patient: str, exam: str) -> str:
+    return pattern.replace("{channel}", channel).replace("{patient}", patient).replace("{exam}", exam)
+
+
+def _nothing_matches(cohort: Cohort, objects: list[StoredObject]) -> Problem:
+    examples = [item.key for item in objects if item.key.endswith((".nii", ".nii.gz"))][:3]
+    return Problem(
+        file=cohort.pattern,
+        found=f"no match among {len(objects)} files" + (f", e.g. {', '.join(examples)}" if examples else ""),
+        expected="a file for every channel of every exam",
+        remedy="correct cohort.root, cohort.pattern or the channels' `files`",
+    )
+
+
+def _not_one_file(role: str, pattern: str, found: list[StoredObject]) -> Problem:
+    if not found:
+        return Problem(
+            file=pattern,
+            found=f"no file for {role}",
+            expected="one file",
+            remedy="add the file, or leave the exam out with cohort.exclude",
+        )
+    return Problem(
+        file=pattern,
+        found=f"{len(found)} files for {role}: {', '.join(sorted(item.key for item in found))}",
+        expected="one file",
+        remedy="remove the others, or make cohort.pattern or the channel's `files` more specific",
+    )
+
+
+def _without_excluded(
+    found: dict[tuple[str, str], dict[str, list[StoredObject]]], cohort: Cohort
+) -> tuple[dict[tuple[str, str], dict[str, list[StoredObject]]], list[Problem]]:
+    excluded, problems = set(), []
+    for name in cohort.exclude:
+        hits = {key for key in found if name in (key[0], "/".join(key))}
+        excluded |= hits
+        if not hits:
+            problems.append(
+                Problem(
+                    file="cohort.exclude",
+                    found=f"{name!r}, which is no patient and no patient/exam",
+                    expected="an exam of the cohort",
+                    remedy="correct the name or remove it",
+                )
+            )
+    return {key: files for key, files in found.items() if key not in excluded}, problems
+
+
+def _same_names(exams: list[ExamFiles]) -> list[Problem]:
+    by_name: dict[str, list[ExamFiles]] = defaultdict(list)
+    for exam in exams:
+        by_name[exam.exam].append(exam)
+    return [
+        Problem(
+            file=", ".join(e.labels.key for e in same),
+            found=f"{len(same)} exams that are both called {name!r}",
+            expected="names <patient>_<exam> that differ",
+            remedy="rename one of the folders",
+        )
+        for name, same in by_name.items()
+        if len(same) > 1
+    ]
+
+
+def _shared_files(exams: list[ExamFiles]) -> list[Problem]:
+    """Files that serve twice: an exam that is its own training data would falsify the study."""
+    users: dict[str, list[str]] = defaultdict(list)
+    for exam in exams:
+        for item in exam.all:
+            users[item.key].append(exam.exam)
+    return [
+        Problem(
+            file=key,
+            found=f"used {len(names)} times (exams {', '.join(sorted(set(names)))})",
+            expected="one use of each file",
+            remedy="make cohort.pattern or the channels' `files` more specific",
+        )
+        for key, names in users.items()
+        if len(names) > 1
+    ]

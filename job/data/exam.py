@@ -1,0 +1,210 @@
+"""One exam from its files: read, checked against each other, normalised."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+
+import numpy as np
+from numpy.typing import NDArray
+
+from job.contract.errors import DataError, Problem
+from job.contract.study import Channel, Cohort
+from job.data.cohort_files import ExamFiles
+from job.data.nifti import GRID_TOLERANCE, Geometry, Volume, integral, read_volume
+from job.data.normalisation import ChannelStatistics, normalise, statistics
+from job.storage import Storage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exam:
+    """An exam ready to be stored; arrays on the canonical grid."""
+
+    image_CZYX: NDArray[np.floating]
+    """Normalised."""
+    label_ZYX: NDArray[np.uint8]
+    """0 background, k the k-th class of the study."""
+    mask_ZYX: NDArray[np.uint8] | None
+    geometry: Geometry
+    """Of the label map's file."""
+    statistics: tuple[ChannelStatistics, ...]
+    """By channel, before normalisation."""
+    sha256: tuple[str, ...]
+    """Of each file, in the order of `ExamFiles.all`."""
+
+
+@contextmanager
+def collecting(problems: list[Problem]) -> Iterator[None]:
+    """Adds the problems of a DataError to the list instead of raising it."""
+    try:
+        yield
+    except DataError as error:
+        problems.extend(error.problems)
+
+
+def load_exam(source: Storage, files: ExamFiles, cohort: Cohort, dtype: str) -> Exam:
+    """The exam of these files.
+
+    Args:
+        source: The cohort's root.
+        files: The exam's files.
+        cohort: Channels, classes and how they are coded.
+        dtype: `float16` or `float32`, of the normalised image.
+
+    Raises:
+        DataError: All that is wrong with the exam's files.
+    """
+    problems: list[Problem] = []
+    reader = _Reader(source)
+    grid = label_ZYX = mask_ZYX = image_CZYX = None
+    stats: list[ChannelStatistics] = []
+    with collecting(problems):
+        volume = reader.read(files.labels.key)
+        grid = _Grid(files.labels.key, volume)
+        label_ZYX = _classes(volume, files.labels.key, cohort)
+        image_CZYX = np.zeros((len(cohort.channels), *label_ZYX.shape), dtype)
+    if files.mask is not None:
+        with collecting(problems):
+            volume = reader.read(files.mask.key, grid)
+            mask_ZYX = _mask(volume, files.mask.key)
+    for position, (channel, item) in enumerate(zip(cohort.channels, files.channels, strict=True)):
+        with collecting(problems):
+            volume = reader.read(item.key, grid)
+            if image_CZYX is None or (files.mask is not None and mask_ZYX is None):
+                continue  # what it would be held against is broken, and reported
+            region_ZYX = volume.data_ZYX != 0 if mask_ZYX is None else mask_ZYX > 0
+            normalised_ZYX = _normalised(volume, region_ZYX, channel, item.key, image_CZYX.dtype)
+            stats.append(statistics(volume.data_ZYX, region_ZYX))
+            image_CZYX[position] = normalised_ZYX
+    if problems:
+        raise DataError(problems)
+    assert grid is not None
+    assert label_ZYX is not None
+    assert image_CZYX is not None
+    return Exam(
+        image_CZYX=image_CZYX,
+        label_ZYX=label_ZYX,
+        mask_ZYX=mask_ZYX,
+        geometry=grid.geometry,
+        statistics=tuple(stats),
+        sha256=tuple(reader.sha256[item.key] for item in files.all),
+    )
+
+
+class _Grid:
+    """The grid that all files of an exam must be on: the label map's."""
+
+    def __init__(self, name: str, volume: Volume) -> None:
+        self.name = name
+        self.geometry = volume.geometry
+
+    def check(self, name: str, geometry: Geometry) -> None:
+        if geometry.shape_xyz != self.geometry.shape_xyz:
+            found, expected = f"{geometry.shape_xyz} voxels", f"{self.geometry.shape_xyz}"
+        elif (apart := geometry.distance_voxels(self.geometry)) > GRID_TOLERANCE:
+            found, expected = f"a grid that is {apart:.3g} voxels away ({geometry.orientation})", "the grid"
+        else:
+            return
+        raise DataError(
+            [
+                Problem(
+                    file=name,
+                    found=found,
+                    expected=f"{expected} of {self.name} ({self.geometry.orientation})",
+                    remedy="resample the exam's files onto one grid",
+                )
+            ]
+        )
+
+
+class _Reader:
+    """Reads files once, remembering their digests."""
+
+    def __init__(self, source: Storage) -> None:
+        self.source = source
+        self.sha256: dict[str, str] = {}
+
+    def read(self, key: str, grid: _Grid | None = None) -> Volume:
+        data = self.source.read(key)
+        self.sha256[key] = sha256(data).hexdigest()
+        volume = read_volume(data, key)
+        if grid is not None:
+            grid.check(key, volume.geometry)
+        return volume
+
+
+def _classes(volume: Volume, name: str, cohort: Cohort) -> NDArray[np.uint8]:
+    """The label map in the study's classes."""
+    values_ZYX = integral(volume, name)
+    label_ZYX = np.zeros(values_ZYX.shape, np.uint8)
+    known = np.isin(values_ZYX, cohort.background)
+    for number, values in enumerate(cohort.class_values, start=1):
+        inside = np.isin(values_ZYX, values)
+        label_ZYX[inside] = number
+        known |= inside
+    if not known.all():
+        unknown, counts = np.unique(values_ZYX[~known], return_counts=True)
+        found = ", ".join(
+            f"{v} ({n} voxels)" for v, n in zip(unknown[:5].tolist(), counts.tolist(), strict=False)
+        )
+        classes = ", ".join(
+            f"{c} = {list(v)}" for c, v in zip(cohort.classes, cohort.class_values, strict=True)
+        )
+        raise DataError(
+            [
+                Problem(
+                    file=name,
+                    found=f"unknown label values {found}",
+                    expected=f"{classes}, background = {list(cohort.background)}",
+                    remedy="add the values to cohort.classes or cohort.background",
+                )
+            ]
+        )
+    return label_ZYX
+
+
+def _mask(volume: Volume, name: str) -> NDArray[np.uint8]:
+    mask_ZYX: NDArray[np.uint8] = (integral(volume, name) != 0).astype(np.uint8)
+    if not mask_ZYX.any():
+        raise DataError(
+            [
+                Problem(
+                    file=name,
+                    found="an empty mask",
+                    expected="voxels that are not 0",
+                    remedy="correct the mask",
+                )
+            ]
+        )
+    return mask_ZYX
+
+
+def _normalised(
+    volume: Volume, region_ZYX: NDArray[np.bool_], channel: Channel, name: str, dtype: np.dtype[np.floating]
+) -> NDArray[np.floating]:
+    try:
+        normalised_ZYX = normalise(volume.data_ZYX, region_ZYX, channel)
+    except ValueError as error:
+        raise DataError(
+            [
+                Problem(
+                    file=name,
+                    found=str(error),
+                    expected="intensities that vary",
+                    remedy="correct the file or its mask, or leave the exam out with cohort.exclude",
+                )
+            ]
+        ) from None
+    largest = float(np.abs(normalised_ZYX).max())
+    if largest > np.finfo(dtype).max:
+        raise DataError(
+            [
+                Problem(
+                    file=name,
+                    found=f"values up to {largest:g} after normalisation ({channel.normalisation})",
+                    expected=f"at most {np.finfo(dtype).max:g}, the largest {dtype}",
+                    remedy='choose another normalisation, or compute.store_dtype = "float32"',
+                )
+            ]
+        )
+    return normalised_ZYX.astype(dtype)

@@ -1,0 +1,173 @@
+"""From a cohort's files to its block store: in parallel, resumable, each exam whole or not at all."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from hashlib import sha256
+from typing import TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from job.contract import layout
+from job.contract.errors import DataError, Problem
+from job.contract.manifest import ExamEntry
+from job.contract.study import Cohort, Study
+from job.data.cohort_files import ExamFiles, find_exams
+from job.data.exam import collecting, load_exam
+from job.data.store import ExamRecord, Source, recipe_of, write_exam
+from job.storage import Storage
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+Progress = Callable[[int, int], None]
+"""Told how many exams are done, of how many."""
+
+
+class StoreIndex(BaseModel):
+    """`store.json`: the exams of a prepared cohort, in the order of the grid."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipe: str
+    exams: tuple[ExamEntry, ...]
+
+
+def prepare_cohort(
+    source: Storage, store: Storage, study: Study, *, workers: int, progress: Progress
+) -> tuple[StoreIndex, int]:
+    """The store's index, and how many exams had to be made.
+
+    An exam whose record names the same files, unchanged, is kept. Exams that are whole stay when others have
+    problems or the process is killed; the index is written when all are whole.
+
+    Args:
+        source: The cohort's root.
+        store: Root of the store.
+        study: Says what to find and how to normalise it.
+        workers: Exams at a time.
+        progress: Told of each finished exam.
+
+    Raises:
+        DataError: Everything that is wrong with any exam.
+    """
+    exams = find_exams(source.list(), study.cohort)
+    recipe = recipe_of(study)
+    existing = _existing_records(store, recipe)
+
+    def prepare(files: ExamFiles) -> tuple[ExamRecord, bool]:
+        for record in existing.get(files.exam, ()):
+            if _made_from(record, source, files):
+                return record, False
+        exam = load_exam(source, files, study.cohort, study.compute.store_dtype)
+        sources = tuple(
+            Source(key=item.key, fingerprint=item.fingerprint, sha256=digest)
+            for item, digest in zip(files.all, exam.sha256, strict=True)
+        )
+        return write_exam(store, study, exam, name=files.exam, patient=files.patient, sources=sources), True
+
+    done = _each(prepare, exams, workers, progress)
+    records = [record for record, _ in done]
+    _require_all_classes(study.cohort, {r.exam: [sum(blocks) for blocks in r.label_counts] for r in records})
+    index = StoreIndex(
+        recipe=recipe,
+        exams=tuple(ExamEntry(exam=r.exam, patient=r.patient, digest=r.digest) for r in records),
+    )
+    contents = index.model_dump_json(indent=1).encode()
+    key = layout.store_index(recipe)
+    if not store.exists(key) or store.read(key) != contents:
+        store.write(key, contents)
+    return index, sum(made for _, made in done)
+
+
+def check_cohort(source: Storage, study: Study, *, workers: int, progress: Progress) -> tuple[ExamFiles, ...]:
+    """The cohort's exams, after every file was read and checked as `prepare_cohort` would.
+
+    Raises:
+        DataError: Everything that is wrong with any exam.
+    """
+    exams = find_exams(source.list(), study.cohort)
+
+    def counts(files: ExamFiles) -> list[int]:
+        exam = load_exam(source, files, study.cohort, study.compute.store_dtype)
+        voxels = np.bincount(exam.label_ZYX.ravel(), minlength=len(study.cohort.classes) + 1)
+        return [int(count) for count in voxels]
+
+    found = _each(counts, exams, workers, progress)
+    _require_all_classes(study.cohort, dict(zip((e.exam for e in exams), found, strict=True)))
+    return exams
+
+
+def _each(
+    work: Callable[[ExamFiles], T], exams: Sequence[ExamFiles], workers: int, progress: Progress
+) -> list[T]:
+    """The results of all exams, in order; or one DataError with the problems of all."""
+    problems: list[Problem] = []
+    progress(0, len(exams))
+    # Threads: decompression, array arithmetic and writing all release the interpreter.
+    with ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(work, files) for files in exams]
+        try:
+            for count, future in enumerate(as_completed(futures), start=1):
+                with collecting(problems):
+                    future.result()
+                progress(count, len(exams))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    if problems:
+        raise DataError(sorted(problems, key=lambda problem: problem.file))
+    return [future.result() for future in futures]
+
+
+def _existing_records(store: Storage, recipe: str) -> dict[str, list[ExamRecord]]:
+    """The readable records of a recipe by exam; a damaged one counts as absent and is made again."""
+    records: dict[str, list[ExamRecord]] = defaultdict(list)
+    for item in store.list(layout.exam_records(recipe, "").rstrip(".")):
+        if item.key.endswith(".json") and ".zarr/" not in item.key:
+            try:
+                record = ExamRecord.model_validate_json(store.read(item.key))
+            except ValueError:
+                log.warning("%s cannot be read; the exam is prepared again", item.key)
+                continue
+            records[record.exam].append(record)
+    return records
+
+
+def _made_from(record: ExamRecord, source: Storage, files: ExamFiles) -> bool:
+    """Whether an exam was made from these very files.
+
+    A file with the same size and time is taken as unchanged; one that was only touched is recognised by its
+    digest.
+    """
+    return (
+        record.patient == files.patient
+        and [known.key for known in record.sources] == [item.key for item in files.all]
+        and all(
+            known.fingerprint == item.fingerprint or known.sha256 == sha256(source.read(item.key)).hexdigest()
+            for known, item in zip(record.sources, files.all, strict=True)
+        )
+    )
+
+
+def _require_all_classes(cohort: Cohort, voxels: dict[str, list[int]]) -> None:
+    missing = [
+        name
+        for label, name in enumerate(cohort.class_names, start=1)
+        if not any(counts[label] for counts in voxels.values())
+    ]
+    if missing:
+        values = dict(zip(cohort.class_names, cohort.class_values, strict=True))
+        raise DataError(
+            [
+                Problem(
+                    file=cohort.labels,
+                    found=f"no voxel of class {name!r} ({list(values[name])}) in any of {len(voxels)} exams",
+                    expected="each class in some exam",
+                    remedy="correct the values in cohort.classes, or remove the class",
+                )
+                for name in missing
+            ]
+        )

@@ -1,0 +1,318 @@
+"""The block store: a prepared cohort as Zarr v3 arrays, one OME-Zarr 0.5 group per exam.
+
+Arrays are (C, Z, Y, X) and (Z, Y, X) on the canonical grid: `image` (normalised), `labels/classes/0` and, if
+the cohort has masks, `labels/mask/0`. An array is one shard; its blocks hold all channels, are compressed by
+LZ4 after shuffling, and carry a CRC-32C checksum, so that a damaged block is an error and not a number.
+An exam is there when its record is: the record is written after the arrays, and nothing changes later.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from hashlib import sha256
+from typing import Any, cast
+
+import numpy as np
+import tensorstore as ts
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from job.contract import layout
+from job.contract.errors import DataError, Problem
+from job.contract.study import Study
+from job.data.exam import Exam
+from job.data.nifti import Geometry
+from job.storage import Storage
+
+ShapeZYX = tuple[int, int, int]
+Region = tuple[slice, slice, slice]
+"""Half-open ranges of voxels along (Z, Y, X), inside the volume."""
+
+
+class Source(BaseModel):
+    """A file that an exam was made from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    fingerprint: str
+    sha256: str
+
+
+class ExamRecord(BaseModel):
+    """What the store knows of an exam without opening its arrays."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    exam: str
+    patient: str
+    digest: str
+    """SHA-256 over recipe, geometry and the contents of the arrays."""
+    recipe: str
+    channels: tuple[str, ...]
+    classes: tuple[str, ...]
+    dtype: str
+    shape_zyx: ShapeZYX
+    spacing_zyx_mm: tuple[float, float, float]
+    block_zyx: ShapeZYX
+    has_mask: bool
+    label_counts: tuple[tuple[int, ...], ...]
+    """Voxels inside the mask by label (0 background) and block; blocks in (Z, Y, X) order, X fastest."""
+    statistics: tuple[dict[str, float], ...]
+    """By channel, before normalisation."""
+    original_shape_xyz: tuple[int, int, int]
+    original_affine: tuple[tuple[float, ...], ...]
+    original_orientation: str
+    original_header: str
+    """NIfTI header of the label map, base64."""
+    sources: tuple[Source, ...]
+
+    @property
+    def geometry(self) -> Geometry:
+        """The grid that a prediction goes back onto."""
+        return Geometry(
+            shape_xyz=self.original_shape_xyz,
+            affine=np.array(self.original_affine),
+            header=self.original_header,
+        )
+
+    @property
+    def blocks_zyx(self) -> ShapeZYX:
+        """Number of blocks along each axis."""
+        z, y, x = (-(-size // block) for size, block in zip(self.shape_zyx, self.block_zyx, strict=True))
+        return (z, y, x)
+
+    def block_region(self, block: int) -> Region:
+        """Where the block of this number lies."""
+        position = np.unravel_index(block, self.blocks_zyx)
+        z, y, x = (
+            slice(int(p) * b, min(int(p) * b + b, size))
+            for p, b, size in zip(position, self.block_zyx, self.shape_zyx, strict=True)
+        )
+        return (z, y, x)
+
+
+def recipe_of(study: Study) -> str:
+    """Name of the way in which a study's cohort is prepared; exams of one recipe can be compared."""
+    cohort = study.cohort
+    content = {
+        "format": 1,
+        "channels": [channel.model_dump(mode="json", exclude={"files"}) for channel in cohort.channels],
+        "classes": dict(zip(cohort.classes, cohort.class_values, strict=True)),
+        "background": cohort.background,
+        "mask": cohort.mask is not None,
+        "dtype": study.compute.store_dtype,
+        "block_shape": study.compute.block_shape,
+    }
+    return sha256(json.dumps(content).encode()).hexdigest()[:12]
+
+
+def write_exam(
+    store: Storage, study: Study, exam: Exam, *, name: str, patient: str, sources: Sequence[Source]
+) -> ExamRecord:
+    """Writes an exam's arrays, then its record.
+
+    Args:
+        store: Root of the store.
+        study: Gives recipe, names and block shape.
+        exam: The contents.
+        name: The exam's name.
+        patient: The exam's patient.
+        sources: The files it was made from.
+    """
+    recipe = recipe_of(study)
+    x, y, z = study.compute.block_shape
+    block_zyx = (z, y, x)
+    digest = _digest(recipe, exam)
+    geometry = exam.geometry
+    record = ExamRecord(
+        exam=name,
+        patient=patient,
+        digest=digest,
+        recipe=recipe,
+        channels=study.cohort.channel_names,
+        classes=study.cohort.class_names,
+        dtype=study.compute.store_dtype,
+        shape_zyx=cast(ShapeZYX, exam.label_ZYX.shape),
+        spacing_zyx_mm=geometry.spacing_zyx_mm,
+        block_zyx=block_zyx,
+        has_mask=exam.mask_ZYX is not None,
+        label_counts=_label_counts(exam, len(study.cohort.classes), block_zyx),
+        statistics=tuple(asdict(s) for s in exam.statistics),
+        original_shape_xyz=geometry.shape_xyz,
+        original_affine=tuple(map(tuple, geometry.affine.tolist())),
+        original_orientation=geometry.orientation,
+        original_header=geometry.header,
+        sources=tuple(sources),
+    )
+    folder = layout.exam_arrays(recipe, name, digest)
+    store.delete(folder)  # what a killed attempt may have left
+    for key, attributes in _groups(record).items():
+        group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+        store.write(f"{folder}/{key}zarr.json", json.dumps(group, indent=1).encode())
+    _write_array(store, f"{folder}/image", exam.image_CZYX, block_zyx)
+    _write_array(store, f"{folder}/labels/classes/0", exam.label_ZYX, block_zyx)
+    if exam.mask_ZYX is not None:
+        _write_array(store, f"{folder}/labels/mask/0", exam.mask_ZYX, block_zyx)
+    store.write(layout.exam_record(recipe, name, digest), record.model_dump_json(indent=1).encode())
+    return record
+
+
+def read_record(store: Storage, recipe: str, exam: str, digest: str) -> ExamRecord:
+    """The record of an exam.
+
+    Raises:
+        DataError: The store has no such exam, or another one under its name.
+    """
+    key = layout.exam_record(recipe, exam, digest)
+    try:
+        record = ExamRecord.model_validate_json(store.read(key))
+    except FileNotFoundError:
+        found = "no such exam"
+    except ValueError as error:
+        found = f"an unreadable record ({error})"
+    else:
+        if record.digest == digest:
+            return record
+        found = f"digest {record.digest[:12]}"
+    raise DataError(
+        [
+            Problem(
+                file=key,
+                found=found,
+                expected=f"the exam with digest {digest[:12]}",
+                remedy="name the run's store, or prepare it again with `submit prepare`",
+            )
+        ]
+    )
+
+
+class ExamReader:
+    """Reads regions of one exam; only the blocks that a region touches are fetched."""
+
+    def __init__(self, store: Storage, record: ExamRecord) -> None:
+        self.record = record
+        self._folder = layout.exam_arrays(record.recipe, record.exam, record.digest)
+        self._store = store
+        self._arrays: dict[str, Any] = {}
+
+    def image(self, channels: Sequence[int], region: Region | None = None) -> NDArray[np.floating]:
+        """The (C, Z, Y, X) image of chosen channels, of the whole exam or a region.
+
+        Raises:
+            DataError: A block is missing or damaged.
+        """
+        chosen = list(channels)
+        if chosen == list(range(len(self.record.channels))):
+            return self._read("image", (slice(None), *(region or ())))
+        return self._read("image", (chosen, *(region or ())))
+
+    def label(self, region: Region | None = None) -> NDArray[np.uint8]:
+        """The (Z, Y, X) labels: 0 background, k the k-th class."""
+        return self._read("labels/classes/0", region or ())
+
+    def mask(self, region: Region | None = None) -> NDArray[np.bool_] | None:
+        """The (Z, Y, X) mask, or None if the cohort has none."""
+        if not self.record.has_mask:
+            return None
+        return self._read("labels/mask/0", region or ()).astype(bool)
+
+    def _read(self, name: str, index: tuple[Any, ...]) -> NDArray[Any]:
+        try:
+            if name not in self._arrays:
+                location = self._store.array_location(f"{self._folder}/{name}")
+                self._arrays[name] = ts.open({"driver": "zarr3", "kvstore": location}, open=True).result()
+            array = self._arrays[name]
+            return cast(NDArray[Any], (array[index] if index else array).read().result())
+        except ValueError as error:
+            raise DataError(
+                [
+                    Problem(
+                        file=f"{self._folder}/{name}",
+                        found=f"missing or damaged data ({error})",
+                        expected="the exam as it was prepared",
+                        remedy="delete the folder and its record, then run `submit prepare` again",
+                    )
+                ]
+            ) from None
+
+
+def _write_array(store: Storage, key: str, data: NDArray[Any], block_zyx: ShapeZYX) -> None:
+    leading = data.shape[:-3]
+    block = (*leading, *block_zyx)
+    shard = [-(-size // edge) * edge for size, edge in zip(data.shape, block, strict=True)]
+    checksummed = [{"name": "bytes", "configuration": {"endian": "little"}}]
+    blosc = {"cname": "lz4", "clevel": 5, "shuffle": "shuffle", "typesize": data.itemsize}
+    codecs = [*checksummed, {"name": "blosc", "configuration": blosc}, {"name": "crc32c"}]
+    sharding = {
+        "chunk_shape": list(block),
+        "codecs": codecs,
+        "index_codecs": [*checksummed, {"name": "crc32c"}],
+    }
+    array = ts.open(
+        {
+            "driver": "zarr3",
+            "kvstore": store.array_location(key),
+            "metadata": {
+                "shape": list(data.shape),
+                "data_type": data.dtype.name,
+                "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": shard}},
+                "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
+                "dimension_names": ["c", "z", "y", "x"][-data.ndim :],
+            },
+        },
+        create=True,
+        delete_existing=True,
+    ).result()
+    array.write(data).result()
+
+
+def _digest(recipe: str, exam: Exam) -> str:
+    content = sha256(recipe.encode())
+    content.update(repr((exam.geometry.shape_xyz, exam.geometry.affine.tolist())).encode())
+    for array in (exam.image_CZYX, exam.label_ZYX, exam.mask_ZYX):
+        content.update(b"-" if array is None else np.ascontiguousarray(array).data)
+    return content.hexdigest()
+
+
+def _label_counts(exam: Exam, classes: int, block_zyx: ShapeZYX) -> tuple[tuple[int, ...], ...]:
+    padding = [(0, -size % edge) for size, edge in zip(exam.label_ZYX.shape, block_zyx, strict=True)]
+    inside = exam.mask_ZYX > 0 if exam.mask_ZYX is not None else np.ones(exam.label_ZYX.shape, bool)
+    counts = []
+    for label in range(classes + 1):
+        hits = np.pad((exam.label_ZYX == label) & inside, padding)
+        z, y, x = (size // edge for size, edge in zip(hits.shape, block_zyx, strict=True))
+        blocks = hits.reshape(z, block_zyx[0], y, block_zyx[1], x, block_zyx[2])
+        counts.append(tuple(blocks.sum(axis=(1, 3, 5)).ravel().tolist()))
+    return tuple(counts)
+
+
+def _groups(record: ExamRecord) -> dict[str, Any]:
+    """OME-Zarr 0.5 metadata by group: the exam, its label images."""
+    axes = [{"name": axis, "type": "space", "unit": "millimeter"} for axis in "zyx"]
+    spacing = list(record.spacing_zyx_mm)
+
+    def multiscale(name: str, path: str, *, channels: bool) -> dict[str, Any]:
+        scale = [*([1.0] if channels else []), *spacing]
+        return {
+            "name": name,
+            "axes": [*([{"name": "c", "type": "channel"}] if channels else []), *axes],
+            "datasets": [
+                {"path": path, "coordinateTransformations": [{"type": "scale", "scale": scale}]},
+            ],
+        }
+
+    labels = ["classes", *(["mask"] if record.has_mask else [])]
+    groups: dict[str, Any] = {
+        "": {"ome": {"version": "0.5", "multiscales": [multiscale("image", "image", channels=True)]}},
+        "labels/": {"ome": {"version": "0.5", "labels": labels}},
+    }
+    for name in labels:
+        groups[f"labels/{name}/"] = {
+            "ome": {
+                "version": "0.5",
+                "multiscales": [multiscale(name, "0", channels=False)],
+                "image-label": {"source": {"image": "../../"}},
+            }
+        }
+    return groups

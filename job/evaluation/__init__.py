@@ -1,0 +1,1 @@
+"""Inference on a whole exam, and metrics."""

@@ -1,0 +1,83 @@
+"""What is left of a fold when it ends: weights, predictions, scores, cost."""
+
+import platform
+import resource
+from collections.abc import Sequence
+from hashlib import sha256
+from importlib.metadata import version
+from statistics import fmean
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from torch import nn
+
+from job.contract import layout
+from job.contract.results import Cost, ExamResult
+from job.data.nifti import write_labels
+from job.data.store import ExamReader
+from job.evaluation.whole_exam import ExamTester
+from job.storage import Storage
+from job.training.clock import PhaseClock
+from job.training.progress import FoldProgress, now
+
+
+def write_weights(run: Storage, fold: int, network: nn.Module) -> str:
+    """Writes the trained network; the SHA-256 of the file, which depends on the weights only."""
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
+    data = save(tensors)
+    run.write(layout.weights(fold), data)
+    return sha256(data).hexdigest()
+
+
+def exam_result(
+    run: Storage, tester: ExamTester, reader: ExamReader, prediction: str, clock: PhaseClock
+) -> ExamResult:
+    """Tests an exam and writes its prediction, in the label map's own values, onto the original grid."""
+    record = reader.record
+    with clock.phase("inference"):
+        predicted_ZYX = tester.predict(reader)
+    with clock.phase("metrics"):
+        scores = tester.score(reader, predicted_ZYX)
+    values = np.array([0, *(values[0] for values in tester.class_values)])
+    data = write_labels(values[predicted_ZYX], record.geometry)
+    run.write(prediction, data)
+    return ExamResult(
+        exam=record.exam,
+        patient=record.patient,
+        digest=record.digest,
+        scores=scores,
+        prediction_sha256=sha256(data).hexdigest(),
+    )
+
+
+def mean_dice(tester: ExamTester, readers: Sequence[ExamReader]) -> dict[str, float | None]:
+    """Mean Dice by structure over whole exams; None where no exam has it defined."""
+    scores = [tester.score(reader, tester.predict(reader)) for reader in readers]
+    means: dict[str, float | None] = {}
+    for name in scores[0]:
+        defined = [dice for score in scores if (dice := score[name].dice) is not None]
+        means[name] = fmean(defined) if defined else None
+    return means
+
+
+def cost_of(progress: FoldProgress, device: torch.device, threads: int) -> Cost:
+    """What the fold took up to now."""
+    cuda = device.type == "cuda"
+    return Cost(
+        device=torch.cuda.get_device_name(device) if cuda else f"cpu {platform.machine()}",
+        threads=threads,
+        attempts=progress.attempt,
+        lost_steps=progress.lost_steps,
+        started=progress.started,
+        finished=now(),
+        seconds=progress.clock.seconds(),
+        peak_memory_gib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
+        peak_device_memory_gib=round(torch.cuda.max_memory_allocated(device) / 2**30, 3) if cuda else None,
+        versions={
+            "loosweep": version("loosweep"),
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+    )

@@ -1,0 +1,117 @@
+"""Storage in a local folder."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from job.storage.protocol import StoredObject
+
+_TEMPORARY = ".partial-"
+
+
+class LocalStorage:
+    """A folder. Writes go to a temporary file beside the target, are synced, then renamed or linked."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def url(self) -> str:
+        """The folder."""
+        return str(self.root)
+
+    def _path(self, key: str) -> Path:
+        path = self.root / key
+        if not key or ".." in path.parts[len(self.root.parts) :] or Path(key).is_absolute():
+            raise ValueError(f"key {key!r} does not name a file below {self.root}")
+        return path
+
+    def read(self, key: str) -> bytes:
+        """The contents of a file."""
+        return self._path(key).read_bytes()
+
+    def write(self, key: str, data: bytes) -> None:
+        """Write or replace a file."""
+        path = self._path(key)
+        temporary = self._temporary(path, data)
+        try:
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write a file unless there is one; whether it was written. Of racing writers one wins."""
+        path = self._path(key)
+        if path.exists():
+            return False
+        temporary = self._temporary(path, data)
+        try:
+            os.link(temporary, path)  # unlike a rename, fails if the target exists
+        except FileExistsError:
+            return False
+        finally:
+            temporary.unlink()
+        return True
+
+    def exists(self, key: str) -> bool:
+        """Whether there is such a file."""
+        return self._path(key).is_file()
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """All files whose key starts with the prefix, in the order of their keys."""
+        folder, _, _ = prefix.rpartition("/")
+        found = []
+        for parent, _, names in os.walk(self.root / folder, followlinks=True):
+            for name in names:
+                path = Path(parent, name)
+                key = path.relative_to(self.root).as_posix()
+                if key.startswith(prefix) and not name.startswith(_TEMPORARY):
+                    found.append((key, path))
+        for key, path in sorted(found):
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                continue  # deleted, or a dangling link, since the walk
+            yield StoredObject(
+                key=key, size_bytes=status.st_size, fingerprint=f"{status.st_size}-{status.st_mtime_ns}"
+            )
+
+    def delete(self, prefix: str) -> None:
+        """Delete a file, or all files below a folder; nothing there is no error."""
+        path = self._path(prefix)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+    def array_location(self, key: str) -> dict[str, Any]:
+        """TensorStore's key-value store of a folder."""
+        return {"driver": "file", "path": f"{self._path(key)}/"}
+
+    def _temporary(self, path: Path, data: bytes) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            # mkstemp makes files private; results are shared like any other file.
+            Path(name).chmod(0o666 & ~_UMASK)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        return Path(name)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+_UMASK = _umask()

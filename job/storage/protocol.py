@@ -1,0 +1,55 @@
+"""What the project needs of a place for files; a local folder and object storage both give it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredObject:
+    """An entry of a listing."""
+
+    key: str
+    size_bytes: int
+    fingerprint: str
+    """Changes when the contents may have changed."""
+
+
+class Storage(Protocol):
+    """Whole files under relative keys with `/`. A write is seen whole or not at all.
+
+    Errors: `FileNotFoundError` for a key that is not there, other `OSError` for what may pass.
+    """
+
+    @property
+    def url(self) -> str:
+        """Folder or URL that `open_storage` opens again."""
+        ...
+
+    def read(self, key: str) -> bytes:
+        """The contents of a file."""
+        ...
+
+    def write(self, key: str, data: bytes) -> None:
+        """Write or replace a file."""
+        ...
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write a file unless there is one; whether it was written. Of racing writers one wins."""
+        ...
+
+    def exists(self, key: str) -> bool:
+        """Whether there is such a file."""
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """All files whose key starts with the prefix, in the order of their keys."""
+        ...
+
+    def delete(self, prefix: str) -> None:
+        """Delete a file, or all files below a folder; nothing there is no error."""
+        ...
+
+    def array_location(self, key: str) -> dict[str, Any]:
+        """TensorStore's key-value store of a folder."""
+        ...

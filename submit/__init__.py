@@ -1,0 +1,1 @@
+"""The side of the user: command line, executors, analysis and report."""

@@ -1,0 +1,77 @@
+"""`submit check` and `submit prepare`: the cohort before anything is trained."""
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from job.contract.errors import DataError
+from job.contract.study_file import load_study
+from job.data.prepare import check_cohort, prepare_cohort
+from job.places import cohort_root, store_root
+from submit.progress import ExamProgress
+from submit.sweep import expected_grid
+
+
+def check_study(study_file: Path, console: Console) -> bool:
+    """Reads every file of a study's cohort, shows what was found or all problems; whether there are none.
+
+    Raises:
+        StudyError: The study itself is wrong, or the cohort too small for it.
+    """
+    study = load_study(study_file)
+    try:
+        with ExamProgress(console) as progress:
+            exams = check_cohort(cohort_root(study_file, study), study, workers=cores(), progress=progress)
+    except DataError as error:
+        show_problems(error, console)
+        return False
+    grid = expected_grid(study_file, study)
+    architecture, segment = study.network.architecture, study.training_segment
+    patch = study.training.patch_shape or architecture.input_shape(segment)
+    field, predicted = architecture.receptive_field(), architecture.output_shape(segment)
+    lines = (
+        f"cohort: {len(exams)} exams of {len({exam.patient for exam in exams})} patients, no problem found",
+        f"channels: {', '.join(study.cohort.channel_names)}; classes: {', '.join(study.cohort.class_names)}",
+        f"grid: {len(grid)} folds = {grid.extent}",
+        f"network: {study.network.name} {study.network.variant}, receptive field {_by(field)}; "
+        f"patch {_by(patch)} -> {_by(predicted)} voxels predicted",
+    )
+    console.print("\n".join(lines), soft_wrap=True, highlight=False)
+    return True
+
+
+def prepare_study(study_file: Path, console: Console) -> str:
+    """Makes the block store of a study's cohort; what was done.
+
+    Raises:
+        StudyError: The study is wrong.
+        DataError: Everything that is wrong with the cohort.
+    """
+    study = load_study(study_file)
+    store = store_root(study_file, study)
+    with ExamProgress(console) as progress:
+        index, made = prepare_cohort(
+            cohort_root(study_file, study), store, study, workers=cores(), progress=progress
+        )
+    return f"{store.url}: {made} exams made, {len(index.exams) - made} were there"
+
+
+def show_problems(error: DataError, console: Console) -> None:
+    """One table with every problem, the file first."""
+    table = Table(title=f"{len(error.problems)} problems", title_justify="left", show_lines=True)
+    for column in ("file", "found", "expected", "remedy"):
+        table.add_column(column, overflow="fold")
+    for problem in error.problems:
+        table.add_row(problem.file, problem.found, problem.expected, problem.remedy)
+    console.print(table, markup=False)
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _by(shape: tuple[int, int, int]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,145 @@
+"""The command line: each command parses and calls."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:  # heavy imports wait for the command that needs them
+    from rich.console import Console
+
+from job.contract.errors import DataError, StudyError
+from job.contract.exit_codes import ExitCode
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+StudyFile = Annotated[Path, typer.Argument(help="Study file.")]
+Run = Annotated[str | None, typer.Argument(help="Folder or name of the run; default: the newest.")]
+StudyOption = Annotated[Path, typer.Option("--study", help="Study file whose runs are meant.")]
+STUDY = Path("study.toml")
+
+FAILED = 1
+"""Exit code when folds failed."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+
+
+@app.callback()
+def submit() -> None:
+    """Find out which MRI channel matters for segmenting a tumour: leave-one-channel-out, fold by fold."""
+
+
+@app.command()
+def phantom(
+    folder: Annotated[Path, typer.Argument(help="New folder.")],
+    patients: Annotated[int, typer.Option(min=2)] = 6,
+    visits: Annotated[int, typer.Option(min=1, help="Visits that some of the patients have.")] = 2,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Make a cohort of simulated exams with a planted truth, and a study of it."""
+    from submit.phantom import write_phantom
+
+    study = write_phantom(folder, patients=patients, visits=visits, seed=seed)
+    typer.echo(f"wrote {study}; go on with: submit check {study}")
+
+
+@app.command()
+def check(study: StudyFile = STUDY) -> None:
+    """Read every file of the cohort and show all problems in one table."""
+    from submit.check import check_study
+
+    if not check_study(study, _console()):
+        raise typer.Exit(ExitCode.DATA)
+
+
+@app.command()
+def prepare(study: StudyFile = STUDY) -> None:
+    """Make the block store of the cohort; a second time does nothing."""
+    from submit.check import prepare_study
+
+    typer.echo(prepare_study(study, _console()))
+
+
+@app.command()
+def sweep(
+    study: StudyFile = STUDY,
+    array: Annotated[int | None, typer.Option(help="Size of the grid, to be sure of it.")] = None,
+    folds: Annotated[str | None, typer.Option(help="Only these, e.g. 0-7,12.")] = None,
+    backend: Annotated[str | None, typer.Option(help="Executor; default: the study's.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be run.")] = False,
+) -> None:
+    """Run the folds that are not done yet; the same command goes on after a stop."""
+    from submit.sweep import run_sweep
+
+    outcome = run_sweep(study, array=array, folds=folds, backend=backend, dry_run=dry_run, console=_console())
+    if outcome is not None and outcome.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if outcome is not None and outcome.snapshot.failed:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def status(
+    run: Run = None,
+    study: StudyOption = STUDY,
+    json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """Show where the folds of a run are."""
+    from submit.status import show_status
+
+    show_status(run, study, as_json=json)
+
+
+@app.command()
+def logs(
+    run: Run = None,
+    fold: Annotated[int, typer.Option(min=0, help="Number of the fold.")] = 0,
+    study: StudyOption = STUDY,
+) -> None:
+    """Print what the worker of a fold printed."""
+    from submit.status import read_log
+
+    typer.echo(read_log(run, study, fold), nl=False)
+
+
+@app.command()
+def cancel(run: Run = None, study: StudyOption = STUDY) -> None:
+    """Stop a running sweep; its folds write checkpoints first."""
+    from submit.status import cancel_run
+
+    typer.echo(cancel_run(run, study))
+
+
+@app.command()
+def report(
+    run: Run = None,
+    study: StudyOption = STUDY,
+    json: Annotated[bool, typer.Option("--json", help="Print the aggregate, for scripts.")] = False,
+    output: Annotated[Path | None, typer.Option(help="Folder for the report; default: the run's.")] = None,
+    store: Annotated[str | None, typer.Option(help="Block store, if it was moved.")] = None,
+) -> None:
+    """Say how each arm did: tables, figures and a page."""
+    from submit.report.command import make_report
+
+    typer.echo(make_report(run, study, as_json=json, output=output, store=store))
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def main() -> None:
+    """Runs the command line; errors of the user are a message and an exit code, not a traceback."""
+    try:
+        app()
+    except StudyError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(ExitCode.USAGE)
+    except DataError as error:
+        from submit.check import show_problems
+
+        show_problems(error, _console())
+        sys.exit(ExitCode.DATA)

@@ -1,0 +1,140 @@
+"""Folds as processes of this machine: one per GPU, or one per group of cores."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from job.contract import layout
+from job.contract.exit_codes import ExitCode, attempts_allowed
+from job.contract.results import Failure
+from job.contract.study import Compute
+from job.storage import Storage
+from job.training.progress import now as utc_now
+from submit.executors.protocol import Snapshot
+
+PAUSE_SECONDS = 5.0
+"""Before a second attempt; doubled for each further one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """Room for one fold."""
+
+    device: str
+    threads: int
+
+
+def slots_of(compute: Compute, *, cores: int, gpus: int) -> tuple[Slot, ...]:
+    """The room that a machine has for folds at the same time; threads never outnumber cores."""
+    if gpus and compute.device != "cpu":
+        threads = max(cores // gpus, 1)
+        return tuple(Slot(device=f"cuda:{gpu}", threads=threads) for gpu in range(gpus))
+    threads = min(compute.cores_per_fold, cores)
+    return tuple(Slot(device="cpu", threads=threads) for _ in range(cores // threads))
+
+
+@dataclass
+class _Worker:
+    fold: int
+    slot: Slot
+    process: subprocess.Popen[bytes]
+
+
+class LocalExecutor:
+    """Runs `python -m job fold` for each fold, in as many processes as there are slots."""
+
+    def __init__(self, run: Storage, store: Storage, slots: Sequence[Slot]) -> None:
+        self._run = run
+        self._store = store
+        self._free = list(slots)
+        self._waiting: deque[int] = deque()
+        self._not_before: dict[int, float] = {}
+        self._attempts: dict[int, int] = {}
+        self._workers: list[_Worker] = []
+        self._done: list[int] = []
+        self._failed: list[int] = []
+        self._stopped: list[int] = []
+        self._cancelled = False
+
+    def submit(self, folds: Sequence[int]) -> None:
+        """Queues folds, in this order."""
+        for fold in folds:
+            self._run.delete(layout.failure(fold))
+        self._waiting.extend(folds)
+
+    def poll(self) -> Snapshot:
+        """Collects processes that ended and starts as many as there are free slots."""
+        for worker in [worker for worker in self._workers if worker.process.poll() is not None]:
+            self._workers.remove(worker)
+            self._free.append(worker.slot)
+            self._ended(worker.fold, worker.process.returncode)
+        ready = [fold for fold in self._waiting if self._not_before.get(fold, 0) <= time.monotonic()]
+        for fold in ready[: len(self._free)]:
+            self._waiting.remove(fold)
+            self._workers.append(self._started(fold, self._free.pop(0)))
+        return Snapshot(
+            waiting=tuple(self._waiting),
+            running=tuple(worker.fold for worker in self._workers),
+            done=tuple(self._done),
+            failed=tuple(self._failed),
+            stopped=tuple(self._stopped),
+        )
+
+    def cancel(self, *, now: bool) -> None:
+        """Asks running folds to checkpoint and stop, and forgets waiting ones; `now`: without a checkpoint."""
+        self._cancelled = True
+        self._stopped.extend(self._waiting)
+        self._waiting.clear()
+        for worker in self._workers:
+            worker.process.send_signal(signal.SIGKILL if now else signal.SIGTERM)
+
+    def _started(self, fold: int, slot: Slot) -> _Worker:
+        self._attempts[fold] = self._attempts.get(fold, 0) + 1
+        command = [sys.executable, "-m", "job", "fold", "--index", str(fold)]
+        command += ["--run", self._run.url, "--store", self._store.url, "--device", slot.device]
+        command += ["--threads", str(slot.threads), "--stop-with", str(os.getpid())]
+        log = Path(self._run.url, layout.log(fold))
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C reaches this process alone, which then stops its workers in order.
+                start_new_session=True,
+                env=os.environ | {"OMP_NUM_THREADS": str(slot.threads), "MKL_NUM_THREADS": str(slot.threads)},
+            )
+        return _Worker(fold, slot, process)
+
+    def _ended(self, fold: int, code: int) -> None:
+        if code == ExitCode.DONE and self._run.exists(layout.result(fold)):
+            self._done.append(fold)
+        elif self._cancelled:
+            self._stopped.append(fold)
+        elif self._attempts[fold] < attempts_allowed(code):
+            pause = 0.0 if code == ExitCode.STOPPED else PAUSE_SECONDS * 2 ** (self._attempts[fold] - 1)
+            self._not_before[fold] = time.monotonic() + pause
+            self._waiting.appendleft(fold)
+        else:
+            self._failed.append(fold)
+            failure = Failure(
+                fold=fold,
+                attempts=self._attempts[fold],
+                exit_code=code,
+                message=self._last_line(fold, code),
+                time=utc_now(),
+            )
+            self._run.write(layout.failure(fold), failure.to_json())
+
+    def _last_line(self, fold: int, code: int) -> str:
+        if code < 0:
+            return f"killed by {signal.Signals(-code).name} (out of memory?)"
+        lines = Path(self._run.url, layout.log(fold)).read_text(errors="replace").split("\n")
+        return next((line for line in reversed(lines) if line.strip()), "no output")

@@ -1,0 +1,108 @@
+"""Progress on a terminal, or a line now and then where there is none."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from job.contract import layout
+from job.contract.results import Heartbeat
+from job.storage import Storage
+from submit.executors.protocol import Snapshot
+
+LINE_SECONDS = 30.0
+"""Between two lines where there is no terminal."""
+REFRESH_SECONDS = 1.0
+
+
+class ExamProgress:
+    """Exams prepared or checked, of all."""
+
+    def __init__(self, console: Console) -> None:
+        self._bar = Progress(
+            TextColumn("exams"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("exams", total=None)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Shows the state."""
+        self._bar.update(self._task, completed=done, total=total)
+
+
+class SweepProgress:
+    """Folds done, running, failed, and the time left."""
+
+    def __init__(self, console: Console, run: Storage, total: int) -> None:
+        self._console = console
+        self._run = run
+        self._total = total
+        self._start = time.monotonic()
+        self._last = 0.0
+        self._reported: set[int] = set()
+        self._bar = Progress(
+            TextColumn("folds"),
+            BarColumn(),
+            TextColumn("{task.description}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=max(total, 1))
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Shows the state, not more often than is useful."""
+        for fold in set(snapshot.failed) - self._reported:
+            self._reported.add(fold)
+            self._console.print(f"fold {fold} failed; log: {self._run.url}/{layout.log(fold)}")
+        pause = REFRESH_SECONDS if self._console.is_terminal else LINE_SECONDS
+        if time.monotonic() - self._last < pause and not snapshot.finished:
+            return
+        self._last = time.monotonic()
+        ended = len(snapshot.done) + len(snapshot.failed)
+        parts = ended + sum(self._part_done(fold) for fold in snapshot.running)
+        text = f"{len(snapshot.done)} of {self._total} done, {len(snapshot.running)} running"
+        if snapshot.failed:
+            text += f", {len(snapshot.failed)} failed"
+        if parts > 0 and not snapshot.finished:
+            left = (time.monotonic() - self._start) / parts * (self._total - parts)
+            text += f", {duration(left)} left"
+        self._bar.update(self._task, completed=parts, description=text)
+        if not self._console.is_terminal:
+            self._console.print(f"{duration(time.monotonic() - self._start)}: {text}")
+
+    def _part_done(self, fold: int) -> float:
+        try:
+            heartbeat = Heartbeat.model_validate_json(self._run.read(layout.heartbeat(fold)))
+        except (FileNotFoundError, ValueError):
+            return 0.0
+        return heartbeat.step / heartbeat.steps
+
+
+def duration(seconds: float) -> str:
+    """Seconds as `h:mm:ss`."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"

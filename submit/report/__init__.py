@@ -1,0 +1,1 @@
+"""Figures, montages and pages made from the statistics."""

@@ -1,0 +1,107 @@
+"""`submit status`, `logs` and `cancel`: a run as its files show it."""
+
+import json
+import os
+import platform
+import signal
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import get_args
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+from rich.table import Table
+
+from job.contract import layout
+from job.contract.errors import StudyError
+from job.contract.fold_ranges import format_folds
+from job.fold import fold_of, read_manifest
+from submit.progress import duration
+from submit.runs import FoldStatus, State, find_run, read_submission, survey
+
+
+def show_status(name: str | None, study_file: Path, *, as_json: bool) -> None:
+    """Prints the state of every fold, in short or as JSON.
+
+    Raises:
+        StudyError: There is no such run.
+    """
+    run = find_run(name, study_file)
+    manifest = read_manifest(run)
+    folds = survey(run, manifest, datetime.now(UTC))
+    if as_json:
+        print(json.dumps({"run": manifest.run, "folds": [_as_json(fold) for fold in folds]}, indent=1))
+        return
+    console = Console()
+    counts = Counter(fold.state for fold in folds)
+    summary = ", ".join(f"{counts[state]} {state}" for state in get_args(State))
+    console.print(f"run {manifest.run}: {summary} of {manifest.folds} folds", highlight=False)
+    table = Table("fold", "arm", "exam", "state", "step", "attempt", "elapsed", "left")
+    for status in folds:
+        if status.state in ("running", "interrupted", "failed"):
+            fold = manifest.grid.fold(status.fold)
+            exams = ", ".join(manifest.exams[exam].exam for exam in fold.test_exams)
+            table.add_row(str(status.fold), fold.arm.name, exams, status.state, *_cells(status))
+    if table.row_count:
+        console.print(table)
+    for status in folds:
+        if status.failure is not None:
+            console.print(f"fold {status.fold}: {status.failure.message}", markup=False, soft_wrap=True)
+    missing = [fold.fold for fold in folds if fold.state == "missing"]
+    if missing:
+        console.print(f"not begun: {format_folds(missing)}", highlight=False)
+
+
+def read_log(name: str | None, study_file: Path, fold: int) -> str:
+    """What the worker of a fold printed.
+
+    Raises:
+        StudyError: There is no such run or fold, or it was never begun.
+    """
+    run = find_run(name, study_file)
+    fold_of(read_manifest(run), fold)
+    try:
+        return run.read(layout.log(fold)).decode(errors="replace")
+    except FileNotFoundError:
+        raise StudyError(f"fold {fold} of {run.url} has no log: it was not begun") from None
+
+
+def cancel_run(name: str | None, study_file: Path) -> str:
+    """Asks the sweep that runs a run on this machine to stop; what was done.
+
+    Raises:
+        StudyError: There is no such run, or it runs on another machine.
+    """
+    run = find_run(name, study_file)
+    submission = read_submission(run)
+    try:
+        # The sweep holds this lock as long as it lives: without it the process number may be another's by now.
+        with FileLock(Path(run.url, "sweep.lock"), timeout=0):
+            return f"{run.url}: nothing is running"
+    except Timeout:
+        pass
+    if submission.host != platform.node():
+        raise StudyError(
+            f"{run.url} is run by process {submission.pid} on {submission.host}; cancel it there"
+        )
+    os.kill(submission.pid, signal.SIGTERM)
+    return f"{run.url}: process {submission.pid} was asked to stop; its folds write checkpoints first"
+
+
+def _cells(status: FoldStatus) -> tuple[str, str, str, str]:
+    heartbeat = status.heartbeat
+    if heartbeat is None:
+        return ("", "", "", "")
+    left = "" if heartbeat.seconds_left is None else duration(heartbeat.seconds_left)
+    elapsed = duration(heartbeat.seconds.get("total", 0.0))
+    return (f"{heartbeat.step}/{heartbeat.steps}", str(heartbeat.attempt), elapsed, left)
+
+
+def _as_json(status: FoldStatus) -> dict[str, object]:
+    return {
+        "fold": status.fold,
+        "state": status.state,
+        "heartbeat": status.heartbeat.model_dump() if status.heartbeat else None,
+        "failure": status.failure.model_dump() if status.failure else None,
+    }

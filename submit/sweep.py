@@ -1,0 +1,228 @@
+"""A sweep on this machine: prepare, freeze the run, run what is missing, say how it went."""
+
+import os
+import platform
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from job.contract import layout
+from job.contract.errors import StudyError
+from job.contract.fold_ranges import format_folds, parse_folds
+from job.contract.grid import Grid
+from job.contract.manifest import Manifest, grid_of
+from job.contract.results import Failure
+from job.contract.study import Study
+from job.contract.study_file import load_study
+from job.data.cohort_files import find_exams
+from job.data.prepare import prepare_cohort
+from job.places import cohort_root, store_root
+from job.storage import Storage
+from submit.executors.local import LocalExecutor, Slot, slots_of
+from submit.executors.protocol import Executor, Snapshot
+from submit.progress import ExamProgress, SweepProgress
+from submit.runs import Submission, create_run, read_submission
+
+POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a sweep ended."""
+
+    run: Storage
+    manifest: Manifest
+    snapshot: Snapshot
+    interrupted: bool
+
+
+def expected_grid(study_file: Path, study: Study) -> Grid:
+    """The grid of a study, from the names of its files alone.
+
+    Raises:
+        StudyError: The cohort is too small.
+        DataError: Files are missing or doubled.
+    """
+    exams = find_exams(cohort_root(study_file, study).list(), study.cohort)
+    try:
+        return grid_of(study, [exam.patient for exam in exams])
+    except ValueError as error:
+        raise StudyError(f"{study_file}: {error}") from None
+
+
+def require_array(grid: Grid, array: int | None) -> None:
+    """Refuses an array size that is not the grid's.
+
+    Raises:
+        StudyError: Names both.
+    """
+    if array is not None and array != len(grid):
+        raise StudyError(
+            f"--array {array} is not the size of the study's grid, {len(grid)} ({grid.extent}); "
+            f"use --array {len(grid)}"
+        )
+
+
+def machine_slots(study: Study) -> tuple[Slot, ...]:
+    """The folds that this machine runs at the same time."""
+    import torch
+
+    gpus = 0 if study.compute.device == "cpu" else torch.cuda.device_count()
+    if study.compute.device == "cuda" and not gpus:
+        raise StudyError('compute.device is "cuda" but no GPU is visible; use "auto" or "cpu"')
+    return slots_of(study.compute, cores=len(os.sched_getaffinity(0)), gpus=gpus)
+
+
+def sweep(study_file: Path, study: Study, folds: Sequence[int], console: Console) -> Outcome:
+    """Runs the folds of a study that are not done yet.
+
+    Args:
+        study_file: Paths of the study are relative to it.
+        study: The study.
+        folds: Numbers of the folds.
+        console: Where progress is shown.
+
+    Raises:
+        StudyError: The study cannot be run, or is being run by another process.
+        DataError: Everything that is wrong with the cohort.
+    """
+    slots = machine_slots(study)
+    store = store_root(study_file, study)
+    with ExamProgress(console) as progress:
+        cores = len(os.sched_getaffinity(0))
+        index, _ = prepare_cohort(
+            cohort_root(study_file, study), store, study, workers=cores, progress=progress
+        )
+    run, manifest = create_run(study_file, study, index)
+    try:
+        with FileLock(Path(run.url, "sweep.lock"), timeout=0):
+            submission = Submission(
+                backend="local",
+                host=platform.node(),
+                pid=os.getpid(),
+                started=datetime.now(UTC).isoformat(timespec="seconds"),
+                store=store.url,
+            )
+            run.write(layout.SUBMISSION, submission.model_dump_json(indent=1).encode())
+            keys = (item.key for item in run.list(f"{layout.FOLDS}/"))
+            done = set(layout.folds_with("result.json", keys))
+            todo = [fold for fold in folds if fold not in done]
+            console.print(
+                f"run [bold]{manifest.run}[/bold]: {len(todo)} folds to do, {len(done)} of {manifest.folds} done, "
+                f"{len(slots)} at a time on {', '.join(sorted({slot.device for slot in slots}))}"
+            )
+            snapshot, interrupted = work(LocalExecutor(run, store, slots), run, todo, console)
+    except Timeout:
+        other = read_submission(run)
+        raise StudyError(
+            f"run {manifest.run} is being worked on by process {other.pid} on {other.host}; wait for it, or end it "
+            f"with `submit cancel {manifest.run}`"
+        ) from None
+    return Outcome(run=run, manifest=manifest, snapshot=snapshot, interrupted=interrupted)
+
+
+def work(executor: Executor, run: Storage, folds: Sequence[int], console: Console) -> tuple[Snapshot, bool]:
+    """Runs folds to their end, or until a signal asks to stop; whether one did."""
+    signals: list[int] = []
+    obeyed = 0
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        signals.append(number)
+
+    earlier = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        executor.submit(folds)
+        with SweepProgress(console, run, len(folds)) as progress:
+            while not (snapshot := executor.poll()).finished:
+                progress.show(snapshot)
+                if len(signals) > obeyed:
+                    obeyed = len(signals)
+                    executor.cancel(now=obeyed > 1)
+                    console.print("stopping: running folds write their checkpoints (again to stop at once)")
+                time.sleep(POLL_SECONDS)
+            progress.show(snapshot)
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+    return snapshot, bool(signals)
+
+
+def describe_outcome(outcome: Outcome) -> list[str]:
+    """What to tell the user at the end, failed folds with their logs."""
+    run, snapshot = outcome.run, outcome.snapshot
+    lines = [f"{len(snapshot.done)} folds done in this sweep"]
+    for fold in sorted(snapshot.failed):
+        failure = Failure.model_validate_json(run.read(layout.failure(fold)))
+        lines.append(
+            f"fold {fold} failed ({failure.attempts} attempts, exit code {failure.exit_code}): {failure.message}\n"
+            f"    log: {run.url}/{layout.log(fold)}"
+        )
+    if snapshot.stopped:
+        lines.append(
+            f"stopped with folds {format_folds(snapshot.stopped)} to do; run the same sweep to go on"
+        )
+    return lines
+
+
+def run_sweep(
+    study_file: Path,
+    *,
+    array: int | None,
+    folds: str | None,
+    backend: str | None,
+    dry_run: bool,
+    console: Console,
+) -> Outcome | None:
+    """`submit sweep`: checks the request, then runs it, or only says what would be run.
+
+    Raises:
+        StudyError: The request does not fit the study.
+        DataError: Everything that is wrong with the cohort.
+    """
+    study = load_study(study_file)
+    if backend not in (None, "local"):
+        raise StudyError(f"--backend {backend} is not known; this version runs folds with `local`")
+    grid = expected_grid(study_file, study)
+    require_array(grid, array)
+    wanted = requested_folds(grid, folds)
+    if dry_run:
+        console.print("\n".join(describe_plan(study, grid, wanted)), highlight=False, soft_wrap=True)
+        return None
+    outcome = sweep(study_file, study, wanted, console)
+    console.print("\n".join(describe_outcome(outcome)), highlight=False, markup=False, soft_wrap=True)
+    return outcome
+
+
+def requested_folds(grid: Grid, folds: str | None) -> Sequence[int]:
+    """The folds that `--folds` names, or all.
+
+    Raises:
+        StudyError: The text is no set of folds of the grid.
+    """
+    if folds is None:
+        return range(len(grid))
+    try:
+        wanted = parse_folds(folds)
+        for fold in wanted:
+            grid.fold(fold)
+    except ValueError as error:
+        raise StudyError(f"--folds: {error}") from None
+    return wanted
+
+
+def describe_plan(study: Study, grid: Grid, folds: Sequence[int]) -> list[str]:
+    """What a sweep would run."""
+    slots = machine_slots(study)
+    return [
+        f"{len(grid)} folds = {grid.extent}; would run {len(folds)}: {format_folds(folds)}",
+        f"arms: {', '.join(arm.name for arm in grid.arms)}",
+        f"each: {study.training.steps} steps of {study.training.batch_size} patches, then one test",
+        f"{len(slots)} at a time, each with {slots[0].threads} thread(s) on {slots[0].device.partition(':')[0]}",
+    ]
