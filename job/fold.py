@@ -58,7 +58,7 @@ def run_fold(worker: Worker, index: int) -> None:
         return
     study, clock = manifest.study, PhaseClock(worker.device)
     precision = resolve_precision(study.training.precision, worker.device)
-    make_deterministic(precision, worker.threads)
+    make_deterministic(precision, worker.device, worker.threads)
     progress = FoldProgress(worker.run, index, study.training.steps, clock, worker.stop_requested)
     checkpoints = Checkpoints(worker.run, index, study.compute.checkpoint_minutes * 60)
     readers = partial(open_exams, worker.store, manifest)
@@ -66,10 +66,10 @@ def run_fold(worker: Worker, index: int) -> None:
         network = initial_network(study, fold.arm.channels, repeat=fold.repeat, unit=fold.unit)
         state = TrainingState(network.to(worker.device), study.training, precision)
         state.restore(checkpoints)
-        progress.resume(state.step)
+        progress.resume(state.step, state.recorded)
         progress.beat("load", state.step)
-    tester = ExamTester(study, network, fold.arm.channels, precision, progress.raise_if_stopping)
-    if state.step < study.training.steps:
+    tester = ExamTester(study, network, fold.arm.channels, precision, progress.alive)
+    if state.recorded < study.training.steps:
         with clock.phase("load"):
             patches = load_patches(manifest, fold, readers(fold.training_exams), worker.device)
         plan = TrainingPlan(

@@ -23,6 +23,8 @@ FAILED = 1
 """Exit code when folds failed."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
+TYPER_USAGE = 2
+"""Typer's own exit code for a wrong command line."""
 
 
 @app.callback()
@@ -135,6 +137,8 @@ def main() -> None:
     """Runs the command line; errors of the user are a message and an exit code, not a traceback."""
     try:
         app()
+    except SystemExit as end:
+        sys.exit(ExitCode.USAGE if end.code == TYPER_USAGE else end.code)
     except StudyError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(ExitCode.USAGE)

@@ -76,7 +76,7 @@ class SweepProgress:
         """Shows the state, not more often than is useful."""
         for fold in set(snapshot.failed) - self._reported:
             self._reported.add(fold)
-            self._console.print(f"fold {fold} failed; log: {self._run.url}/{layout.log(fold)}")
+            self._console.print(f"fold {fold} failed; log: {self._run.url}/{layout.log(fold)}", markup=False)
         pause = REFRESH_SECONDS if self._console.is_terminal else LINE_SECONDS
         if time.monotonic() - self._last < pause and not snapshot.finished:
             return

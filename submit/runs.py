@@ -1,22 +1,25 @@
 """Runs: made from a study, found again by name, surveyed from their files."""
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.manifest import Manifest
-from job.contract.results import Failure, Heartbeat
+from job.contract.results import Failure, Heartbeat, Record
 from job.contract.study import Study
 from job.contract.study_file import load_study
 from job.data.prepare import StoreIndex
 from job.places import resolve
 from job.storage import Storage, open_storage
+
+R = TypeVar("R", bound=Record)
 
 FRESH_SECONDS = 60.0
 """A fold with a younger heartbeat is running."""
@@ -67,7 +70,10 @@ def create_run(study_file: Path, study: Study, index: StoreIndex) -> tuple[Stora
     run = open_storage(f"{resolve(study_file, study.compute.runs)}/{manifest.run}")
     if run.create(layout.MANIFEST, manifest.to_json()):
         return run, manifest
-    existing = Manifest.model_validate_json(run.read(layout.MANIFEST))
+    try:
+        existing = Manifest.model_validate_json(run.read(layout.MANIFEST))
+    except ValueError as error:
+        raise StudyError(f"{run.url}/{layout.MANIFEST}: {error}; move the folder away") from None
     if existing.digest != manifest.digest:
         raise StudyError(f"{run.url} holds another experiment (digest {existing.digest}); move it away")
     return run, existing
@@ -83,16 +89,20 @@ def find_run(name: str | None, study_file: Path) -> Storage:
         return open_storage(name)
     if name is not None and not study_file.is_file():
         raise StudyError(f"{name}: no folder of a run, and {study_file} is not there to look up runs by name")
-    root = Path(resolve(study_file, load_study(study_file).compute.runs))
+    study = load_study(study_file)
+    root = Path(resolve(study_file, study.compute.runs))
     runs = {path.parent.name: path for path in root.glob(f"*/{layout.MANIFEST}")}
     if name is not None:
         if name not in runs:
             raise StudyError(f"{root} has no run {name!r}; its runs: {', '.join(sorted(runs)) or 'none'}")
         return open_storage(str(runs[name].parent))
-    if not runs:
-        raise StudyError(f"{root} has no run yet; start one with `submit sweep {study_file}`")
-    newest = max(runs.values(), key=lambda path: (_created(path), path))
-    return open_storage(str(newest.parent))
+    created = {path: _created(path, study.name) for path in runs.values()}
+    own = [(time, path) for path, time in created.items() if time is not None]
+    if not own:
+        raise StudyError(
+            f"{root} has no run of study {study.name} yet; start one with `submit sweep {study_file}`"
+        )
+    return open_storage(str(max(own)[1].parent))
 
 
 def read_submission(run: Storage) -> Submission:
@@ -122,16 +132,29 @@ def survey(run: Storage, manifest: Manifest, now: datetime) -> list[FoldStatus]:
 
 
 def _unfinished(run: Storage, fold: int, failed: bool, begun: bool, now: datetime) -> FoldStatus:
-    heartbeat = Heartbeat.model_validate_json(run.read(layout.heartbeat(fold))) if begun else None
-    if heartbeat is not None and heartbeat.phase != "stopped":
+    heartbeat = _read(run, layout.heartbeat(fold), Heartbeat) if begun else None
+    failure = _read(run, layout.failure(fold), Failure) if failed else None
+    state: State = "missing"
+    if failure is not None:
+        state = "failed"
+    elif heartbeat is not None:
         age = (now - datetime.fromisoformat(heartbeat.time)).total_seconds()
-        if age < FRESH_SECONDS and not failed:
-            return FoldStatus(fold=fold, state="running", heartbeat=heartbeat)
-    if failed:
-        failure = Failure.model_validate_json(run.read(layout.failure(fold)))
-        return FoldStatus(fold=fold, state="failed", heartbeat=heartbeat, failure=failure)
-    return FoldStatus(fold=fold, state="interrupted" if begun else "missing", heartbeat=heartbeat)
+        state = "running" if heartbeat.phase != "stopped" and age < FRESH_SECONDS else "interrupted"
+    return FoldStatus(fold=fold, state=state, heartbeat=heartbeat, failure=failure)
 
 
-def _created(manifest: Path) -> str:
-    return Manifest.model_validate_json(manifest.read_bytes()).created
+def _read(run: Storage, key: str, kind: type[R]) -> R | None:
+    """A record; None if it is gone since the listing, as when a sweep begins again with failed folds."""
+    try:
+        return kind.model_validate_json(run.read(key))
+    except FileNotFoundError:
+        return None
+
+
+def _created(manifest: Path, study: str) -> str | None:
+    """When a run was made, or None if it is another study's; runs of older versions are not validated."""
+    try:
+        content = json.loads(manifest.read_bytes())
+        return str(content["created"]) if content["study"]["name"] == study else None
+    except (ValueError, KeyError, TypeError):
+        raise StudyError(f"{manifest} is damaged; move its folder away") from None

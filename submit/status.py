@@ -44,7 +44,7 @@ def show_status(name: str | None, study_file: Path, *, as_json: bool) -> None:
             exams = ", ".join(manifest.exams[exam].exam for exam in fold.test_exams)
             table.add_row(str(status.fold), fold.arm.name, exams, status.state, *_cells(status))
     if table.row_count:
-        console.print(table)
+        console.print(table, markup=False)
     for status in folds:
         if status.failure is not None:
             console.print(f"fold {status.fold}: {status.failure.message}", markup=False, soft_wrap=True)
@@ -85,7 +85,10 @@ def cancel_run(name: str | None, study_file: Path) -> str:
         raise StudyError(
             f"{run.url} is run by process {submission.pid} on {submission.host}; cancel it there"
         )
-    os.kill(submission.pid, signal.SIGTERM)
+    try:
+        os.kill(submission.pid, signal.SIGTERM)
+    except ProcessLookupError:  # it ended since the lock was tried
+        return f"{run.url}: nothing is running"
     return f"{run.url}: process {submission.pid} was asked to stop; its folds write checkpoints first"
 
 

@@ -25,7 +25,7 @@ from job.data.cohort_files import find_exams
 from job.data.prepare import prepare_cohort
 from job.places import cohort_root, store_root
 from job.storage import Storage
-from submit.executors.local import LocalExecutor, Slot, slots_of
+from submit.executors.local import LocalExecutor, Slot, fold_command, slots_of
 from submit.executors.protocol import Executor, Snapshot
 from submit.progress import ExamProgress, SweepProgress
 from submit.runs import Submission, create_run, read_submission
@@ -118,7 +118,8 @@ def sweep(study_file: Path, study: Study, folds: Sequence[int], console: Console
                 f"run [bold]{manifest.run}[/bold]: {len(todo)} folds to do, {len(done)} of {manifest.folds} done, "
                 f"{len(slots)} at a time on {', '.join(sorted({slot.device for slot in slots}))}"
             )
-            snapshot, interrupted = work(LocalExecutor(run, store, slots), run, todo, console)
+            executor = LocalExecutor(run, slots, fold_command(run, store))
+            snapshot, interrupted = work(executor, run, todo, console)
     except Timeout:
         other = read_submission(run)
         raise StudyError(
@@ -193,7 +194,8 @@ def run_sweep(
     require_array(grid, array)
     wanted = requested_folds(grid, folds)
     if dry_run:
-        console.print("\n".join(describe_plan(study, grid, wanted)), highlight=False, soft_wrap=True)
+        plan = "\n".join(describe_plan(study, grid, wanted))
+        console.print(plan, highlight=False, markup=False, soft_wrap=True)
         return None
     outcome = sweep(study_file, study, wanted, console)
     console.print("\n".join(describe_outcome(outcome)), highlight=False, markup=False, soft_wrap=True)

@@ -145,10 +145,10 @@ class DeepMedicArchitecture:
     def output_start(self, patch: Shape, output: Shape) -> Shape:
         """Where the output's first voxel lies in the patch.
 
-        It is where a centre crop of the patch starts, (patch - output) // 2, moved by no more than it
-        takes for every pathway's context to lie in the patch. For an odd surplus the centre crop leaves
-        the larger part at the end. It has to move only where the contexts differ on the two sides, which
-        is where the output is no multiple of a factor, and only if the patch has no room to spare.
+        That is where a centre crop of the patch starts, (patch - output) // 2, or the nearest voxel to it from
+        which every pathway's context lies in the patch. The two differ only in a patch without room to spare
+        and for an output that is no multiple of the factors, whose context is longer at the end. Where
+        patch - output is odd, the centre crop leaves the larger part at the end.
 
         Raises:
             ValueError: The output is empty, or does not fit in the patch with its context.

@@ -12,6 +12,7 @@ depends on the arm.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from itertools import combinations
 from typing import Literal
 
@@ -58,18 +59,20 @@ def leave_out_arms(
         leave_out: What an arm leaves out.
 
     Raises:
-        ValueError: An arm would have no channel, or none would be left out.
+        ValueError: An arm would have no channel, none would be left out, or two would have the same name.
     """
     if leave_out == "channels":
-        missing: dict[str, tuple[str, ...]] = {f"without {c}": (c,) for c in channels}
+        missing: list[tuple[str, tuple[str, ...]]] = [(f"without {c}", (c,)) for c in channels]
     elif leave_out == "acquisitions":
-        missing = {f"without {name}": tuple(group) for name, group in acquisitions.items()}
+        missing = [(f"without {name}", tuple(group)) for name, group in acquisitions.items()]
     elif leave_out == "pairs":
-        missing = {f"without {a} and {b}": (a, b) for a, b in combinations(channels, 2)}
+        missing = [(f"without {a} and {b}", (a, b)) for a, b in combinations(channels, 2)]
     else:
-        missing = {f"only {c}": tuple(o for o in channels if o != c) for c in channels}
+        missing = [(f"only {c}", tuple(o for o in channels if o != c)) for c in channels]
     arms = [Arm(name=REFERENCE, channels=tuple(range(len(channels))), left_out=())]
-    for name, left_out in missing.items():
+    for name, left_out in missing:
+        if any(name == arm.name for arm in arms):
+            raise ValueError(f'two arms would be called "{name}"; rename a channel')
         kept = tuple(i for i, channel in enumerate(channels) if channel not in left_out)
         if not kept:
             raise ValueError(
@@ -107,15 +110,15 @@ class Grid:
                 f"one to train on and {self.validation_patients} for validation"
             )
 
-    @property
+    @cached_property
     def units(self) -> tuple[tuple[int, ...], ...]:
         """The exams that a fold tests, for each unit."""
         if self.test_unit == "exam":
             return tuple((exam,) for exam in range(len(self.patients)))
-        return tuple(
-            tuple(e for e, p in enumerate(self.patients) if p == patient)
-            for patient in dict.fromkeys(self.patients)
-        )
+        exams: dict[str, list[int]] = {}
+        for exam, patient in enumerate(self.patients):
+            exams.setdefault(patient, []).append(exam)
+        return tuple(map(tuple, exams.values()))
 
     @property
     def paired_folds(self) -> int:
@@ -152,7 +155,8 @@ class Grid:
             further, unit = divmod(index - self.paired_folds, len(units))
             repeat = self.repeats + further
         patient = self.patients[units[unit][0]]
-        validation = self._validation_patients(repeat, unit, patient)
+        others = tuple(p for p in dict.fromkeys(self.patients) if p != patient)
+        validation = _validation_draw(others, self.validation_patients, (self.seed, repeat, unit))
         return Fold(
             index=index,
             repeat=repeat,
@@ -165,8 +169,11 @@ class Grid:
             validation_exams=tuple(e for e, p in enumerate(self.patients) if p in validation),
         )
 
-    def _validation_patients(self, repeat: int, unit: int, test_patient: str) -> frozenset[str]:
-        """A draw without replacement: the patients whose keys come first."""
-        others = [p for p in dict.fromkeys(self.patients) if p != test_patient]
-        others.sort(key=lambda patient: stream_key(self.seed, "validation", repeat, unit, patient))
-        return frozenset(others[: self.validation_patients])
+
+@lru_cache(maxsize=1)  # for the other arms of the same comparison
+def _validation_draw(patients: tuple[str, ...], count: int, stream: tuple[int, int, int]) -> frozenset[str]:
+    """A draw without replacement: the patients whose keys come first; `stream` is (seed, repeat, unit)."""
+    if not count:
+        return frozenset()
+    seed, *ids = stream
+    return frozenset(sorted(patients, key=lambda p: stream_key(seed, "validation", *ids, p))[:count])

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from hashlib import sha256
 from typing import Any, Self
 
@@ -72,11 +73,17 @@ class Manifest(BaseModel):
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        if self.digest != _identity(self.study, self.exams):
+        follows = (
+            _identity(self.study, self.exams),
+            f"{self.study.name}-{self.digest[:8]}",
+            tuple(arm.name for arm in self.study.arms),
+            len(self.grid),
+        )
+        if (self.digest, self.run, self.arms, self.folds) != follows:
             raise ValueError("the manifest was changed after it was written; submit the study again")
         return self
 
-    @property
+    @cached_property
     def grid(self) -> Grid:
         """The folds of the run."""
         return grid_of(self.study, [exam.patient for exam in self.exams])
@@ -110,5 +117,6 @@ def grid_of(study: Study, patients: Sequence[str]) -> Grid:
 def _identity(study: Study, exams: tuple[ExamEntry, ...]) -> str:
     content: dict[str, Any] = study.model_dump(mode="json", by_alias=True, exclude={"compute": True})
     content["cohort"].pop("root")
+    content["cohort"]["classes"] = list(content["cohort"]["classes"].items())  # their order counts
     content["exams"] = [exam.model_dump() for exam in exams]
     return sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

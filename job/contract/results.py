@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 Status = Literal["ok", "both-empty", "false-alarm", "miss"]
+Phase = Literal["load", "train", "test", "done", "stopped"]
 
 
 class Record(BaseModel):
@@ -21,8 +22,11 @@ class Score(Record):
     """One structure of one exam; an undefined number is None, for the reason that `status` gives."""
 
     status: Status
+    """Which of reference and prediction is empty: neither, both, only the reference, only the prediction."""
     dice: float | None
+    """0 to 1; None for `both-empty`, 0 for `false-alarm` and `miss`."""
     hd95_mm: float | None
+    """None for `both-empty`, the diagonal of the image for `false-alarm` and `miss`."""
     reference_ml: float
     predicted_ml: float
 
@@ -97,7 +101,7 @@ class Heartbeat(Record):
     pid: int
     time: str
     """UTC, ISO 8601."""
-    phase: Literal["load", "train", "test", "done", "stopped"]
+    phase: Phase
     step: int
     steps: int
     loss: float | None

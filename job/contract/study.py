@@ -15,19 +15,20 @@ from job.contract.grid import Arm, leave_out_arms
 
 UNION = "union"
 """Name of the structure made of all classes together, in results and tables."""
-METRICS = ("dice", "hd95_mm")
-"""Metrics that can be a primary endpoint."""
+NAME = r"^[^/\\{}\s][^/\\{}\n]*$"
+STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"
 
 T = TypeVar("T")
+OneOrMore = Annotated[tuple[T, ...], Field(min_length=1)]
 ShapeXYZ = tuple[PositiveInt, PositiveInt, PositiveInt]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Name = Annotated[str, Field(pattern=r"^[^/\\{}\s][^/\\{}\n]*$")]
+Name = Annotated[str, Field(pattern=NAME)]
 
 
 class Section(BaseModel):
     """A table of the study file: unknown keys are errors, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class Channel(Section):
@@ -75,12 +76,12 @@ class Cohort(Section):
     mask: str | None = None
     """Path of an exam's mask (body, brain) below `root`; patches are centred on voxels inside it, and what
     lies outside is background."""
-    channels: Annotated[tuple[Channel, ...], Field(min_length=1)]
+    channels: OneOrMore[Channel]
     """The channels in order; a bare name stands for `{ name = … }`."""
-    acquisitions: dict[Name, tuple[str, ...]] = {}
+    acquisitions: dict[Name, OneOrMore[str]] = {}
     """Groups of channels that come from one scan, e.g. `dce = ["ktrans", "ve"]`; a channel in no group is an
     acquisition of its own."""
-    classes: Annotated[dict[Name, int | tuple[int, ...]], Field(min_length=1)]
+    classes: Annotated[dict[Name, int | OneOrMore[int]], Field(min_length=1)]
     """Classes by name with the value, or values, that they have in the label maps."""
     background: tuple[int, ...] = (0,)
     """Label values that count as background; a value in neither is an error."""
@@ -104,18 +105,20 @@ class Cohort(Section):
         grouped = [channel for group in self.acquisitions.values() for channel in group]
         for channel in grouped:
             if channel not in names:
-                raise ValueError(
-                    f"acquisitions name channel {channel!r}, which is not among {', '.join(names)}"
-                )
+                raise ValueError(f"acquisitions name {channel!r}; the channels are {', '.join(names)}")
         if doubled := _doubled(grouped):
             raise ValueError(f"channel {doubled!r} is in two acquisitions")
+        for name in self.acquisitions:
+            if name in names and name not in self.acquisitions[name]:
+                raise ValueError(f"acquisition {name!r} has the name of a channel outside it; rename it")
         values = [*self.background, *(v for values in self.class_values for v in values)]
         if (twice := _doubled(values)) is not None:
             raise ValueError(f"label value {twice} is given twice (classes and background)")
         if 0 not in self.background:
             raise ValueError("background must hold label value 0")
-        if UNION in self.classes:
-            raise ValueError(f'"{UNION}" is the name of all classes together; rename the class')
+        for reserved, meaning in ((UNION, "all classes together"), ("background", "what is no class")):
+            if reserved in self.classes:
+                raise ValueError(f'"{reserved}" is the name of {meaning}; rename the class')
         if len(self.classes) > 254:
             raise ValueError(f"{len(self.classes)} classes; at most 254 fit the store's 8 bits")
         return self
@@ -321,7 +324,7 @@ class Compute(Section):
 class Study(Section):
     """A whole study file."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
+    name: Annotated[str, Field(pattern=STUDY_NAME)]
     """Runs are named after it."""
     cohort: Cohort
     """Where the exams are and what they hold."""
@@ -345,11 +348,10 @@ class Study(Section):
             )
         if isinstance(self.training.class_proportions, dict):
             allowed = ("background", *self.cohort.class_names)
-            for name in self.training.class_proportions:
-                if name not in allowed:
-                    raise ValueError(
-                        f"class_proportions name {name!r}; expected some of {', '.join(allowed)}"
-                    )
+            if unknown := [name for name in self.training.class_proportions if name not in allowed]:
+                raise ValueError(
+                    f"training.class_proportions: no class {unknown[0]!r}; expected some of {', '.join(allowed)}"
+                )
         _ = self.training_segment, self.evaluation_segment, self.arms
         return self
 

@@ -2,16 +2,20 @@
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from job.contract.errors import StudyError
 from job.contract.presets import PRESETS
-from job.contract.study import Study
+from job.contract.study import NAME, STUDY_NAME, Study
+
+Place = tuple[str | int, ...]
+"""Keys, and positions in lists, from the top of the file."""
 
 
 def load_study(path: Path) -> Study:
@@ -21,7 +25,7 @@ def load_study(path: Path) -> Study:
         StudyError: The file is missing, is not TOML, or says something impossible; all problems are named.
     """
     try:
-        table = tomllib.loads(path.read_text())
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors add a byte order mark
     except FileNotFoundError:
         raise StudyError(
             f"{path}: no such file; name the study file, or run in the folder that has it"
@@ -40,7 +44,7 @@ def parse_study(table: Mapping[str, Any], *, source: str) -> Study:
     table = dict(table)
     preset = table.pop("preset", None)
     if preset is not None:
-        if preset not in PRESETS:
+        if not isinstance(preset, str) or preset not in PRESETS:
             raise StudyError(
                 f"{source}: preset {preset!r} is unknown{_nearest(str(preset), PRESETS)}; "
                 f"presets: {', '.join(PRESETS)}"
@@ -49,8 +53,8 @@ def parse_study(table: Mapping[str, Any], *, source: str) -> Study:
     try:
         return Study.model_validate(table)
     except ValidationError as error:
-        lines = [_in_words(dict(problem)) for problem in error.errors()]
-        raise StudyError("\n".join(f"{source}: {line}" for line in dict.fromkeys(lines))) from None
+        lines = _in_words(error.errors(), table)
+        raise StudyError("\n".join(f"{source}: {line}" for line in lines)) from None
 
 
 def _merge(preset: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,24 +84,90 @@ _ONE_OF = (
 )
 
 
-def _in_words(problem: dict[str, Any]) -> str:
-    location = tuple(problem["loc"])
-    where = ".".join(str(part) for part in location) or "study"
-    message = str(problem["msg"]).removeprefix("Value error, ")
+_EXPECTED = {
+    "dict_type": "a table with keys and values",
+    "finite_number": "a finite number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "a number of at least {ge}",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "a number of at most {le}",
+    "model_type": "a table with keys and values",
+    "string_type": "text in quotes",
+    "too_long": "at most {max_length} value(s)",
+    "too_short": "at least {min_length} value(s)",
+    "tuple_type": "a list in square brackets",
+}
+"""What pydantic expects, by the type of its error, where its own words are not those of a TOML file."""
+
+_PATTERNS = {
+    NAME: r"a name that does not begin with a space and has none of / \ { }",
+    STUDY_NAME: "at most 40 letters, digits, - and _, the first a letter or a digit",
+}
+
+
+def _in_words(problems: Sequence[ErrorDetails], table: Mapping[str, Any]) -> list[str]:
+    """One line for each place of the file that is wrong.
+
+    A value that may have one of several forms gives a problem for each form. The form that was meant is the
+    one that got further, so a problem of a part counts and one of the whole does not.
+    """
+    by_place: dict[Place, list[ErrorDetails]] = {}
+    for problem in problems:
+        by_place.setdefault(_place(problem, table), []).append(problem)
+    innermost = [place for place in by_place if not any(p[: len(place)] == place != p for p in by_place)]
+    return [_line(place, by_place[place]) for place in innermost]
+
+
+def _place(problem: ErrorDetails, table: Mapping[str, Any]) -> Place:
+    """Where a problem is in the file: pydantic's location without the parts that only it knows."""
+    place: list[str | int] = []
+    value: Any = table
+    for part in problem["loc"]:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):  # a form of a value, or what is missing
+            if problem["type"] != "missing" or isinstance(part, int):
+                continue
+        place.append(part)
+    return tuple(place)
+
+
+def _line(place: Place, problems: Sequence[ErrorDetails]) -> str:
+    problem = problems[0]
+    where = "".join(f"[entry {part + 1}]" if isinstance(part, int) else f".{part}" for part in place)
+    where = f"{where.removeprefix('.')}: " if where else ""
     if problem["type"] == "extra_forbidden":
-        known = _keys_at(location[:-1])
-        return f"{where}: unknown key{_nearest(str(location[-1]), known)}; known keys: {', '.join(known)}"
-    if problem["type"] == "missing":
-        return f"{where}: missing; this key is required"
+        known = _keys_at(place[:-1])
+        return f"{where}unknown key{_nearest(str(place[-1]), known)}; known keys: {', '.join(known)}"
     if problem["type"] == "value_error":
-        return f"{where}: {message}"
-    return f"{where}: {message[:1].lower()}{message[1:]}, got {problem['input']!r}"
+        return where + problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "missing":
+        last = problems[-1]["loc"][-1]
+        if isinstance(last, str):
+            return f"{where}missing; this key is required"
+        return f"{where}expected {last + 1} values, got {problem['input']!r}"
+    expected = dict.fromkeys(_expected(problem) for problem in problems)
+    return f"{where}expected {' or '.join(expected)}, got {problem['input']!r}"
 
 
-def _keys_at(location: tuple[str | int, ...]) -> tuple[str, ...]:
+def _expected(problem: ErrorDetails) -> str:
+    context = problem.get("ctx", {})
+    if problem["type"] == "string_pattern_mismatch":
+        return _PATTERNS[context["pattern"]]
+    if problem["type"] in _EXPECTED:
+        return _EXPECTED[problem["type"]].format_map(context)
+    return problem["msg"].removeprefix("Input should be ")
+
+
+def _keys_at(place: Place) -> tuple[str, ...]:
     """The keys that a table of the study may have."""
     model: type[BaseModel] = Study
-    for part in location:
+    for part in place:
         if isinstance(part, str) and part in model.model_fields:
             model = _model_in(model.model_fields[part].annotation) or model
     keys = tuple(field.alias or name for name, field in model.model_fields.items())

@@ -5,11 +5,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from job.contract.errors import DataError, Problem
+from job.contract.errors import DataError, Problem, StudyError
 from job.contract.study import Cohort
 from job.storage import StoredObject
 
-_TOKEN = re.compile(r"\*\*/|\*|\?|\[[^\]]+\]|\{(?:patient|exam|channel)\}|.", re.DOTALL)
+_TOKEN = re.compile(r"(?<![^/])\*\*/|\*|\?|\[[^\]]+\]|\{(?:patient|exam|channel)\}|.", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,7 @@ def find_exams(objects: Iterable[StoredObject], cohort: Cohort) -> tuple[ExamFil
 
     Raises:
         DataError: A file is missing or doubled, nothing matches, or an exclusion names no exam.
+        StudyError: A pattern has brackets that make no sense.
     """
     objects = list(objects)
     roles = {f"channel {c.name}": (cohort.pattern, c.files or c.name) for c in cohort.channels}
@@ -79,22 +80,33 @@ def find_exams(objects: Iterable[StoredObject], cohort: Cohort) -> tuple[ExamFil
 
 
 def _expression(pattern: str, channel: str) -> re.Pattern[str]:
-    """A pattern of the study file as a regular expression with groups `patient` and `exam`."""
-    parts, seen = [], set()
+    """A pattern of the study file as a regular expression with groups `patient` and `exam`.
+
+    As in a shell, no wildcard matches a `/`, nor the dot that a hidden file's name begins with.
+    """
+    text, seen, previous = "", set(), "/"
     for token in _TOKEN.findall(pattern.replace("{channel}", channel)):
         name = token[1:-1]
+        if previous.endswith("/") and (len(token) > 1 or token in "*?"):
+            text += r"(?!\.)"
         if token in ("{patient}", "{exam}"):
-            parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+)")
+            text += f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+)"
             seen.add(name)
         elif token == "**/":
-            parts.append("(?:.*/)?")
+            text += r"(?:(?!\.)[^/]+/)*"
         elif token in ("*", "?"):
-            parts.append("[^/]" + token.replace("?", ""))
+            text += "[^/]" + token.replace("?", "")
         elif len(token) > 1:
-            parts.append("[" + name.replace("\\", "\\\\").replace("!", "^", name.startswith("!")) + "]")
+            negated = name[0] in "!^"
+            members = re.escape(name[negated:]).replace(r"\-", "-")
+            text += f"(?!/)[{'^' if negated else ''}{members}]"
         else:
-            parts.append(re.escape(token))
-    return re.compile("".join(parts))
+            text += re.escape(token)
+        previous = token
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise StudyError(f"{pattern!r} is no valid pattern ({error.msg}); correct its brackets") from None
 
 
 def _spelled(pattern: str, channel: str, patient: str, exam: str) -> str:
@@ -143,7 +155,17 @@ def _without_excluded(
                     remedy="correct the name or remove it",
                 )
             )
-    return {key: files for key, files in found.items() if key not in excluded}, problems
+    kept = {key: files for key, files in found.items() if key not in excluded}
+    if not kept:
+        problems.append(
+            Problem(
+                file="cohort.exclude",
+                found=f"all {len(found)} exams of the cohort",
+                expected="some exams that stay",
+                remedy="remove names from it",
+            )
+        )
+    return kept, problems
 
 
 def _same_names(exams: list[ExamFiles]) -> list[Problem]:

@@ -195,14 +195,14 @@ def _normalised(
                 )
             ]
         ) from None
-    largest = float(np.abs(normalised_ZYX).max())
-    if largest > np.finfo(dtype).max:
+    largest, limits = float(np.abs(normalised_ZYX).max()), np.finfo(dtype)
+    if largest > limits.max or 0 < largest < limits.tiny:
         raise DataError(
             [
                 Problem(
                     file=name,
                     found=f"values up to {largest:g} after normalisation ({channel.normalisation})",
-                    expected=f"at most {np.finfo(dtype).max:g}, the largest {dtype}",
+                    expected=f"{limits.tiny:g} to {limits.max:g}, the range of {dtype}",
                     remedy='choose another normalisation, or compute.store_dtype = "float32"',
                 )
             ]

@@ -7,11 +7,14 @@ never resampled, so that x, y, z grow towards right, anterior, superior (RAS+).
 import base64
 import gzip
 import io
+import math
 import zlib
 from dataclasses import dataclass
+from typing import cast
 
 import nibabel as nib
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.orientations import (
     apply_orientation,
     axcodes2ornt,
@@ -68,6 +71,7 @@ class Volume:
     geometry: Geometry
 
 
+@np.errstate(all="ignore")  # what a damaged header overflows to is refused below
 def read_volume(data: bytes, name: str) -> Volume:
     """The volume of a `.nii` or `.nii.gz` file, scaled as its header says.
 
@@ -78,6 +82,7 @@ def read_volume(data: bytes, name: str) -> Volume:
     Raises:
         DataError: Not a readable, complete, finite 3-D NIfTI file of real numbers.
     """
+    data = _unpacked(data, name)
     image = _parse(data, name)
     shape = image.shape
     while len(shape) > 3 and shape[-1] == 1:
@@ -87,18 +92,18 @@ def read_volume(data: bytes, name: str) -> Volume:
     dtype = image.get_data_dtype()
     if dtype.kind not in "iuf":
         raise _wrong(name, f"data of type {dtype}", "real numbers", "convert the file")
+    size = cast(ArrayProxy, image.dataobj).offset + math.prod(shape) * dtype.itemsize
+    if size > len(data):
+        raise _damaged(name, f"{len(data)} of {size} bytes")
     affine = np.asarray(image.affine, dtype=np.float64)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+    if not _is_invertible(affine):
         raise _wrong(name, "an affine that cannot be inverted", "a valid sform or qform", "repair the header")
-    try:
-        values = np.asarray(image.dataobj, dtype=np.float32).reshape(shape)
-    except (ValueError, OSError, EOFError, OverflowError) as error:
-        raise _damaged(name, error) from None
+    values = np.asarray(image.dataobj, dtype=np.float32).reshape(shape)
     if not np.isfinite(values).all():
         count = int(values.size - np.isfinite(values).sum())
         raise _wrong(
             name,
-            f"{count} voxels that are NaN or infinite",
+            f"{count} voxels that are NaN, infinite or beyond 32-bit floats",
             "finite values",
             "replace them (e.g. by 0) or mask the map",
         )
@@ -119,13 +124,20 @@ def write_labels(labels_ZYX: NDArray[np.integer], geometry: Geometry) -> bytes:
     labels = apply_orientation(labels_ZYX.transpose(2, 1, 0), from_canonical)
     assert labels.shape == geometry.shape_xyz
     binary = base64.b64decode(geometry.header)
-    image_class = nib.Nifti1Image if len(binary) == 348 else nib.Nifti2Image
+    image_class: type[nib.Nifti1Image] = nib.Nifti1Image if len(binary) == 348 else nib.Nifti2Image
     header = image_class.header_class(binary, check=False)
     header.set_data_shape(labels.shape)
-    header.set_data_dtype(np.uint8 if labels.max(initial=0) < 256 else np.uint16)
+    header.set_data_dtype(_smallest_dtype(labels))
     header["cal_min"] = header["cal_max"] = 0
     image = image_class(labels.astype(header.get_data_dtype()), None, header)
     return gzip.compress(image.to_bytes(), compresslevel=6, mtime=0)
+
+
+def _smallest_dtype(labels: NDArray[np.integer]) -> type[np.integer]:
+    """The first of the formats that every NIfTI tool reads which holds the values."""
+    low, high = int(labels.min(initial=0)), int(labels.max(initial=0))
+    dtypes: tuple[type[np.integer], ...] = (np.uint8, np.int16, np.int32)
+    return next(d for d in dtypes if np.iinfo(d).min <= low and high <= np.iinfo(d).max)
 
 
 def read_labels(data: bytes, name: str) -> NDArray[np.int64]:
@@ -156,7 +168,7 @@ def integral(volume: Volume, name: str) -> NDArray[np.int64]:
     return rounded.astype(np.int64)
 
 
-def _parse(data: bytes, name: str) -> nib.Nifti1Image:
+def _unpacked(data: bytes, name: str) -> bytes:
     try:
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
@@ -164,13 +176,23 @@ def _parse(data: bytes, name: str) -> nib.Nifti1Image:
         raise _damaged(name, error) from None
     if not data:
         raise _damaged(name, "the file is empty")
-    header_size = data[:4]
+    return data
+
+
+def _parse(data: bytes, name: str) -> nib.Nifti1Image:
     two = (540).to_bytes(4, "little"), (540).to_bytes(4, "big")
-    image_class = nib.Nifti2Image if header_size in two else nib.Nifti1Image
+    image_class = nib.Nifti2Image if data[:4] in two else nib.Nifti1Image
     try:
         return image_class.from_stream(io.BytesIO(data))
-    except (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, ValueError) as error:
+    except Exception as error:  # nibabel's errors about headers have no common base
         raise _damaged(name, error) from None
+
+
+def _is_invertible(affine: NDArray[np.float64]) -> bool:
+    """Whether voxels have a volume, whatever the unit of length."""
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    finite = np.isfinite(affine).all() and np.isfinite(directions).all()
+    return bool(finite and abs(np.linalg.det(directions)) > 1e-6)
 
 
 def _damaged(name: str, error: object) -> DataError:

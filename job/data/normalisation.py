@@ -47,13 +47,13 @@ def normalise(
         return np.where(region_ZYX, image_ZYX, np.float32(0))
     if channel.normalisation == "zscore":
         stats = statistics(image_ZYX, region_ZYX)
-        offset, scale = stats.mean, stats.sd
+        offset, scale, spread = stats.mean, stats.sd, "SD"
     else:
         low, high = channel.range or DEFAULT_PERCENTILES
         if channel.normalisation == "percentile":
             low, high = np.percentile(image_ZYX[region_ZYX], (low, high)).tolist()
         image_ZYX = np.clip(image_ZYX, low, high)
-        offset, scale = low, high - low
+        offset, scale, spread = low, high - low, "range"
     if scale <= 1e-6 * max(abs(offset), 1e-30):
-        raise ValueError(f"the same value ({offset:g}) everywhere in the region")
+        raise ValueError(f"hardly any contrast in the region: {spread} {scale:g} at {offset:g}")
     return np.where(region_ZYX, (image_ZYX - np.float32(offset)) / np.float32(scale), np.float32(0))

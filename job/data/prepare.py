@@ -92,7 +92,8 @@ def check_cohort(source: Storage, study: Study, *, workers: int, progress: Progr
 
     def counts(files: ExamFiles) -> list[int]:
         exam = load_exam(source, files, study.cohort, study.compute.store_dtype)
-        voxels = np.bincount(exam.label_ZYX.ravel(), minlength=len(study.cohort.classes) + 1)
+        labels = exam.label_ZYX if exam.mask_ZYX is None else exam.label_ZYX[exam.mask_ZYX > 0]
+        voxels = np.bincount(labels.ravel(), minlength=len(study.cohort.classes) + 1)
         return [int(count) for count in voxels]
 
     found = _each(counts, exams, workers, progress)
@@ -160,11 +161,12 @@ def _require_all_classes(cohort: Cohort, voxels: dict[str, list[int]]) -> None:
     ]
     if missing:
         values = dict(zip(cohort.class_names, cohort.class_values, strict=True))
+        where = f"{'inside the mask ' if cohort.mask is not None else ''}in any of {len(voxels)} exams"
         raise DataError(
             [
                 Problem(
                     file=cohort.labels,
-                    found=f"no voxel of class {name!r} ({list(values[name])}) in any of {len(voxels)} exams",
+                    found=f"no voxel of class {name!r} ({list(values[name])}) {where}",
                     expected="each class in some exam",
                     remedy="correct the values in cohort.classes, or remove the class",
                 )

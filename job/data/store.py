@@ -7,7 +7,8 @@ An exam is there when its record is: the record is written after the arrays, and
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from hashlib import sha256
 from typing import Any, cast
@@ -145,16 +146,10 @@ def write_exam(
         original_header=geometry.header,
         sources=tuple(sources),
     )
-    folder = layout.exam_arrays(recipe, name, digest)
-    store.delete(folder)  # what a killed attempt may have left
-    for key, attributes in _groups(record).items():
-        group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-        store.write(f"{folder}/{key}zarr.json", json.dumps(group, indent=1).encode())
-    _write_array(store, f"{folder}/image", exam.image_CZYX, block_zyx)
-    _write_array(store, f"{folder}/labels/classes/0", exam.label_ZYX, block_zyx)
-    if exam.mask_ZYX is not None:
-        _write_array(store, f"{folder}/labels/mask/0", exam.mask_ZYX, block_zyx)
-    store.write(layout.exam_record(recipe, name, digest), record.model_dump_json(indent=1).encode())
+    key = layout.exam_record(recipe, name, digest)
+    if not store.exists(key):  # else other files gave the same contents, which folds may be reading
+        _write_arrays(store, record, exam)
+    store.write(key, record.model_dump_json(indent=1).encode())
     return record
 
 
@@ -218,23 +213,60 @@ class ExamReader:
         return self._read("labels/mask/0", region or ()).astype(bool)
 
     def _read(self, name: str, index: tuple[Any, ...]) -> NDArray[Any]:
-        try:
-            if name not in self._arrays:
-                location = self._store.array_location(f"{self._folder}/{name}")
-                self._arrays[name] = ts.open({"driver": "zarr3", "kvstore": location}, open=True).result()
-            array = self._arrays[name]
-            return cast(NDArray[Any], (array[index] if index else array).read().result())
-        except ValueError as error:
-            raise DataError(
-                [
-                    Problem(
-                        file=f"{self._folder}/{name}",
-                        found=f"missing or damaged data ({error})",
-                        expected="the exam as it was prepared",
-                        remedy="delete the folder and its record, then run `submit prepare` again",
-                    )
-                ]
-            ) from None
+        key = f"{self._folder}/{name}"
+        if name not in self._arrays:
+            with _whole(key):
+                self._arrays[name] = self._open(key, image=name == "image")
+        array = self._arrays[name]
+        selected = array[index] if index else array
+        with _whole(key):
+            return cast(NDArray[Any], selected.read().result())
+
+    def _open(self, key: str, *, image: bool) -> Any:
+        record = self.record
+        leading = (len(record.channels),) if image else ()
+        return ts.open(
+            {
+                "driver": "zarr3",
+                "kvstore": self._store.array_location(key),
+                "metadata": {
+                    "shape": [*leading, *record.shape_zyx],
+                    "data_type": record.dtype if image else "uint8",
+                },
+                "fill_missing_data_reads": False,  # else a missing block reads as zeros
+            },
+            open=True,
+        ).result()
+
+
+@contextmanager
+def _whole(key: str) -> Iterator[None]:
+    """Turns TensorStore's error about an array into a DataError."""
+    try:
+        yield
+    except ValueError as error:
+        raise DataError(
+            [
+                Problem(
+                    file=key,
+                    found=f"missing or damaged data ({error})",
+                    expected="the exam as it was prepared",
+                    remedy="delete the folder and its record, then run `submit prepare` again",
+                )
+            ]
+        ) from None
+
+
+def _write_arrays(store: Storage, record: ExamRecord, exam: Exam) -> None:
+    folder = layout.exam_arrays(record.recipe, record.exam, record.digest)
+    store.delete(folder)  # what a killed attempt may have left
+    for key, attributes in _groups(record).items():
+        group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+        store.write(f"{folder}/{key}zarr.json", json.dumps(group, indent=1).encode())
+    _write_array(store, f"{folder}/image", exam.image_CZYX, record.block_zyx)
+    _write_array(store, f"{folder}/labels/classes/0", exam.label_ZYX, record.block_zyx)
+    if exam.mask_ZYX is not None:
+        _write_array(store, f"{folder}/labels/mask/0", exam.mask_ZYX, record.block_zyx)
 
 
 def _write_array(store: Storage, key: str, data: NDArray[Any], block_zyx: ShapeZYX) -> None:
@@ -260,6 +292,7 @@ def _write_array(store: Storage, key: str, data: NDArray[Any], block_zyx: ShapeZ
                 "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
                 "dimension_names": ["c", "z", "y", "x"][-data.ndim :],
             },
+            "store_data_equal_to_fill_value": True,  # so that a block that is not there is missing
         },
         create=True,
         delete_existing=True,

@@ -72,14 +72,12 @@ class ExamTester:
             self._before_tiles()
             with arithmetic(self._precision, self._device):
                 logits: Tensor = self._network(tiles_BCZYX, plan.output_zyx)
-                return logits
+            return logits.float()
 
         self._network.eval()
         return predict(forward, image_CZYX, roi_ZYX, plan, batch=self._study.evaluation.tile_batch)
 
     def score(self, reader: ExamReader, predicted_ZYX: NDArray[np.uint8]) -> dict[str, Score]:
         """The scores of a prediction, by structure."""
-        scores = score_exam(
-            reader.label(), predicted_ZYX, reader.record.classes, reader.record.spacing_zyx_mm
-        )
-        return {name: Score(**vars(score)) for name, score in scores.items()}
+        record = reader.record
+        return score_exam(reader.label(), predicted_ZYX, record.classes, record.spacing_zyx_mm)

@@ -1,9 +1,11 @@
 """Storage in a local folder."""
 
+import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +27,17 @@ class LocalStorage:
 
     def _path(self, key: str) -> Path:
         path = self.root / key
-        if not key or ".." in path.parts[len(self.root.parts) :] or Path(key).is_absolute():
+        if path == self.root or ".." in Path(key).parts or Path(key).is_absolute():
             raise ValueError(f"key {key!r} does not name a file below {self.root}")
         return path
 
     def read(self, key: str) -> bytes:
         """The contents of a file."""
-        return self._path(key).read_bytes()
+        path = self._path(key)
+        try:
+            return path.read_bytes()
+        except (IsADirectoryError, NotADirectoryError):
+            raise FileNotFoundError(errno.ENOENT, "no such file", str(path)) from None
 
     def write(self, key: str, data: bytes) -> None:
         """Write or replace a file."""
@@ -65,7 +71,8 @@ class LocalStorage:
         """All files whose key starts with the prefix, in the order of their keys."""
         folder, _, _ = prefix.rpartition("/")
         found = []
-        for parent, _, names in os.walk(self.root / folder, followlinks=True):
+        start = self._path(folder) if folder else self.root
+        for parent, _, names in os.walk(start, onerror=_raise_unless_absent, followlinks=True):
             for name in names:
                 path = Path(parent, name)
                 key = path.relative_to(self.root).as_posix()
@@ -86,7 +93,8 @@ class LocalStorage:
         if path.is_dir():
             shutil.rmtree(path)
         else:
-            path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError, NotADirectoryError):
+                path.unlink()
 
     def array_location(self, key: str) -> dict[str, Any]:
         """TensorStore's key-value store of a folder."""
@@ -106,6 +114,12 @@ class LocalStorage:
             Path(name).unlink(missing_ok=True)
             raise
         return Path(name)
+
+
+def _raise_unless_absent(error: OSError) -> None:
+    """A folder that cannot be read is an error: its files would silently be missing from a listing."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
 
 
 def _umask() -> int:

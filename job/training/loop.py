@@ -3,7 +3,7 @@
 B patches, C channels, K classes, Z Y X voxels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from job.contract.randomness import stream_key
 from job.contract.study import Training
 from job.training.checkpoint import Checkpoints
+from job.training.clock import PhaseClock
 from job.training.draws import PatchSampler
-from job.training.losses import loss_named, require_finite
+from job.training.losses import Loss, loss_named, require_finite
 from job.training.optimiser import RmsPropNesterov, add_weight_penalties, convolution_weights
 from job.training.precision import Precision, arithmetic
 from job.training.progress import FoldProgress
@@ -36,6 +37,9 @@ class TrainingState:
         self.optimiser = optimiser_named(network, settings)
         self.scaler = torch.amp.GradScaler(enabled=precision == "fp16")
         self.step = 0
+        """Updates done."""
+        self.recorded = 0
+        """Step up to which the history is complete."""
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=next(network.parameters()).device)
         """Since the last line of the history."""
         self.loss_steps = 0
@@ -47,6 +51,7 @@ class TrainingState:
             "optimiser": self.optimiser.state_dict(),
             "scaler": self.scaler.state_dict(),
             "step": self.step,
+            "recorded": self.recorded,
             "loss_sum": self.loss_sum,
             "loss_steps": self.loss_steps,
         }
@@ -59,7 +64,8 @@ class TrainingState:
             self.optimiser.load_state_dict(state["optimiser"])
             self.scaler.load_state_dict(state["scaler"])
             self.loss_sum.copy_(state["loss_sum"])
-            self.step, self.loss_steps = state["step"], state["loss_steps"]
+            self.step, self.recorded = state["step"], state["recorded"]
+            self.loss_steps = state["loss_steps"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,69 +103,88 @@ def train(
         Stopped: The worker was asked to stop; a checkpoint of the last finished step is written.
         FloatingPointError: The training diverged.
     """
-    settings, clock, device = plan.settings, progress.clock, state.loss_sum.device
-    loss_of = loss_named(settings.loss)
+    loss_of = loss_named(plan.settings.loss)
     penalised = convolution_weights(state.network)
-    weight_l2 = 0.0 if settings.optimiser == "adamw" else settings.weight_l2  # AdamW decays by itself
     state.network.train()
-    while state.step < settings.steps:
-        if progress.stop_requested:
+    while True:
+        record(state, plan, checkpoints, progress)
+        last, stop = state.step == plan.settings.steps, progress.stop_requested
+        if last or stop or checkpoints.due:
             save(state, checkpoints, progress)
+        if last:
+            return
+        if stop:
             raise progress.stop()
-        with clock.phase("sample"):
-            draws = patches.sampler.draw(state.step)
-            image_BCZYX, label_BZYX = patches.exams.cut(draws, patches.shape)
-        with clock.phase("augment"):
-            patches.exams.augment(image_BCZYX, draws)
-        with clock.phase("forward"), arithmetic(plan.precision, device):
-            # Dropout draws from torch's generator: seeding it by step makes it repeat, also after a resume.
-            torch.manual_seed(stream_key(plan.stream[0], "dropout", *plan.stream[1:], state.step) >> 65)
-            logits_BKZYX = plan.forward(image_BCZYX)
-            loss = loss_of(logits_BKZYX.float(), label_BZYX)
-        with clock.phase("backward"):
-            state.optimiser.zero_grad()
-            state.scaler.scale(loss).backward()
-        with clock.phase("optimiser"):
-            for group in state.optimiser.param_groups:
-                group["lr"] = learning_rate(state.step, settings)
-            state.scaler.unscale_(state.optimiser)
-            add_weight_penalties(penalised, settings.weight_l1, weight_l2)
-            state.scaler.step(state.optimiser)
-            state.scaler.update()
-            state.loss_sum += loss.detach()
-        state.step += 1
-        state.loss_steps += 1
-        record(state, plan, progress)
-        if checkpoints.due or state.step == settings.steps:
-            save(state, checkpoints, progress)
+        update(state, patches, plan, loss_of, penalised, progress.clock)
         progress.beat("train", state.step)
 
 
-def record(state: TrainingState, plan: TrainingPlan, progress: FoldProgress) -> None:
+def update(
+    state: TrainingState,
+    patches: Patches,
+    plan: TrainingPlan,
+    loss_of: Loss,
+    penalised: Sequence[nn.Parameter],
+    clock: PhaseClock,
+) -> None:
+    """One optimiser update."""
+    settings, device = plan.settings, state.loss_sum.device
+    with clock.phase("sample"):
+        draws = patches.sampler.draw(state.step)
+        image_BCZYX, label_BZYX = patches.exams.cut(draws, patches.shape)
+    with clock.phase("augment"):
+        patches.exams.augment(image_BCZYX, draws)
+    with clock.phase("forward"), arithmetic(plan.precision, device):
+        # Dropout draws from torch's generator: seeding it by step makes it repeat, also after a resume.
+        torch.manual_seed(stream_key(plan.stream[0], "dropout", *plan.stream[1:], state.step) >> 65)
+        logits_BKZYX = plan.forward(image_BCZYX)
+        loss = loss_of(logits_BKZYX.float(), label_BZYX)
+    with clock.phase("backward"):
+        state.optimiser.zero_grad()
+        state.scaler.scale(loss).backward()
+    with clock.phase("optimiser"):
+        for group in state.optimiser.param_groups:
+            group["lr"] = learning_rate(state.step, settings)
+        state.scaler.unscale_(state.optimiser)
+        # AdamW decays the weights by itself.
+        l2 = 0.0 if settings.optimiser == "adamw" else settings.weight_l2
+        add_weight_penalties(penalised, settings.weight_l1, l2)
+        state.scaler.step(state.optimiser)
+        state.scaler.update()
+        state.loss_sum += loss.detach()
+    state.step += 1
+    state.loss_steps += 1
+
+
+def record(
+    state: TrainingState, plan: TrainingPlan, checkpoints: Checkpoints, progress: FoldProgress
+) -> None:
     """Adds a line to the history where one is due: loss since the last line, learning rate, Dice, seconds."""
     settings = plan.settings
-    every = max(settings.steps // HISTORY_LINES, 1)
+    if state.recorded == state.step:
+        return
     validate_every = settings.validate_every or max(settings.steps // 5, 1)
     last = state.step == settings.steps
-    validated = plan.validate is not None and (last or state.step % validate_every == 0)
-    if not (last or validated or state.step % every == 0):
-        return
-    loss = state.loss_sum.item() / state.loss_steps
-    require_finite(loss, state.step)
-    state.loss_sum.zero_()
-    state.loss_steps = 0
-    line: dict[str, Any] = {
-        "step": state.step,
-        "loss": loss,
-        "learning_rate": learning_rate(state.step - 1, settings),
-    }
-    if validated and plan.validate is not None:
-        with progress.clock.phase("validate"):
-            state.network.eval()
-            line["dice"] = plan.validate()
-            state.network.train()
-    line["seconds"] = progress.clock.seconds()
-    progress.record(line)
+    validate = plan.validate if last or state.step % validate_every == 0 else None
+    if last or validate or state.step % max(settings.steps // HISTORY_LINES, 1) == 0:
+        loss = state.loss_sum.item() / state.loss_steps
+        require_finite(loss, state.step)
+        line: dict[str, Any] = {
+            "step": state.step,
+            "loss": loss,
+            "learning_rate": learning_rate(state.step - 1, settings),
+        }
+        if validate:
+            save(state, checkpoints, progress)  # a stop in the middle costs the validation, not the training
+            with progress.clock.phase("validate"):
+                state.network.eval()
+                line["dice"] = validate()
+                state.network.train()
+        line["seconds"] = progress.clock.seconds()
+        progress.record(line)
+        state.loss_sum.zero_()
+        state.loss_steps = 0
+    state.recorded = state.step
 
 
 def save(state: TrainingState, checkpoints: Checkpoints, progress: FoldProgress) -> None:

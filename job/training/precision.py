@@ -26,9 +26,11 @@ def resolve_precision(wanted: Literal["auto"] | Precision, device: torch.device)
     return wanted
 
 
-def make_deterministic(precision: Precision, threads: int) -> None:
+def make_deterministic(precision: Precision, device: torch.device, threads: int) -> None:
     """Sets this process up: the same inputs give the same bits on the same device with as many threads."""
     torch.set_num_threads(threads)
+    if device.type != "cuda":
+        return  # the operations in use repeat on a CPU, and the switch below imports a compiler for two seconds
     torch.use_deterministic_algorithms(True)
     # Filling every new tensor with NaN finds bugs and costs time; the tests run with it.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set by __setattr__

@@ -1,20 +1,24 @@
 """What a worker tells the outside: heartbeat, history, and whether it is to stop."""
 
 import json
+import logging
 import os
 import platform
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from job.contract import layout
 from job.contract.errors import Stopped
-from job.contract.results import Heartbeat
+from job.contract.results import Heartbeat, Phase
 from job.storage import Storage
 from job.training.clock import PhaseClock
 
 HEARTBEAT_SECONDS = 5.0
+LOG_SECONDS = 30.0
+
+log = logging.getLogger(__name__)
 
 
 def now() -> str:
@@ -34,10 +38,14 @@ class FoldProgress:
         self._steps = steps
         self._stop_requested = stop_requested
         self._history: list[dict[str, Any]] = []
-        self._last_beat = self._first_beat = time.monotonic()
+        self._first_beat = time.monotonic()
+        self._last_beat = -HEARTBEAT_SECONDS
         self._first_step = 0
         self._step = 0
         self._loss: float | None = None
+        self._phase: Phase = "load"
+        self._logged_phase = ""
+        self._last_log = 0.0
         earlier = self._earlier()
         self.attempt = earlier.attempt + 1 if earlier else 1
         self.started = earlier.started if earlier else now()
@@ -46,28 +54,27 @@ class FoldProgress:
         if earlier:
             clock.add_earlier(earlier.seconds)
 
-    def resume(self, step: int) -> None:
-        """Goes on from a checkpoint of this step: later lines of the history will be written again."""
+    def resume(self, step: int, recorded: int) -> None:
+        """Goes on from a checkpoint of this step: lines of the history after `recorded` will be written again."""
         self.lost_steps += max(self._reached - step, 0)
         self._first_step = self._step = step
         try:
             lines = self._run.read(layout.history(self._fold)).decode().splitlines()
         except FileNotFoundError:
             return
-        self._history = [line for line in map(json.loads, lines) if line["step"] <= step]
+        self._history = [line for line in map(json.loads, lines) if line["step"] <= recorded]
 
     def record(self, line: dict[str, Any]) -> None:
         """Adds a line to the history."""
         self._history.append(line)
         self._loss = line["loss"]
 
-    def beat(self, phase: Literal["load", "train", "test", "done", "stopped"], step: int) -> None:
-        """Writes heartbeat and history, unless that was done a moment ago."""
+    def beat(self, phase: Phase, step: int) -> None:
+        """Writes heartbeat and history, unless that was done a moment ago in the same phase."""
         self._step = step
-        ended = phase in ("done", "stopped")
-        if not ended and step != self._first_step and time.monotonic() - self._last_beat < HEARTBEAT_SECONDS:
+        if phase == self._phase and time.monotonic() - self._last_beat < HEARTBEAT_SECONDS:
             return
-        self._last_beat = time.monotonic()
+        self._phase, self._last_beat = phase, time.monotonic()
         self.flush_history()
         heartbeat = Heartbeat(
             fold=self._fold,
@@ -85,6 +92,7 @@ class FoldProgress:
             seconds=self.clock.seconds(),
         )
         self._run.write(layout.heartbeat(self._fold), heartbeat.to_json())
+        self._log(heartbeat)
 
     def flush_history(self) -> None:
         """Writes the history as it stands."""
@@ -96,19 +104,27 @@ class FoldProgress:
         """Whether the worker was asked to stop."""
         return self._stop_requested()
 
-    def raise_if_stopping(self) -> None:
-        """For work that follows the last checkpoint and is done again after a stop.
+    def alive(self) -> None:
+        """For long work after the last checkpoint, which is done again after a stop: a heartbeat now and then.
 
         Raises:
             Stopped: The worker was asked to stop.
         """
         if self.stop_requested:
             raise self.stop()
+        self.beat(self._phase, self._step)
 
     def stop(self) -> Stopped:
         """The exception to raise once everything is saved."""
         self.beat("stopped", self._step)
         return Stopped(f"fold {self._fold} stopped at step {self._step} of {self._steps}")
+
+    def _log(self, heartbeat: Heartbeat) -> None:
+        if heartbeat.phase == self._logged_phase and time.monotonic() - self._last_log < LOG_SECONDS:
+            return
+        self._logged_phase, self._last_log = heartbeat.phase, time.monotonic()
+        loss = "" if self._loss is None else f", loss {self._loss:.4f}"
+        log.info("fold %d: %s, step %d of %d%s", self._fold, heartbeat.phase, self._step, self._steps, loss)
 
     def _earlier(self) -> Heartbeat | None:
         try:

@@ -6,8 +6,9 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from job.contract import layout
@@ -15,7 +16,6 @@ from job.contract.exit_codes import ExitCode, attempts_allowed
 from job.contract.results import Failure
 from job.contract.study import Compute
 from job.storage import Storage
-from job.training.progress import now as utc_now
 from submit.executors.protocol import Snapshot
 
 PAUSE_SECONDS = 5.0
@@ -39,6 +39,21 @@ def slots_of(compute: Compute, *, cores: int, gpus: int) -> tuple[Slot, ...]:
     return tuple(Slot(device="cpu", threads=threads) for _ in range(cores // threads))
 
 
+Command = Callable[[int, Slot], list[str]]
+"""The command line that runs a fold in a slot."""
+
+
+def fold_command(run: Storage, store: Storage) -> Command:
+    """`python -m job fold` on a run and its store; a worker stops when this process is gone."""
+
+    def command(fold: int, slot: Slot) -> list[str]:
+        arguments = ["--index", str(fold), "--run", run.url, "--store", store.url, "--device", slot.device]
+        arguments += ["--threads", str(slot.threads), "--stop-with", str(os.getpid())]
+        return [sys.executable, "-m", "job", "fold", *arguments]
+
+    return command
+
+
 @dataclass
 class _Worker:
     fold: int
@@ -47,12 +62,15 @@ class _Worker:
 
 
 class LocalExecutor:
-    """Runs `python -m job fold` for each fold, in as many processes as there are slots."""
+    """Runs the command of each fold, in as many processes as there are slots."""
 
-    def __init__(self, run: Storage, store: Storage, slots: Sequence[Slot]) -> None:
+    def __init__(
+        self, run: Storage, slots: Sequence[Slot], command: Command, pause_seconds: float = PAUSE_SECONDS
+    ) -> None:
         self._run = run
-        self._store = store
         self._free = list(slots)
+        self._command = command
+        self._pause_seconds = pause_seconds
         self._waiting: deque[int] = deque()
         self._not_before: dict[int, float] = {}
         self._attempts: dict[int, int] = {}
@@ -96,14 +114,11 @@ class LocalExecutor:
 
     def _started(self, fold: int, slot: Slot) -> _Worker:
         self._attempts[fold] = self._attempts.get(fold, 0) + 1
-        command = [sys.executable, "-m", "job", "fold", "--index", str(fold)]
-        command += ["--run", self._run.url, "--store", self._store.url, "--device", slot.device]
-        command += ["--threads", str(slot.threads), "--stop-with", str(os.getpid())]
         log = Path(self._run.url, layout.log(fold))
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             process = subprocess.Popen(
-                command,
+                self._command(fold, slot),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -114,12 +129,12 @@ class LocalExecutor:
         return _Worker(fold, slot, process)
 
     def _ended(self, fold: int, code: int) -> None:
-        if code == ExitCode.DONE and self._run.exists(layout.result(fold)):
+        if self._run.exists(layout.result(fold)):  # whatever happened to the process afterwards
             self._done.append(fold)
         elif self._cancelled:
             self._stopped.append(fold)
         elif self._attempts[fold] < attempts_allowed(code):
-            pause = 0.0 if code == ExitCode.STOPPED else PAUSE_SECONDS * 2 ** (self._attempts[fold] - 1)
+            pause = 0.0 if code == ExitCode.STOPPED else self._pause_seconds * 2 ** (self._attempts[fold] - 1)
             self._not_before[fold] = time.monotonic() + pause
             self._waiting.appendleft(fold)
         else:
@@ -129,12 +144,15 @@ class LocalExecutor:
                 attempts=self._attempts[fold],
                 exit_code=code,
                 message=self._last_line(fold, code),
-                time=utc_now(),
+                time=datetime.now(UTC).isoformat(timespec="seconds"),
             )
             self._run.write(layout.failure(fold), failure.to_json())
 
     def _last_line(self, fold: int, code: int) -> str:
+        if code == ExitCode.DONE:
+            return "the worker ended without an error, but left no result"
         if code < 0:
-            return f"killed by {signal.Signals(-code).name} (out of memory?)"
+            cause = " (out of memory?)" if code == -signal.SIGKILL else ""
+            return f"killed by {signal.Signals(-code).name}{cause}"
         lines = Path(self._run.url, layout.log(fold)).read_text(errors="replace").split("\n")
         return next((line for line in reversed(lines) if line.strip()), "no output")

@@ -1,0 +1,45 @@
+# `make demo` and `make test` do all; both install into .venv first, from the versions in requirements.lock.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := out/demo
+
+.PHONY: install demo test check bench lock
+.DEFAULT_GOAL := demo
+
+install: .venv/.installed
+
+.venv/.installed: pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed")'
+	@echo "installing into .venv (a minute or two the first time) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
+	@touch $@
+
+# The main job on simulated exams: 8 arms x 6 exams = 48 trainings. Stopped, it goes on where it was.
+demo: install
+	@test -f $(DEMO)/study.toml || $(BIN)/submit phantom $(DEMO) --patients 5 --visits 2
+	@$(BIN)/submit check $(DEMO)/study.toml
+	@$(BIN)/submit prepare $(DEMO)/study.toml
+	@$(BIN)/submit sweep $(DEMO)/study.toml --array 48
+	@$(BIN)/submit report --study $(DEMO)/study.toml --output $(DEMO)
+
+test: check
+
+check: install
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/pytest -n auto --dist worksteal
+
+bench: install
+	@$(BIN)/python benchmarks/store.py
+	@$(BIN)/python benchmarks/step.py
+
+# Pins what a fresh resolution of pyproject.toml gives; torch's local version (+cpu) is left out, so that the lock
+# fits machines with and without a GPU.
+lock:
+	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	@.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt '.[dev]'
+	@.venv-lock/bin/python -m pip freeze --exclude loosweep | sed 's/+cpu$$//' > requirements.lock
+	@rm -rf .venv-lock

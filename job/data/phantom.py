@@ -1,0 +1,233 @@
+"""A phantom cohort: MRI-like exams with tumours, and the planted truth of what each channel contributes.
+
+    DIR/patient-01/visit-1/{t2,t1,t1c,t2star,ktrans,ve,adc}.nii.gz   label.nii.gz   mask.nii.gz
+    DIR/truth.json
+
+The channels, and T2* as the most needed one, are those of Bielak et al., Radiat Oncol 15:181 (2020). Every useful
+channel shows the tumours, and with them look-alikes that only other channels betray: no channel suffices, and
+leaving one out costs what it alone betrays. Arrays are (Z, Y, X).
+"""
+
+import gzip
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from job.contract.architecture import Shape
+from job.data.phantom_anatomy import (
+    CLASSES,
+    LOOK_ALIKES,
+    NODE_FREE_EVERY,
+    Anatomy,
+    ExamKey,
+    Floats,
+    exam_anatomy,
+    smooth_field,
+    spacing_mm,
+)
+
+MINIMUM_SHAPE: Shape = (24, 24, 12)
+"""On a coarser grid a lymph node falls between the voxels."""
+REVISIT_EVERY = 4
+"""Patients 2, 6, 10, ... come to all visits, the others once."""
+
+TISSUES = ("muscle", "fat", "bone", "fluid", "airway", "gland", "vessel", "GTV-T", "GTV-Ln")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channel:
+    """How one channel shows the tissues."""
+
+    name: str
+    acquisition: str
+    """Channels of one acquisition share their texture, and here their information too."""
+    levels: tuple[float, ...]
+    """Signal of each of TISSUES."""
+    noise: float
+    """Standard deviation, in the signal's unit."""
+    maximum: float | None = None
+    """A parameter map's largest value, its smallest being 0; None for a weighted image, in the scanner's units."""
+    slope: float | None = None
+    """Unit of the stored 16-bit integers; None for 32-bit floats."""
+
+    def level(self, tissue: str) -> float:
+        """Signal of a tissue, without texture, bias and noise."""
+        return self.levels[TISSUES.index(tissue)]
+
+
+# Ktrans in 1/min, ve as a fraction, ADC in 1e-3 mm2/s. ve follows from ktrans in every tissue.
+CHANNELS = tuple(
+    Channel(name=name, acquisition=acquisition, levels=levels, noise=noise, maximum=maximum, slope=slope)
+    for name, acquisition, levels, noise, maximum, slope in (
+        ("t2", "t2", (300, 420, 190, 620, 20, 480, 110, 450, 500), 50, None, 1),
+        ("t1", "t1", (400, 800, 320, 180, 20, 450, 330, 400, 400), 50, None, 1),
+        ("t1c", "t1c", (400, 800, 340, 190, 20, 560, 900, 680, 530), 60, None, 1),
+        ("t2star", "t2star", (500, 560, 220, 700, 20, 580, 400, 310, 290), 40, None, 1),
+        ("ktrans", "perfusion", (0.10, 0.04, 0.06, 0, 0, 0.22, 0.70, 0.42, 0.30), 0.07, 1, None),
+        ("ve", "perfusion", (0.15, 0.09, 0.11, 0.05, 0.05, 0.27, 0.75, 0.47, 0.35), 0.07, 1, None),
+        ("adc", "adc", (1.4, 0.4, 0.7, 2.8, 0, 1.7, 1.6, 1.00, 0.70), 0.17, 3, 0.001),
+    )
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelTruth:
+    """What one channel was given to contribute."""
+
+    contrast: dict[str, float]
+    """By class: signal of the tumour above muscle, in standard deviations of the noise."""
+    betrays: dict[str, float]
+    """By class: volume of the look-alikes that show in this channel, relative to the tumour's."""
+    redundant_with: tuple[str, ...]
+    """Channels that betray the same look-alikes: the volume is only mistaken for tumour once all are left out."""
+
+    @property
+    def useless(self) -> bool:
+        """Whether leaving this channel out, alone or with others, costs nothing."""
+        return not any(self.betrays.values())
+
+    def lost_alone(self, structure: str) -> float:
+        """Relative volume mistaken for the structure when this channel alone is left out."""
+        return 0.0 if self.redundant_with else self.betrays[structure]
+
+
+def make_phantom(folder: Path, *, patients: int, visits: int, seed: int, shape: Shape = (56, 56, 24)) -> None:
+    """Write a cohort and its truth.json below `folder`; the same arguments give the same bytes.
+
+    Patients 2, 6, 10, ... come `visits` times, the others once. Patients 3, 6, 9, ... have no GTV-Ln. An exam
+    depends on seed, patient, visit and shape only, so a larger cohort begins with the smaller one.
+
+    Raises:
+        ValueError: fewer than 2 patients, no visit, or a grid below MINIMUM_SHAPE.
+    """
+    _check(patients, visits, shape)
+    for patient, visit in _exams(patients, visits):
+        key = ExamKey(seed, patient, visit)
+        anatomy = exam_anatomy(key, shape)
+        exam_folder = folder / _exam_name(patient, visit)
+        exam_folder.mkdir(parents=True, exist_ok=True)
+        for channel, signal in zip(CHANNELS, channel_signals(key, anatomy), strict=True):
+            _write(exam_folder / f"{channel.name}.nii.gz", signal, channel.slope)
+        _write(exam_folder / "label.nii.gz", anatomy.label, None)
+        _write(exam_folder / "mask.nii.gz", anatomy.mask, None)
+    arguments = {"patients": patients, "visits": visits, "seed": seed, "shape": shape}
+    truth = {"arguments": arguments, **_cohort_truth(patients, visits)}
+    (folder / "truth.json").write_text(json.dumps(truth, indent=2) + "\n")
+
+
+def channel_truths() -> dict[str, ChannelTruth]:
+    """The planted truth of each channel, in channel order."""
+    return {channel.name: _channel_truth(channel) for channel in CHANNELS}
+
+
+def channel_signals(key: ExamKey, anatomy: Anatomy) -> Iterator[Floats]:
+    """Each channel's image (Z, Y, X) in turn, in the signal's unit."""
+    z, y, x = anatomy.mask.shape
+    shape = (x, y, z)
+    texture_stream, bias_stream, noise_stream = map(key.stream, ("texture", "bias", "noise"))
+    for _, channels in groupby(CHANNELS, key=lambda channel: channel.acquisition):
+        texture = 1 + 0.06 * smooth_field(shape, 9.0, texture_stream)
+        for channel in channels:
+            signal = _painted(channel, anatomy) * texture
+            if channel.maximum is None:
+                # Coil sensitivity and receiver gain: a weighted image has no unit to compare between exams.
+                signal *= np.exp(0.1 * smooth_field(shape, 80.0, bias_stream) + bias_stream.normal(0, 0.15))
+                yield _rician(signal, channel.noise, noise_stream)
+            else:
+                noise = channel.noise * noise_stream.standard_normal(signal.shape, np.float32)
+                yield np.clip(signal + noise, 0, channel.maximum) * anatomy.mask
+
+
+def _painted(channel: Channel, anatomy: Anatomy) -> Floats:
+    """The channel's noiseless image: each region over those before it, and air outside."""
+    signal = np.zeros(anatomy.mask.shape, np.float32)
+    for region in anatomy.regions:
+        tissue = "muscle" if channel.name in region.betrayed_by else region.tissue
+        signal += region.cover * (np.float32(channel.level(tissue)) - signal)
+    return signal
+
+
+def _rician(signal: Floats, noise: float, stream: np.random.Generator) -> Floats:
+    """Magnitude of a complex signal with Gaussian noise in both parts (Gudbjartsson & Patz, MRM 34:910, 1995)."""
+    real, imaginary = noise * stream.standard_normal((2, *signal.shape), np.float32)
+    return np.hypot(signal + real, imaginary)
+
+
+def _channel_truth(channel: Channel) -> ChannelTruth:
+    betrayed = [look_alike for look_alike in LOOK_ALIKES if channel.name in look_alike.betrayed_by]
+    return ChannelTruth(
+        contrast={c: round((channel.level(c) - channel.level("muscle")) / channel.noise, 2) for c in CLASSES},
+        betrays={c: sum(twin.share for twin in betrayed if twin.structure == c) for c in CLASSES},
+        redundant_with=tuple(
+            sorted({name for twin in betrayed for name in twin.betrayed_by} - {channel.name})
+        ),
+    )
+
+
+def _cohort_truth(patients: int, visits: int) -> dict[str, object]:
+    """What truth.json says beside the arguments."""
+    truths = channel_truths()
+    orders = {
+        structure: sorted(truths, key=lambda name: -truths[name].lost_alone(structure))
+        for structure in CLASSES
+    }
+    exams = list(_exams(patients, visits))
+    return {
+        "classes": CLASSES,
+        "channels": {name: asdict(truth) for name, truth in truths.items()},
+        "redundant": sorted(
+            {tuple(sorted((n, *t.redundant_with))) for n, t in truths.items() if t.redundant_with}
+        ),
+        "order": orders,
+        "most_important": orders["GTV-T"][0],
+        "useless": [name for name, truth in truths.items() if truth.useless],
+        "exams": [_exam_name(*exam) for exam in exams],
+        "absent": {
+            _exam_name(patient, visit): ["GTV-Ln"]
+            for patient, visit in exams
+            if patient % NODE_FREE_EVERY == 0
+        },
+    }
+
+
+def _exams(patients: int, visits: int) -> Iterator[tuple[int, int]]:
+    """(patient, visit) of every exam, both from 1."""
+    for patient in range(1, patients + 1):
+        for visit in range(1, (visits if patient % REVISIT_EVERY == 2 else 1) + 1):
+            yield patient, visit
+
+
+def _exam_name(patient: int, visit: int) -> str:
+    return f"patient-{patient:02d}/visit-{visit}"
+
+
+def _write(path: Path, array: NDArray[np.uint8] | Floats, slope: float | None) -> None:
+    """Write one gzipped NIfTI without time stamp: LPS axes, off-centre, 16-bit integers of `slope` if given."""
+    voxels = array.T if slope is None else np.rint(array.T / slope).astype(np.int16)
+    x, y, z = spacing_mm(voxels.shape)
+    affine = np.diag([-x, -y, z, 1.0])
+    affine[:3, 3] = (81.5, 64.25, -137.0)
+    image = nib.Nifti1Image(voxels, affine)
+    image.header.set_xyzt_units("mm")
+    if slope is not None:
+        image.header.set_slope_inter(slope, 0)
+    path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
+
+
+def _check(patients: int, visits: int, shape: Shape) -> None:
+    if patients < 2:
+        raise ValueError(
+            f"a phantom needs at least 2 patients, one to test on and one to train with; got {patients}"
+        )
+    if visits < 1:
+        raise ValueError(f"a patient comes at least once; got visits={visits}")
+    if any(voxels < least for voxels, least in zip(shape, MINIMUM_SHAPE, strict=True)):
+        raise ValueError(
+            f"a grid (x, y, z) of {shape} is too coarse for lymph nodes; use at least {MINIMUM_SHAPE}"
+        )

@@ -1,0 +1,151 @@
+"""Segmentation metrics of one exam: pure functions of arrays.
+
+Shapes: Z, Y, X = voxels.
+
+Dice: 2 |R ∩ P| / (|R| + |P|), of voxels. HD95: the larger of the two directed 95th percentiles of the
+distances from one surface to the other, each surface element weighted by its area. The surface is that of
+DeepMind's `surface_distance`: it runs through the corners of voxels and closes at the border of the image.
+Edge cases follow "Metrics Reloaded" (Maier-Hein, Reinke et al., Nat Methods 2024, doi
+10.1038/s41592-023-02151-z): a false alarm or a miss scores Dice 0 and the longest distance possible in the
+image; a correct absence has no score.
+"""
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from surface_distance import compute_robust_hausdorff, compute_surface_distances
+
+from job.contract.results import Score, Status
+from job.contract.study import UNION
+
+
+def score_exam(
+    reference_ZYX: NDArray[np.uint8],
+    predicted_ZYX: NDArray[np.uint8],
+    classes: Sequence[str],
+    spacing_zyx_mm: Sequence[float],
+) -> dict[str, Score]:
+    """The score of each class, in order, and of `union` (all of them together) where there are several.
+
+    Args:
+        reference_ZYX: label map; class k of `classes`, counted from 1, is label k; 0 is background.
+        predicted_ZYX: the same, of the prediction.
+        classes: names of the labels 1, 2, ...
+        spacing_zyx_mm: distance between neighbouring voxels on each axis.
+
+    Raises:
+        ValueError: shapes differ, the spacing is not positive, or a label has no name.
+    """
+    spacing_zyx_mm = _checked_spacing(reference_ZYX, predicted_ZYX, spacing_zyx_mm)
+    for name, labels_ZYX in (("reference", reference_ZYX), ("prediction", predicted_ZYX)):
+        if labels_ZYX.max(initial=0) > len(classes):
+            raise ValueError(
+                f"the {name} has label {labels_ZYX.max()}; expected 0 (background) to {len(classes)} "
+                f"({', '.join(classes)}); name every class that is predicted"
+            )
+    diagonal_mm = _diagonal_mm(reference_ZYX.shape, spacing_zyx_mm)
+    box = _bounding_box((reference_ZYX | predicted_ZYX) > 0)
+    reference_ZYX, predicted_ZYX = reference_ZYX[box], predicted_ZYX[box]
+    scores = {
+        name: _score(reference_ZYX == label, predicted_ZYX == label, spacing_zyx_mm, diagonal_mm)
+        for label, name in enumerate(classes, start=1)
+    }
+    if len(classes) > 1:
+        scores[UNION] = _score(reference_ZYX > 0, predicted_ZYX > 0, spacing_zyx_mm, diagonal_mm)
+    return scores
+
+
+def score_structure(
+    reference_ZYX: NDArray[np.bool_], predicted_ZYX: NDArray[np.bool_], spacing_zyx_mm: Sequence[float]
+) -> Score:
+    """The score of one structure.
+
+    Args:
+        reference_ZYX: mask of the structure.
+        predicted_ZYX: mask of its prediction.
+        spacing_zyx_mm: distance between neighbouring voxels on each axis.
+
+    Raises:
+        ValueError: shapes differ, or the spacing is not positive.
+    """
+    spacing_zyx_mm = _checked_spacing(reference_ZYX, predicted_ZYX, spacing_zyx_mm)
+    diagonal_mm = _diagonal_mm(reference_ZYX.shape, spacing_zyx_mm)
+    box = _bounding_box(reference_ZYX | predicted_ZYX)
+    return _score(reference_ZYX[box], predicted_ZYX[box], spacing_zyx_mm, diagonal_mm)
+
+
+def _score(
+    reference_ZYX: NDArray[np.bool_],
+    predicted_ZYX: NDArray[np.bool_],
+    spacing_zyx_mm: Sequence[float],
+    diagonal_mm: float,
+) -> Score:
+    """The score of one structure from masks that may be cropped, and the diagonal of the whole image."""
+    reference_voxels = int(np.count_nonzero(reference_ZYX))
+    predicted_voxels = int(np.count_nonzero(predicted_ZYX))
+    both_voxels = int(np.count_nonzero(reference_ZYX & predicted_ZYX))
+    status: Status
+    dice: float | None
+    hd95_mm: float | None
+    if reference_voxels and predicted_voxels:
+        status = "ok"
+        dice = 2 * both_voxels / (reference_voxels + predicted_voxels)
+        hd95_mm = _hd95_mm(reference_ZYX, predicted_ZYX, spacing_zyx_mm)
+    elif predicted_voxels:
+        status, dice, hd95_mm = "false-alarm", 0.0, diagonal_mm
+    elif reference_voxels:
+        status, dice, hd95_mm = "miss", 0.0, diagonal_mm
+    else:
+        status, dice, hd95_mm = "both-empty", None, None
+    voxel_ml = math.prod(spacing_zyx_mm) / 1000
+    return Score(
+        status=status,
+        dice=dice,
+        hd95_mm=hd95_mm,
+        reference_ml=reference_voxels * voxel_ml,
+        predicted_ml=predicted_voxels * voxel_ml,
+    )
+
+
+def _hd95_mm(
+    reference_ZYX: NDArray[np.bool_], predicted_ZYX: NDArray[np.bool_], spacing_zyx_mm: Sequence[float]
+) -> float:
+    """The 95 % Hausdorff distance of two masks, neither of them empty."""
+    with warnings.catch_warnings():
+        # surface-distance 0.1, its only release, calls SciPy by names that SciPy 2 will remove.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        distances = compute_surface_distances(reference_ZYX, predicted_ZYX, spacing_zyx_mm)
+    return float(compute_robust_hausdorff(distances, percent=95))
+
+
+def _bounding_box(mask_ZYX: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """The smallest box that holds the mask; an empty box for an empty mask."""
+    boxes = ndimage.find_objects(mask_ZYX.view(np.uint8))
+    return boxes[0] if boxes else (slice(0),) * mask_ZYX.ndim
+
+
+def _diagonal_mm(shape_zyx: tuple[int, ...], spacing_zyx_mm: Sequence[float]) -> float:
+    """From one outer corner of the image to the opposite one: the longest distance of two surfaces in it."""
+    return math.hypot(*(n * mm for n, mm in zip(shape_zyx, spacing_zyx_mm, strict=True)))
+
+
+def _checked_spacing(
+    reference_ZYX: NDArray[Any], predicted_ZYX: NDArray[Any], spacing_zyx_mm: Sequence[float]
+) -> tuple[float, ...]:
+    """The spacing as Python's floats (headers hold float32), once the arguments can be compared."""
+    if reference_ZYX.ndim != 3 or reference_ZYX.shape != predicted_ZYX.shape:
+        raise ValueError(
+            "reference and prediction must be 3-D arrays of one shape (z, y, x); "
+            f"got {reference_ZYX.shape} and {predicted_ZYX.shape}; put both on the same grid"
+        )
+    spacing = tuple(map(float, spacing_zyx_mm))
+    if len(spacing) != 3 or not all(mm > 0 and math.isfinite(mm) for mm in spacing):
+        raise ValueError(
+            f"the spacing must be 3 positive numbers of mm (z, y, x); got {spacing}; correct the header"
+        )
+    return spacing

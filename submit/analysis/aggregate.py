@@ -1,0 +1,190 @@
+"""What the folds of a run say about each arm: pure functions of the results' table.
+
+Only the paired block of the grid counts: the further repeats of the reference arm have no partner in the
+other arms, and would weigh the exams differently in one arm than in the others.
+
+No mean hides a mixture of cases: an undefined number (`both-empty`) is left out, a miss and a false alarm
+count with the number that they were scored, and the counts of each status stand beside (after "Metrics
+Reloaded", Maier-Hein, Reinke et al., Nat Methods 2024, doi 10.1038/s41592-023-02151-z).
+"""
+
+from typing import Literal, get_args
+
+from pandas import DataFrame, concat
+
+from job.contract.grid import REFERENCE, Arm
+from job.contract.manifest import Manifest
+from job.contract.results import Failure, Record, Status
+from submit.analysis.results_table import Results, structures_of
+
+METRICS = ("dice", "hd95_mm", "absolute_volume_error_ml")
+"""What is summarised, in this order."""
+
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+TEST = ["repeat", "patient", "exam"]
+"""What identifies a test within an arm: the same in two arms is a pair."""
+
+
+class Summary(Record):
+    """One metric of one structure over the tests of an arm."""
+
+    n: int
+    """Tests in which the metric is defined."""
+    mean: float | None
+    """None where `n` is 0; so is the median."""
+    sd: float | None
+    """Standard deviation between tests, of a sample (n - 1); None below two."""
+    median: float | None
+    status: dict[Status, int]
+    """Tests of each status; all of them together are the arm's `n`."""
+
+
+class Difference(Record):
+    """An arm against the reference arm, over the tests in which both are defined."""
+
+    n: int
+    """Pairs: same exam, same repeat."""
+    mean: float | None
+    """Mean of arm - reference, in the metric's unit; None without a pair."""
+    relative: float | None
+    """`mean` divided by the mean of the reference over the same pairs; None if that is 0."""
+
+
+class ArmAggregate(Record):
+    """One arm."""
+
+    arm: str
+    left_out: tuple[str, ...]
+    n: int
+    """Tests that are done: an exam counts once per repeat."""
+    metrics: dict[str, dict[str, Summary]]
+    """By structure, then by metric."""
+    difference: dict[str, dict[str, Difference]]
+    """The same; empty for the reference arm."""
+
+
+class FoldCounts(Record):
+    """How far the run is: `done`, `missing` and `failed` make up `total`."""
+
+    total: int
+    done: int
+    missing: tuple[int, ...]
+    failed: tuple[int, ...]
+    failures: tuple[Failure, ...]
+    """How the last attempt of each failed fold ended."""
+
+
+class Aggregate(Record):
+    """All arms of a run, the reference first; `to_json` gives `analysis/report.json`."""
+
+    run: str
+    manifest: str
+    """Digest of the manifest."""
+    endpoint: dict[Literal["class", "metric"], str]
+    """Primary endpoint; `class` may be the union."""
+    folds: FoldCounts
+    arms: tuple[ArmAggregate, ...]
+
+
+def aggregate(results: Results, manifest: Manifest) -> Aggregate:
+    """Every arm of a run, those without a result included."""
+    table = paired_block(results.table, manifest)
+    structures = structures_of(manifest.study)
+    return Aggregate(
+        run=manifest.run,
+        manifest=manifest.digest,
+        endpoint={"class": manifest.study.endpoint.structure, "metric": manifest.study.endpoint.metric},
+        folds=FoldCounts(
+            total=manifest.folds,
+            done=len(results.done),
+            missing=results.missing,
+            failed=tuple(failure.fold for failure in results.failed),
+            failures=results.failed,
+        ),
+        arms=tuple(_arm(table, arm, structures) for arm in manifest.study.arms),
+    )
+
+
+def paired_block(table: DataFrame, manifest: Manifest) -> DataFrame:
+    """The rows of the repeats that every arm has, with a column for each of `METRICS`."""
+    rows = table[table["repeat"] < manifest.study.sweep.repeats]
+    return rows.assign(absolute_volume_error_ml=rows["volume_error_ml"].abs())
+
+
+def pairs(table: DataFrame, arm: str, structure: str, metric: str) -> DataFrame:
+    """The tests in which a metric is defined both in the reference arm and in `arm`.
+
+    Args:
+        table: A paired block.
+        arm: Name of the arm.
+        structure: A class, or the union.
+        metric: One of `METRICS`.
+
+    Returns:
+        Columns `reference` and `arm`, in the metric's unit; the index is `TEST`.
+    """
+    rows = table[table["structure"] == structure].set_index(TEST)
+    sides = {
+        side: rows.loc[rows["arm"] == name, metric] for side, name in (("reference", REFERENCE), ("arm", arm))
+    }
+    return concat(sides, axis=1, join="inner").dropna()
+
+
+def _arm(table: DataFrame, arm: Arm, structures: tuple[str, ...]) -> ArmAggregate:
+    rows = table[table["arm"] == arm.name]
+    compared = () if arm.name == REFERENCE else structures
+    return ArmAggregate(
+        arm=arm.name,
+        left_out=arm.left_out,
+        n=len(rows[TEST].drop_duplicates()),
+        metrics={
+            structure: {m: _summary(rows[rows["structure"] == structure], m) for m in METRICS}
+            for structure in structures
+        },
+        difference={
+            structure: {m: _difference(pairs(table, arm.name, structure, m)) for m in METRICS}
+            for structure in compared
+        },
+    )
+
+
+def _summary(rows: DataFrame, metric: str) -> Summary:
+    values = rows[metric].dropna()
+    n = len(values)
+    return Summary(
+        n=n,
+        mean=float(values.mean()) if n else None,
+        sd=float(values.std(ddof=1)) if n > 1 else None,
+        median=float(values.median()) if n else None,
+        status={status: int((rows["status"] == status).sum()) for status in STATUSES},
+    )
+
+
+def _difference(paired: DataFrame) -> Difference:
+    if paired.empty:
+        return Difference(n=0, mean=None, relative=None)
+    mean = float((paired["arm"] - paired["reference"]).mean())
+    reference = float(paired["reference"].mean())
+    return Difference(n=len(paired), mean=mean, relative=mean / reference if reference else None)
+
+
+def arms_table(aggregate: Aggregate) -> DataFrame:
+    """The aggregate as a table with a row per arm, structure and metric."""
+    rows = []
+    for arm in aggregate.arms:
+        for structure, metrics in arm.metrics.items():
+            for metric, summary in metrics.items():
+                difference = arm.difference.get(structure, {}).get(metric)
+                rows.append(
+                    {"arm": arm.arm, "left_out": ", ".join(arm.left_out), "tests": arm.n}
+                    | {"structure": structure, "metric": metric}
+                    | summary.model_dump(exclude={"status"})
+                    | summary.status
+                    | {
+                        "difference": difference and difference.mean,
+                        "relative_difference": difference and difference.relative,
+                        "pairs": difference.n if difference else 0,
+                    }
+                )
+    return DataFrame(rows)

@@ -1,0 +1,262 @@
+"""Reads what the folds of a run left behind into tables, and names what is missing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pandas import DataFrame
+from pydantic import ValidationError
+
+from job.contract import layout
+from job.contract.errors import DataError, Problem
+from job.contract.grid import Fold
+from job.contract.manifest import Manifest
+from job.contract.results import Failure, FoldResult, Record
+from job.contract.study import UNION, Study
+from job.storage import Storage
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+SCORE_COLUMNS = {
+    "fold": "int64",
+    "arm": "str",
+    "left_out": "str",
+    "repeat": "int64",
+    "exam": "str",
+    "patient": "str",
+    "structure": "str",
+    "status": "str",
+    "dice": "Float64",
+    "hd95_mm": "Float64",
+    "reference_ml": "Float64",
+    "predicted_ml": "Float64",
+    "volume_error_ml": "Float64",
+    "seconds": "Float64",
+}
+"""Columns and types of `Results.table`. `volume_error_ml` is predicted - reference; `seconds` is the fold's
+wall time, repeated in each of its rows."""
+
+FOLD_COLUMNS = {
+    "fold": "int64",
+    "arm": "str",
+    "repeat": "int64",
+    "precision": "str",
+    "device": "str",
+    "threads": "int64",
+    "attempts": "int64",
+    "lost_steps": "int64",
+    "peak_memory_gib": "Float64",
+    "peak_device_memory_gib": "Float64",
+    "total_seconds": "Float64",
+}
+"""The first columns of `Results.folds` and their types; those of the phases, `<phase>_seconds`, follow."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """What there is of a run: `done`, `missing` and `failed` are all its folds, each once."""
+
+    table: DataFrame
+    """One row per done fold, exam and structure (`SCORE_COLUMNS`), by fold; an undefined number is NA."""
+    folds: DataFrame
+    """One row per done fold: what it took (`FOLD_COLUMNS`, then seconds by phase)."""
+    versions: dict[str, dict[str, tuple[int, ...]]]
+    """By package: each version found, and the folds that ran with it."""
+    done: tuple[int, ...]
+    """Folds with a result, whatever an earlier attempt left."""
+    missing: tuple[int, ...]
+    """Folds with neither a result nor a failure."""
+    failed: tuple[Failure, ...]
+    """Folds without a result whose last attempt failed."""
+
+
+def structures_of(study: Study) -> tuple[str, ...]:
+    """What each exam has a score of: the classes, and their union if there are several."""
+    names = study.cohort.class_names
+    return (*names, UNION) if len(names) > 1 else names
+
+
+def collect_results(storage: Storage, manifest: Manifest) -> Results:
+    """The results of a run's folds so far.
+
+    Args:
+        storage: Rooted at the run.
+        manifest: What the run is.
+
+    Raises:
+        DataError: Files that are damaged, or that are not of this manifest; each is named.
+    """
+    keys = [entry.key for entry in storage.list(f"{layout.FOLDS}/")]
+    done = layout.folds_with("result.json", keys)
+    failed = sorted(set(layout.folds_with("failure.json", keys)) - set(done))
+    problems: list[Problem] = []
+    tables = _Tables()
+    for result in _results(storage, manifest, done, problems):
+        tables.add(result)
+    failures = list(_failures(storage, manifest, failed, problems))
+    if problems:
+        raise DataError(problems)
+    return Results(
+        table=DataFrame(tables.scores, columns=list(SCORE_COLUMNS)).astype(SCORE_COLUMNS),
+        folds=_fold_table(tables.folds),
+        versions={
+            package: {version: tuple(folds) for version, folds in found.items()}
+            for package, found in sorted(tables.versions.items())
+        },
+        done=tuple(done),
+        missing=tuple(sorted(set(range(manifest.folds)) - set(done) - set(failed))),
+        failed=tuple(failures),
+    )
+
+
+class _Tables:
+    """Rows taken from results one by one, so that no result has to be kept."""
+
+    def __init__(self) -> None:
+        self.scores: list[tuple[Any, ...]] = []
+        self.folds: list[dict[str, Any]] = []
+        self.versions: dict[str, dict[str, list[int]]] = {}
+
+    def add(self, result: FoldResult) -> None:
+        cost = result.cost
+        for exam in result.exams:
+            for structure, score in exam.scores.items():
+                self.scores.append(
+                    (
+                        result.fold,
+                        result.arm,
+                        ", ".join(result.left_out),
+                        result.repeat,
+                        exam.exam,
+                        exam.patient,
+                        structure,
+                        score.status,
+                        score.dice,
+                        score.hd95_mm,
+                        score.reference_ml,
+                        score.predicted_ml,
+                        score.predicted_ml - score.reference_ml,
+                        cost.seconds.get("total"),
+                    )
+                )
+        seconds = {f"{phase}_seconds": value for phase, value in cost.seconds.items()}
+        own = {"fold": result.fold, "arm": result.arm, "repeat": result.repeat, "precision": result.precision}
+        self.folds.append(own | cost.model_dump(include=set(FOLD_COLUMNS)) | seconds)
+        for package, version in cost.versions.items():
+            self.versions.setdefault(package, {}).setdefault(version, []).append(result.fold)
+
+
+def _fold_table(rows: list[dict[str, Any]]) -> DataFrame:
+    phases = dict.fromkeys(name for row in rows for name in row if name not in FOLD_COLUMNS)
+    columns = FOLD_COLUMNS | dict.fromkeys(phases, "Float64")
+    return DataFrame(rows, columns=list(columns)).astype(columns)
+
+
+def _results(
+    storage: Storage, manifest: Manifest, done: list[int], problems: list[Problem]
+) -> Iterator[FoldResult]:
+    """The results that fit the manifest; the others become problems."""
+    grid, structures = manifest.grid, structures_of(manifest.study)
+    for index in done:
+        key = layout.result(index)
+        if index >= len(grid):
+            problems.append(_outside(key, index, manifest))
+            continue
+        result = _parse(FoldResult, storage.read(key), key, problems)
+        if result is None:
+            continue
+        problem = _disagreement(result, manifest, grid.fold(index), structures)
+        if problem is None:
+            yield result
+        else:
+            problems.append(problem)
+
+
+def _failures(
+    storage: Storage, manifest: Manifest, failed: list[int], problems: list[Problem]
+) -> Iterator[Failure]:
+    for index in failed:
+        key = layout.failure(index)
+        if index >= manifest.folds:
+            problems.append(_outside(key, index, manifest))
+            continue
+        failure = _parse(Failure, storage.read(key), key, problems)
+        if failure is None:
+            continue
+        if failure.fold == index:
+            yield failure
+        else:
+            problems.append(_foreign(key, "fold", failure.fold, index))
+
+
+def _parse(model: type[AnyRecord], data: bytes, key: str, problems: list[Problem]) -> AnyRecord | None:
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = "".join(f"{part}: " for part in first["loc"])
+        problems.append(
+            Problem(
+                file=key,
+                found=f"{len(data)} bytes that cannot be read ({where}{first['msg']})",
+                expected=f"the JSON of a {model.__name__}, version 1",
+                remedy="delete the file and run the sweep again",
+            )
+        )
+        return None
+
+
+def _disagreement(
+    result: FoldResult, manifest: Manifest, fold: Fold, structures: tuple[str, ...]
+) -> Problem | None:
+    """The first thing in which a result differs from what the manifest says of its fold."""
+    key = layout.result(fold.index)
+    facts: list[tuple[str, Any, Any]] = [
+        ("manifest", result.manifest, manifest.digest),
+        ("run", result.run, manifest.run),
+        ("fold", result.fold, fold.index),
+        ("arm", (result.arm, *result.left_out), (fold.arm.name, *fold.arm.left_out)),
+        ("repeat", result.repeat, fold.repeat),
+        ("unit", result.unit, fold.unit),
+        ("training exams", result.training_exams, fold.training_exams),
+        ("validation exams", result.validation_exams, fold.validation_exams),
+        ("number of test exams", len(result.exams), len(fold.test_exams)),
+    ]
+    for own, number in zip(result.exams, fold.test_exams, strict=False):
+        frozen = manifest.exams[number]
+        facts += [
+            ("exam", own.exam, frozen.exam),
+            ("patient", own.patient, frozen.patient),
+            (f"digest of exam {own.exam}", own.digest, frozen.digest),
+            (f"structures of exam {own.exam}", set(own.scores), set(structures)),
+        ]
+    for what, found, expected in facts:
+        if found != expected:
+            return _foreign(key, what, found, expected)
+    return None
+
+
+def _foreign(key: str, what: str, found: object, expected: object) -> Problem:
+    return Problem(
+        file=key,
+        found=f"{what} {_words(found)}",
+        expected=f"{what} {_words(expected)}, as in {layout.MANIFEST}",
+        remedy="it is not of this run: move it away and run the sweep again",
+    )
+
+
+def _outside(key: str, index: int, manifest: Manifest) -> Problem:
+    return Problem(
+        file=key,
+        found=f"fold {index}",
+        expected=f"a fold within 0..{manifest.folds - 1}, as in {layout.MANIFEST}",
+        remedy="it is not of this run: move it away",
+    )
+
+
+def _words(value: object) -> str:
+    if isinstance(value, set):
+        value = sorted(value)
+    if isinstance(value, tuple | list):
+        return ", ".join(str(part) for part in value) or "none"
+    return str(value)

@@ -1,0 +1,237 @@
+"""Pictures of tested exams: a slice of every channel, the truth, and the predictions of two arms.
+
+Shapes: C = channels; Z, Y, X = voxels of the canonical grid: x grows towards the patient's right, y towards
+anterior, z towards superior. A picture is as in radiology: the patient's right on the left of the page,
+anterior up.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from math import ceil
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+from pandas import DataFrame, isna
+
+from job.contract.grid import REFERENCE
+from job.contract.manifest import Manifest
+from submit.analysis.results_table import Results
+from submit.report.wording import METRIC_STYLES
+
+CLASS_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#D55E00", "#CC79A7", "#0072B2")
+"""Okabe & Ito's colours, the ones that stand out from grey first; from the eighth class on they repeat."""
+
+COLUMNS = 7
+PANEL_INCHES = 1.6
+GAP_INCHES = 0.04
+TITLE_INCHES = 0.42
+LEGEND_INCHES = 0.28
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExamImages:
+    """An exam on its canonical grid."""
+
+    image_CZYX: NDArray[Any]
+    truth_ZYX: NDArray[np.uint8]
+    spacing_zyx_mm: tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExamMontage:
+    """A tested exam and its picture."""
+
+    exam: str
+    patient: str
+    compared: str | None
+    """The arm beside the reference: the one that does worst in this exam, by the primary endpoint."""
+    png: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Montages:
+    """Pictures of some of the exams."""
+
+    shown: tuple[ExamMontage, ...] = ()
+    tested: int = 0
+    """Number of exams of which there could be a picture: those that the reference arm has tested."""
+
+
+def montages_of(
+    results: Results,
+    manifest: Manifest,
+    load_exam: Callable[[int], ExamImages],
+    load_prediction: Callable[[int, int], NDArray[np.uint8]],
+    limit: int = 12,
+) -> Montages:
+    """Pictures of exams spread evenly over those that the reference arm has tested, in its first repeat.
+
+    Args:
+        results: What there is of the run.
+        manifest: What the run is.
+        load_exam: An exam by its number in the manifest.
+        load_prediction: The prediction (Z, Y, X) of a fold for one of its test exams, both by number, on
+            the exam's canonical grid.
+        limit: At most this many exams are shown.
+    """
+    cohort, metric = manifest.study.cohort, manifest.study.endpoint.metric
+    tests = _tests_by_exam(results.table, manifest)
+    places = np.linspace(0, len(tests) - 1, min(limit, len(tests))).round().astype(int)
+    shown = []
+    for number, by_arm in (tests[place] for place in places):
+        compared = _worst_arm(by_arm, metric)
+        arms = [REFERENCE] if compared is None else [REFERENCE, compared]
+        images = load_exam(number)
+        png = montage(
+            images.image_CZYX,
+            images.truth_ZYX,
+            {_title(by_arm[arm], metric): load_prediction(by_arm[arm].fold, number) for arm in arms},
+            cohort.channel_names,
+            cohort.class_names,
+            images.spacing_zyx_mm,
+        )
+        entry = manifest.exams[number]
+        shown.append(ExamMontage(exam=entry.exam, patient=entry.patient, compared=compared, png=png))
+    return Montages(shown=tuple(shown), tested=len(tests))
+
+
+def _tests_by_exam(table: DataFrame, manifest: Manifest) -> list[tuple[int, dict[str, Any]]]:
+    """For each exam that the reference arm has tested: its number, and by arm the row of the endpoint."""
+    rows = table[(table["repeat"] == 0) & (table["structure"] == manifest.study.endpoint.structure)]
+    tests: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows.itertuples():
+        tests.setdefault((str(row.patient), str(row.exam)), {})[str(row.arm)] = row
+    numbered = [(n, tests.get((e.patient, e.exam), {})) for n, e in enumerate(manifest.exams)]
+    return [(number, by_arm) for number, by_arm in numbered if REFERENCE in by_arm]
+
+
+def _worst_arm(by_arm: Mapping[str, Any], metric: str) -> str | None:
+    """The arm with the lowest Dice, or the longest distance; None if no arm has any."""
+    values = {
+        arm: float(getattr(row, metric)) * (1 if metric == "dice" else -1)
+        for arm, row in by_arm.items()
+        if arm != REFERENCE and not isna(getattr(row, metric))
+    }
+    return min(values, key=values.__getitem__, default=None)
+
+
+def _title(row: Any, metric: str) -> str:
+    style, value = METRIC_STYLES[metric], getattr(row, metric)
+    score = "correct absence" if isna(value) else f"{style.name} {style.text(value)} {style.unit}".rstrip()
+    return f"{row.arm}\n{row.structure}: {score}"
+
+
+def montage(
+    image_CZYX: NDArray[Any],
+    truth_ZYX: NDArray[np.uint8],
+    predictions: Mapping[str, NDArray[np.uint8]],
+    channel_names: Sequence[str],
+    class_names: Sequence[str],
+    spacing_zyx_mm: Sequence[float],
+) -> bytes:
+    """A PNG of one axial slice; truth and predictions are drawn over the first channel.
+
+    The slice is cropped to the body. Grey runs from the 1st to the 99th percentile of what is shown.
+
+    Args:
+        image_CZYX: Channels in the order of `channel_names`.
+        truth_ZYX: Label map; class k of `class_names`, counted from 1, is label k.
+        predictions: Label maps (Z, Y, X) by the title that stands above each.
+        channel_names: Titles of the channels.
+        class_names: For the legend.
+        spacing_zyx_mm: Distance between neighbouring voxels on each axis.
+    """
+    z = slice_to_show(truth_ZYX, predictions)
+    labels = {"truth": truth_ZYX[z], **{title: label_ZYX[z] for title, label_ZYX in predictions.items()}}
+    box = _box(image_CZYX[:, z], list(labels.values()))
+    images = [_as_seen(channel_YX[box].astype(np.float32)) for channel_YX in image_CZYX[:, z]]
+
+    _, y_mm, x_mm = spacing_zyx_mm
+    rows, columns = images[0].shape
+    figure, cells = _grid(len(images) + len(labels), height_per_width=rows * y_mm / (columns * x_mm))
+    for axes, name, image_YX in zip(cells, channel_names, images, strict=False):
+        _draw_image(axes, name, image_YX, aspect=y_mm / x_mm)
+    for axes, (title, label_YX) in zip(cells[len(images) :], labels.items(), strict=True):
+        _draw_image(axes, title, images[0], aspect=y_mm / x_mm)
+        _draw_labels(axes, _as_seen(label_YX[box]))
+    cells[0].text(0.03, 0.97, "R", color="white", fontsize=7, va="top", transform=cells[0].transAxes)
+    patches = [Patch(color=_colour(k), label=name) for k, name in enumerate(class_names, start=1)]
+    figure.legend(handles=patches, loc="lower left", ncols=6, frameon=False, fontsize=8, borderaxespad=0)
+    file = BytesIO()
+    figure.savefig(file, format="png", dpi=110)
+    return file.getvalue()
+
+
+def slice_to_show(truth_ZYX: NDArray[np.uint8], predictions: Mapping[str, NDArray[np.uint8]]) -> int:
+    """The axial slice with the most voxels of the truth; without any, of a prediction; else the middle."""
+    for labels_ZYX in (truth_ZYX, *predictions.values()):
+        voxels_Z = np.count_nonzero(labels_ZYX, axis=(1, 2))
+        if voxels_Z.any():
+            return int(voxels_Z.argmax())
+    return len(truth_ZYX) // 2
+
+
+def _box(image_CYX: NDArray[Any], labels: Sequence[NDArray[np.uint8]]) -> tuple[slice, slice]:
+    """The smallest box around all that differs from the image's corner, and around the labels."""
+    inside_YX = (image_CYX != image_CYX[:, :1, :1]).any(axis=0)
+    for label_YX in labels:
+        inside_YX |= label_YX > 0
+    if not inside_YX.any():
+        return slice(None), slice(None)
+    rows, columns = (np.flatnonzero(inside_YX.any(axis=axis)) for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _as_seen(slice_YX: NDArray[Any]) -> NDArray[Any]:
+    """Rows from anterior to posterior, columns from the patient's right to left."""
+    return slice_YX[::-1, ::-1]
+
+
+def _colour(label: int) -> str:
+    return CLASS_COLOURS[(label - 1) % len(CLASS_COLOURS)]
+
+
+def _grid(panels: int, *, height_per_width: float) -> tuple[Figure, list[Axes]]:
+    """A figure with a cell for each panel, in rows of about the same length."""
+    rows = ceil(panels / COLUMNS)
+    columns = ceil(panels / rows)
+    panel_height = PANEL_INCHES * height_per_width
+    width = columns * (PANEL_INCHES + GAP_INCHES)
+    height = rows * (TITLE_INCHES + panel_height) + LEGEND_INCHES
+    figure = Figure(figsize=(width, height))
+    cells = []
+    for panel in range(panels):
+        row, column = divmod(panel, columns)
+        left = column * (PANEL_INCHES + GAP_INCHES)
+        bottom = height - (row + 1) * (TITLE_INCHES + panel_height)
+        cells.append(
+            figure.add_axes((left / width, bottom / height, PANEL_INCHES / width, panel_height / height))
+        )
+        cells[-1].set_axis_off()
+    return figure, cells
+
+
+def _draw_image(axes: Axes, title: str, image_YX: NDArray[np.float32], *, aspect: float) -> None:
+    low, high = np.percentile(image_YX, (1, 99))
+    axes.imshow(image_YX, cmap="gray", vmin=low, vmax=high, aspect=aspect)
+    axes.set_title(title, fontsize=8, parse_math=False)
+    axes.autoscale(enable=False)
+
+
+def _draw_labels(axes: Axes, label_YX: NDArray[np.uint8]) -> None:
+    """Fills each class faintly and draws its outline."""
+    height, width = label_YX.shape
+    x, y = np.arange(-1, width + 1), np.arange(-1, height + 1)
+    for label in np.unique(label_YX[label_YX > 0]):
+        mask_YX = label_YX == label
+        fill_YX4 = np.zeros((height, width, 4))
+        fill_YX4[mask_YX] = to_rgba(_colour(label), alpha=0.25)
+        axes.imshow(fill_YX4, aspect=axes.get_aspect())
+        # A margin of one voxel closes the outline of what touches the border.
+        axes.contour(x, y, np.pad(mask_YX, 1), levels=[0.5], colors=_colour(label), linewidths=1.2)

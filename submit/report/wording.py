@@ -1,0 +1,36 @@
+"""How metrics and numbers are written in the report."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricStyle:
+    """How a metric is written."""
+
+    name: str
+    unit: str
+    decimals: int
+
+    def text(self, value: float | None, *, signed: bool = False) -> str:
+        """A number without its unit; a dash for an undefined one."""
+        return number(value, self.decimals, signed=signed)
+
+
+METRIC_STYLES = {
+    "dice": MetricStyle(name="Dice", unit="", decimals=3),
+    "hd95_mm": MetricStyle(name="HD95", unit="mm", decimals=1),
+    "absolute_volume_error_ml": MetricStyle(name="Absolute volume error", unit="ml", decimals=1),
+}
+
+
+def number(value: float | None, decimals: int, *, signed: bool = False) -> str:
+    """A number as it is printed: with a minus sign instead of a hyphen; a dash for an undefined one."""
+    if value is None:
+        return "–"
+    rounded = round(value, decimals) + 0.0  # -0.0 becomes 0.0
+    return f"{rounded:{'+' if signed and rounded else ''}.{decimals}f}".replace("-", "−")
+
+
+def percent(fraction: float | None) -> str:
+    """A signed fraction in percent; a dash for an undefined one."""
+    return "–" if fraction is None else f"{number(100 * fraction, 1, signed=True)} %"

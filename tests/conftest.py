@@ -1,0 +1,111 @@
+"""A tiny cohort with its store, and studies of it: what the tests of whole folds share."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from job.contract.manifest import Manifest
+from job.contract.study import Study
+from job.contract.study_file import parse_study
+from job.data.phantom import make_phantom
+from job.data.prepare import prepare_cohort
+from job.storage import Storage, open_storage
+
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "cohort": {
+        "root": "cohort",
+        "pattern": "{patient}/{exam}/{channel}.nii.gz",
+        "labels": "{patient}/{exam}/label.nii.gz",
+        "mask": "{patient}/{exam}/mask.nii.gz",
+        "channels": ["t2", "t1c", "t2star", {"name": "ktrans", "normalisation": "fixed", "range": [0, 1]}],
+        "classes": {"GTV-T": 1, "GTV-Ln": 2},
+    },
+    "network": {
+        "feature_maps": [4, 6],
+        "kernels": [[3, 3, 3], [3, 3, 1]],
+        "subsampling": [[3, 3, 1]],
+        "fc_features": [8],
+        "dropout": [0.0, 0.5],
+    },
+    "training": {"steps": 24, "batch_size": 3, "segment_shape": [9, 9, 5], "class_proportions": "equal"},
+    "evaluation": {"segment_shape": [16, 16, 8]},
+    "compute": {"block_shape": [16, 16, 4]},
+}
+"""The study file of a small network; each test changes what it is about."""
+
+
+@dataclass(frozen=True)
+class TinyRun:
+    """A frozen run over the tiny cohort."""
+
+    folder: Path
+    study: Study
+    manifest: Manifest
+    run: Storage
+    store: Storage
+
+
+@pytest.fixture(scope="session")
+def tiny_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `cohort/` (4 exams of 3 patients; patient-02 comes twice)."""
+    folder = tmp_path_factory.mktemp("tiny")
+    make_phantom(folder / "cohort", patients=3, visits=2, seed=0, shape=(32, 32, 12))
+    return folder
+
+
+def tiny_study(**changes: dict[str, Any]) -> Study:
+    """The tiny study with keys of some sections replaced."""
+    table = {name: TINY.get(name, {}) for name in {*TINY, *changes}}
+    merged = {
+        name: values | changes.get(name, {}) if isinstance(values, dict) else values
+        for name, values in table.items()
+    }
+    return parse_study(merged, source="tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_store(tiny_cohort: Path) -> Path:
+    """The block store of the tiny cohort."""
+    store = tiny_cohort / "store"
+    prepare_cohort(
+        open_storage(str(tiny_cohort / "cohort")),
+        open_storage(str(store)),
+        tiny_study(),
+        workers=2,
+        progress=lambda done, total: None,
+    )
+    return store
+
+
+@pytest.fixture
+def make_tiny_run(tiny_store: Path, tmp_path: Path) -> Any:
+    """Makes runs of the tiny study with changes, each in a folder of its own."""
+
+    def make(name: str = "run", **changes: dict[str, Any]) -> TinyRun:
+        study = tiny_study(**changes)
+        store = open_storage(str(tiny_store))
+        index, _ = prepare_cohort(
+            open_storage(str(tiny_store.parent / "cohort")),
+            store,
+            study,
+            workers=2,
+            progress=lambda done, total: None,
+        )
+        manifest = Manifest.freeze(
+            study,
+            exams=index.exams,
+            recipe=index.recipe,
+            created="2026-01-01T00:00:00+00:00",
+            code_version="test",
+        )
+        folder = tmp_path / name
+        shutil.rmtree(folder, ignore_errors=True)
+        run = open_storage(str(folder))
+        run.write("manifest.json", manifest.to_json())
+        return TinyRun(folder, study, manifest, run, store)
+
+    return make

@@ -1,0 +1,271 @@
+import math
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from job.evaluation.metrics import Score, score_exam, score_structure
+
+ISOTROPIC_MM = (1.0, 1.0, 1.0)
+SPACING_ZYX_MM = (2.0, 1.0, 0.5)
+REAL_MASKS = Path(__file__).parents[3] / "../shared/data/hntsmrg_masks"
+
+Mask = NDArray[np.bool_]
+
+
+def box(
+    start_zyx: tuple[int, int, int], size_zyx: tuple[int, int, int], volume_zyx: tuple[int, int, int]
+) -> Mask:
+    mask_ZYX = np.zeros(volume_zyx, dtype=bool)
+    mask_ZYX[tuple(slice(a, a + n) for a, n in zip(start_zyx, size_zyx, strict=True))] = True
+    return mask_ZYX
+
+
+def cube(start_zyx: tuple[int, int, int], side: int = 4) -> Mask:
+    return box(start_zyx, (side,) * 3, (20, 20, 20))
+
+
+EMPTY = np.zeros((4, 6, 12), dtype=bool)
+VOXEL = box((1, 2, 3), (1, 1, 2), (4, 6, 12))
+DIAGONAL_13_MM = (1.0, 0.5, 1.0)  # 4 x 6 x 12 voxels: 4, 3 and 12 mm
+
+
+@pytest.mark.parametrize("gap", [0, 1, 5])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_cubes_apart_are_as_far_as_their_outer_faces(axis: int, gap: int) -> None:
+    # From the outer face (at least 7 % of the surface, so beyond the 95th percentile) the nearest point of the
+    # other cube is its inner face, one gap and one side of 4 voxels away.
+    start = [3, 3, 3]
+    start[axis] += 4 + gap
+    score = score_structure(cube((3, 3, 3)), cube((start[0], start[1], start[2])), SPACING_ZYX_MM)
+    assert score == Score(
+        status="ok",
+        dice=0.0,
+        hd95_mm=(4 + gap) * SPACING_ZYX_MM[axis],
+        reference_ml=0.064,  # 64 voxels of 1 mm³
+        predicted_ml=0.064,
+    )
+
+
+@pytest.mark.parametrize(("axis", "hd95_mm"), [(0, 2.0), (1, 1.0), (2, 0.5)])
+def test_cubes_one_voxel_apart_in_position_overlap_by_three_quarters(axis: int, hd95_mm: float) -> None:
+    start = [3, 3, 3]
+    start[axis] += 1
+    score = score_structure(cube((3, 3, 3)), cube((start[0], start[1], start[2])), SPACING_ZYX_MM)
+    assert score.dice == 2 * 48 / (64 + 64)
+    assert score.hd95_mm == hd95_mm
+
+
+def test_a_structure_is_at_no_distance_from_itself() -> None:
+    score = score_structure(cube((3, 3, 3)), cube((3, 3, 3)), SPACING_ZYX_MM)
+    assert (score.status, score.dice, score.hd95_mm) == ("ok", 1.0, 0.0)
+
+
+def test_one_voxel_is_as_far_from_another_as_its_farther_corners() -> None:
+    # Two voxels of 2 mm lie between: 4 of the 8 corners are 4 mm away and 4 are 6 mm away.
+    score = score_structure(cube((2, 5, 5), side=1), cube((5, 5, 5), side=1), SPACING_ZYX_MM)
+    assert (score.dice, score.hd95_mm) == (0.0, 6.0)
+    assert score.reference_ml == score.predicted_ml == 0.001
+
+
+def test_one_voxel_is_at_no_distance_from_itself() -> None:
+    score = score_structure(cube((5, 5, 5), side=1), cube((5, 5, 5), side=1), SPACING_ZYX_MM)
+    assert (score.dice, score.hd95_mm) == (1.0, 0.0)
+
+
+def test_less_than_five_percent_of_the_surface_is_ignored() -> None:
+    # A stray voxel has a surface of 1.7 mm² beside the 564 mm² of a cube of 10 voxels.
+    with_stray_voxel = cube((1, 1, 1), side=10) | cube((18, 18, 18), side=1)
+    assert score_structure(cube((1, 1, 1), side=10), with_stray_voxel, ISOTROPIC_MM).hd95_mm == 0.0
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_the_worse_direction_counts_where_pooled_distances_would_hide_it(swapped: bool) -> None:
+    # Surface elements of a cube of n voxels: 8 corners of sqrt(3)/8 mm², 12 (n - 1) on edges of sqrt(1/2) mm²,
+    # 6 (n - 1)² on faces of 1 mm²: 42.7 mm² for the far cube (n = 3), 564.1 mm² for the common one (n = 10).
+    # So 7.0 % of one surface is far away: the 95th percentile lies within it. Of both surfaces together it would
+    # be 3.6 %, and their pooled 95th percentile 0. Of the far cube 4.9 of the 7.0 % are found up to the 95th:
+    # 1 - 5.0 / 7.0 = 29 % of it lie nearer. The nearest face with its edges is 25 %, the next layer of corners
+    # (1 voxel further) another 25 %, so the distance is the gap of 4 voxels and 1 more.
+    one = cube((1, 1, 1), side=10)
+    two = one | cube((15, 5, 5), side=3)
+    reference, predicted = (two, one) if swapped else (one, two)
+    assert score_structure(reference, predicted, ISOTROPIC_MM).hd95_mm == 5.0
+
+
+def test_a_structure_that_touches_the_border_has_a_surface_there() -> None:
+    # The reference fills the image; the prediction lacks one layer of 2 mm at the border.
+    volume = (4, 4, 4)
+    score = score_structure(box((0, 0, 0), volume, volume), box((1, 0, 0), (3, 4, 4), volume), SPACING_ZYX_MM)
+    assert score == Score(
+        status="ok", dice=2 * 48 / (64 + 48), hd95_mm=2.0, reference_ml=0.064, predicted_ml=0.048
+    )
+
+
+def test_both_empty_is_undefined() -> None:
+    assert score_structure(EMPTY, EMPTY, DIAGONAL_13_MM) == Score(
+        status="both-empty", dice=None, hd95_mm=None, reference_ml=0.0, predicted_ml=0.0
+    )
+
+
+def test_a_false_alarm_costs_the_diagonal_of_the_image() -> None:
+    assert score_structure(EMPTY, VOXEL, DIAGONAL_13_MM) == Score(
+        status="false-alarm", dice=0.0, hd95_mm=13.0, reference_ml=0.0, predicted_ml=0.001
+    )
+
+
+def test_a_miss_costs_the_diagonal_of_the_image() -> None:
+    assert score_structure(VOXEL, EMPTY, DIAGONAL_13_MM) == Score(
+        status="miss", dice=0.0, hd95_mm=13.0, reference_ml=0.001, predicted_ml=0.0
+    )
+
+
+def test_no_structure_is_farther_than_a_missed_one() -> None:
+    opposite_corners = (box((0, 0, 0), (1, 1, 1), EMPTY.shape), box((3, 5, 11), (1, 1, 1), EMPTY.shape))
+    hd95_mm = score_structure(*opposite_corners, DIAGONAL_13_MM).hd95_mm
+    assert hd95_mm is not None
+    assert hd95_mm <= 13.0
+
+
+MASKS = hnp.arrays(bool, (3, 4, 5))
+
+
+@given(MASKS, MASKS)
+def test_reference_and_prediction_are_treated_alike(one: Mask, two: Mask) -> None:
+    score, swapped = score_structure(one, two, SPACING_ZYX_MM), score_structure(two, one, SPACING_ZYX_MM)
+    opposite = {"miss": "false-alarm", "false-alarm": "miss"}
+    assert swapped.status == opposite.get(score.status, score.status)
+    assert (swapped.dice, swapped.hd95_mm) == (score.dice, score.hd95_mm)
+    assert (swapped.reference_ml, swapped.predicted_ml) == (score.predicted_ml, score.reference_ml)
+
+
+@given(MASKS, MASKS, st.tuples(*[st.integers(0, 3)] * 6))
+def test_empty_space_around_a_structure_changes_nothing_but_the_diagonal(
+    one: Mask, two: Mask, margins: tuple[int, ...]
+) -> None:
+    score = score_structure(one, two, SPACING_ZYX_MM)
+    around = [(margins[0], margins[1]), (margins[2], margins[3]), (margins[4], margins[5])]
+    padded = score_structure(np.pad(one, around), np.pad(two, around), SPACING_ZYX_MM)
+    assert (padded.status, padded.dice, padded.reference_ml) == (score.status, score.dice, score.reference_ml)
+    if score.status == "ok":
+        assert padded.hd95_mm == score.hd95_mm
+
+
+def test_an_exam_has_a_score_for_each_class_and_for_their_union() -> None:
+    reference_ZYX = 1 * cube((1, 1, 1)).astype(np.uint8) + 2 * cube((10, 10, 10)).astype(np.uint8)
+    predicted_ZYX = 1 * cube((1, 1, 1)).astype(np.uint8) + 3 * cube((11, 10, 10)).astype(np.uint8)
+    scores = score_exam(reference_ZYX, predicted_ZYX, ["core", "edema", "cyst", "necrosis"], SPACING_ZYX_MM)
+    diagonal_mm = math.sqrt(40**2 + 20**2 + 10**2)
+    assert {name: (s.status, s.dice, s.hd95_mm) for name, s in scores.items()} == {
+        "core": ("ok", 1.0, 0.0),
+        "edema": ("miss", 0.0, diagonal_mm),
+        "cyst": ("false-alarm", 0.0, diagonal_mm),
+        "necrosis": ("both-empty", None, None),
+        "union": (
+            "ok",
+            2 * (64 + 48) / (128 + 128),
+            2.0,
+        ),  # the moved face is 1/14 of a surface, its edges more
+    }
+    assert list(scores) == ["core", "edema", "cyst", "necrosis", "union"]
+
+
+def test_the_only_class_is_its_own_union() -> None:
+    labels_ZYX = cube((1, 1, 1)).astype(np.uint8)
+    assert list(score_exam(labels_ZYX, labels_ZYX, ["tumour"], ISOTROPIC_MM)) == ["tumour"]
+
+
+def test_an_exam_without_any_structure_is_empty_in_all() -> None:
+    empty_ZYX = np.zeros((3, 3, 3), dtype=np.uint8)
+    scores = score_exam(empty_ZYX, empty_ZYX, ["core", "edema"], ISOTROPIC_MM)
+    assert [score.status for score in scores.values()] == ["both-empty"] * 3
+
+
+def test_scores_are_plain_numbers_where_the_header_holds_float32() -> None:
+    spacing = np.array([2.0, 0.1, 0.1], dtype=np.float32)
+    score = score_structure(cube((3, 3, 3)), cube((4, 3, 3)), spacing)  # type: ignore[arg-type]
+    assert {type(value) for value in vars(score).values()} == {str, float}
+
+
+def test_a_label_without_a_name_is_an_error() -> None:
+    labels_ZYX = np.full((2, 2, 2), 3, dtype=np.uint8)
+    with pytest.raises(
+        ValueError, match=r"the prediction has label 3; expected 0 \(background\) to 2 \(core, ed"
+    ):
+        score_exam(np.zeros_like(labels_ZYX), labels_ZYX, ["core", "edema"], ISOTROPIC_MM)
+
+
+def test_masks_on_different_grids_are_an_error() -> None:
+    with pytest.raises(ValueError, match=r"one shape \(z, y, x\); got \(4, 6, 12\) and \(4, 12, 6\)"):
+        score_structure(EMPTY, EMPTY.transpose(0, 2, 1), ISOTROPIC_MM)
+
+
+@pytest.mark.parametrize(
+    "spacing", [(1.0, 0.0, 1.0), (1.0, -1.0, 1.0), (1.0, math.nan, 1.0), (1.0, math.inf, 1.0), (1.0, 1.0)]
+)
+def test_a_spacing_that_is_not_three_positive_numbers_is_an_error(spacing: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="3 positive numbers of mm"):
+        score_structure(EMPTY, EMPTY, spacing)
+
+
+def surface_voxels_hd95_mm(one: Mask, two: Mask, spacing_zyx_mm: tuple[float, ...]) -> float:
+    """HD95 between the centres of the voxels at the surfaces, all of the same weight (as MONAI defines it)."""
+    crop = ndimage.find_objects((one | two).astype(np.uint8))[0]
+    one, two = np.pad(one[crop], 1), np.pad(two[crop], 1)
+    edge_one, edge_two = (mask & ~ndimage.binary_erosion(mask) for mask in (one, two))
+
+    def directed(start: Mask, end: Mask) -> Any:
+        distance_mm = ndimage.distance_transform_edt(~end, sampling=spacing_zyx_mm)
+        return np.percentile(distance_mm[start], 95)
+
+    return float(max(directed(edge_one, edge_two), directed(edge_two, edge_one)))
+
+
+def load(path: Path) -> tuple[NDArray[np.uint8], tuple[float, ...]]:
+    image = nib.Nifti1Image.from_filename(path)
+    return np.asarray(image.dataobj).T.astype(np.uint8), tuple(map(float, image.header.get_zooms()[::-1]))
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not REAL_MASKS.exists(), reason="the real masks are not beside this checkout")
+@pytest.mark.parametrize(
+    "patient", ["8", "77", "78", "80", "81", "84", "86", "88", "90", "91", "93", "94", "95", "96", "99"]
+)
+def test_scores_of_real_masks_agree_with_an_independent_implementation(patient: str) -> None:
+    reference_ZYX, spacing = load(REAL_MASKS / patient / "label_midRT.nii.gz")
+    predicted_ZYX, _ = load(REAL_MASKS / patient / "preRT_mask_registered.nii.gz")
+    masks = {
+        "primary": (reference_ZYX == 1, predicted_ZYX == 1),
+        "nodes": (reference_ZYX == 2, predicted_ZYX == 2),
+        "union": (reference_ZYX != 0, predicted_ZYX != 0),
+    }
+    scores = score_exam(reference_ZYX, predicted_ZYX, ["primary", "nodes"], spacing)
+    assert list(scores) == list(masks)
+    for name, (reference, predicted) in masks.items():
+        score = scores[name]
+        present = (bool(reference.any()), bool(predicted.any()))
+        assert (
+            score.status
+            == {
+                (True, True): "ok",
+                (True, False): "miss",
+                (False, True): "false-alarm",
+                (False, False): "both-empty",
+            }[present]
+        )
+        assert score.reference_ml == pytest.approx(reference.sum() * np.prod(spacing) / 1000)
+        assert score.predicted_ml == pytest.approx(predicted.sum() * np.prod(spacing) / 1000)
+        if score.status == "ok":
+            only_one = np.count_nonzero(reference != predicted)
+            assert score.dice == pytest.approx(1 - only_one / (reference.sum() + predicted.sum()))
+            # Corners of voxels weighted by area on one side, centres of voxels on the other: a point of either
+            # surface moves by half a voxel's diagonal.
+            expected_mm = surface_voxels_hd95_mm(reference, predicted, spacing)
+            assert score.hd95_mm == pytest.approx(expected_mm, abs=math.hypot(*spacing))

@@ -1,0 +1,43 @@
+import torch
+
+from job.networks.build import initial_network
+from tests.conftest import tiny_study
+
+
+def test_arms_start_with_the_same_weights_in_what_they_have_in_common() -> None:
+    study = tiny_study()
+    full = initial_network(study, (0, 1, 2, 3), repeat=0, unit=1).state_dict()
+    arm = initial_network(study, (0, 2, 3), repeat=0, unit=1).state_dict()
+    assert full.keys() == arm.keys()
+    narrowed = 0
+    for name, tensor in arm.items():
+        if tensor.shape == full[name].shape:
+            assert torch.equal(tensor, full[name])
+        else:
+            dim = next(d for d in range(tensor.dim()) if tensor.shape[d] != full[name].shape[d])
+            assert torch.equal(tensor, full[name].index_select(dim, torch.tensor([0, 2, 3])))
+            narrowed += 1
+    assert narrowed == 4  # bias and first convolution of both pathways
+
+
+def test_initial_weights_depend_on_seed_repeat_and_unit_only() -> None:
+    base = initial_network(tiny_study(), (0, 1), repeat=0, unit=0).state_dict()
+    torch.manual_seed(99)
+    again = initial_network(tiny_study(), (0, 1), repeat=0, unit=0).state_dict()
+    assert all(torch.equal(base[name], again[name]) for name in base)
+    kernel = next(name for name, tensor in base.items() if tensor.dim() == 5)
+    for study, repeat, unit in (
+        (tiny_study(sweep={"seed": 1}), 0, 0),
+        (tiny_study(), 1, 0),
+        (tiny_study(), 0, 1),
+    ):
+        other = initial_network(study, (0, 1), repeat=repeat, unit=unit).state_dict()
+        assert not torch.equal(base[kernel], other[kernel])
+
+
+def test_drawing_weights_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    initial_network(tiny_study(), (0,), repeat=0, unit=0)
+    assert torch.equal(torch.rand(1), expected)

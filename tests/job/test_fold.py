@@ -1,0 +1,305 @@
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from job.contract import layout
+from job.contract.errors import DataError, Stopped, StudyError
+from job.contract.results import FoldResult, Heartbeat
+from job.fold import Worker, load_patches, open_exams, run_fold
+from job.networks.build import initial_network
+from tests.conftest import TinyRun
+
+CPU = torch.device("cpu")
+
+
+def worker(tiny: TinyRun, stop: Any = lambda: False) -> Worker:
+    return Worker(run=tiny.run, store=tiny.store, device=CPU, threads=1, stop_requested=stop)
+
+
+def result(tiny: TinyRun, fold: int) -> FoldResult:
+    return FoldResult.model_validate_json(tiny.run.read(layout.result(fold)))
+
+
+def same_but_cost(one: TinyRun, other: TinyRun, fold: int) -> None:
+    """Asserts that a fold's files are identical byte for byte, and its result but for what it took."""
+    for key in (layout.weights(fold), *layout.predictions(fold, len(result(one, fold).exams))):
+        assert one.run.read(key) == other.run.read(key)
+    assert result(one, fold).model_dump(exclude={"cost"}) == result(other, fold).model_dump(exclude={"cost"})
+    timeless = [
+        [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
+        for lines in (tiny.run.read(layout.history(fold)).decode().splitlines() for tiny in (one, other))
+    ]
+    assert timeless[0] == timeless[1]
+
+
+def stop_after(steps: int) -> Any:
+    """Asks to stop at the n-th time of asking."""
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > steps
+
+    return stop
+
+
+def test_a_fold_leaves_result_prediction_weights_and_history(make_tiny_run: Any) -> None:
+    tiny = make_tiny_run()
+    run_fold(worker(tiny), 1)
+    done = result(tiny, 1)
+    assert (done.arm, done.left_out, done.unit, done.steps) == ("without t2", ("t2",), 0, 24)
+    assert done.exams[0].exam == tiny.manifest.exams[0].exam
+    assert set(done.exams[0].scores) == {"GTV-T", "GTV-Ln", "union"}
+    assert done.cost.attempts == 1
+    assert done.cost.seconds.keys() >= {
+        "load",
+        "sample",
+        "augment",
+        "forward",
+        "backward",
+        "optimiser",
+        "idle",
+    }
+    history = [json.loads(line) for line in tiny.run.read(layout.history(1)).decode().splitlines()]
+    assert [line["step"] for line in history] == list(range(1, 25))
+    heartbeat = Heartbeat.model_validate_json(tiny.run.read(layout.heartbeat(1)))
+    assert (heartbeat.phase, heartbeat.step) == ("done", 24)
+    assert not list(tiny.run.list(layout.checkpoints(1)))
+
+
+def test_the_prediction_lies_on_the_original_grid(make_tiny_run: Any, tiny_cohort: Path) -> None:
+    tiny = make_tiny_run()
+    run_fold(worker(tiny), 0)
+    original = nib.load(tiny_cohort / "cohort/patient-01/visit-1/label.nii.gz")
+    prediction = nib.load(tiny.folder / "folds/0/prediction.nii.gz")
+    assert prediction.shape == original.shape
+    np.testing.assert_array_equal(prediction.affine, original.affine)
+    assert prediction.header["xyzt_units"] == original.header["xyzt_units"]
+    label, predicted = (np.asarray(image.dataobj).astype(int) for image in (original, prediction))
+    overlap = 2 * ((label == 1) & (predicted == 1)).sum() / ((label == 1).sum() + (predicted == 1).sum())
+    assert result(tiny, 0).exams[0].scores["GTV-T"].dice == pytest.approx(overlap)
+
+
+def test_predictions_carry_the_label_values_of_the_cohort(make_tiny_run: Any) -> None:
+    tiny = make_tiny_run(cohort={"classes": {"tumour": [2, 1]}}, sweep={"endpoint": {"class": "tumour"}})
+    run_fold(worker(tiny), 0)
+    values = np.unique(np.asarray(nib.load(tiny.folder / "folds/0/prediction.nii.gz").dataobj))
+    assert set(values.tolist()) <= {0, 2}
+    assert 2 in values
+
+
+def test_the_same_fold_twice_is_identical_byte_for_byte(make_tiny_run: Any) -> None:
+    one, other = make_tiny_run("one"), make_tiny_run("other")
+    run_fold(worker(one), 0)
+    torch.manual_seed(1)
+    np.random.seed(1)  # the state of global generators must not matter
+    random.seed(1)
+    run_fold(worker(other), 0)
+    same_but_cost(one, other, 0)
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"optimiser": "rmsprop"},
+        {"optimiser": "adamw", "validation_patients": 1, "validate_every": 5},
+        {"optimiser": "sgd", "loss": "dice-cross-entropy", "precision": "bf16"},
+    ],
+    ids=lambda training: training["optimiser"],
+)
+def test_a_fold_stopped_again_and_again_ends_bit_for_bit_as_one_that_was_not(
+    make_tiny_run: Any, training: dict[str, Any]
+) -> None:
+    whole, stopped = make_tiny_run("whole", training=training), make_tiny_run("stopped", training=training)
+    run_fold(worker(whole), 0)
+    for attempt in range(30):
+        try:
+            run_fold(worker(stopped, stop_after(50 if "validate_every" in training else 15)), 0)
+            break
+        except Stopped:
+            assert attempt < 29
+    run_fold(worker(stopped), 0)
+    same_but_cost(whole, stopped, 0)
+    assert result(stopped, 0).cost.attempts >= 2
+    assert result(stopped, 0).cost.lost_steps == 0
+
+
+def test_a_done_fold_is_left_alone(make_tiny_run: Any) -> None:
+    tiny = make_tiny_run()
+    run_fold(worker(tiny), 0)
+    before = {item.key: item.fingerprint for item in tiny.run.list()}
+    run_fold(worker(tiny), 0)
+    assert {item.key: item.fingerprint for item in tiny.run.list()} == before
+
+
+def test_a_fold_of_a_patient_tests_all_visits(make_tiny_run: Any) -> None:
+    tiny = make_tiny_run(sweep={"test_unit": "patient"})
+    unit = next(u for u, exams in enumerate(tiny.manifest.grid.units) if len(exams) > 1)
+    index = unit * len(tiny.manifest.arms)
+    run_fold(worker(tiny), index)
+    done = result(tiny, index)
+    assert len(done.exams) == 2
+    assert len({exam.patient for exam in done.exams}) == 1
+    for key in layout.predictions(index, 2):
+        assert tiny.run.exists(key)
+
+
+def test_all_arms_of_an_exam_see_the_same_patches_of_the_same_exams(make_tiny_run: Any) -> None:
+    tiny = make_tiny_run()
+    grid = tiny.manifest.grid
+    arms = [grid.fold(len(grid.arms) + arm) for arm in range(len(grid.arms))]
+    patches = [
+        load_patches(tiny.manifest, fold, open_exams(tiny.store, tiny.manifest, fold.training_exams), CPU)
+        for fold in arms
+    ]
+    for step in (0, 5):
+        images, labels = [], []
+        for source in patches:
+            draws = source.sampler.draw(step)
+            image_BCZYX, label_BZYX = source.exams.cut(draws, source.shape)
+            source.exams.augment(image_BCZYX, draws)
+            images.append(image_BCZYX)
+            labels.append(label_BZYX)
+        for fold, image_BCZYX, label_BZYX in zip(arms, images, labels, strict=True):
+            assert torch.equal(image_BCZYX, images[0][:, list(fold.arm.channels)])
+            assert torch.equal(label_BZYX, labels[0])
+
+
+def test_dropout_is_the_same_in_all_arms(make_tiny_run: Any) -> None:
+    """Seeded by step, its masks depend on the shape of the feature maps, which the input channels do not change."""
+    tiny = make_tiny_run()
+    masks = []
+    for channels in ((0, 1, 2, 3), (1, 3)):
+        network = initial_network(tiny.study, channels, repeat=0, unit=0)
+        seen: list[torch.Tensor] = []
+        dropout = [m for m in network.modules() if isinstance(m, torch.nn.Dropout) and m.p > 0]
+        for module in dropout:
+            module.register_forward_hook(lambda m, i, o, seen=seen: seen.append((o == 0) & (i[0] != 0)))
+        torch.manual_seed(3)
+        network(torch.randn(2, len(channels), 9, 20, 20, generator=torch.Generator().manual_seed(0)))
+        masks.append(seen)
+    assert len(masks[0]) == len(masks[1]) == 1
+    both = [a & b for a, b in zip(*masks, strict=True)]
+    # Activations that happen to be exactly 0 aside, the same elements are dropped.
+    assert both[0].sum() > 0.99 * masks[0][0].sum()
+
+
+def test_a_fold_outside_the_grid_names_the_grid(make_tiny_run: Any) -> None:
+    tiny = make_tiny_run()
+    with pytest.raises(StudyError, match=r"fold 20 is outside 0\.\.19 \(5 arms x 4 exams"):
+        run_fold(worker(tiny), 20)
+
+
+def test_a_store_without_the_run_s_exams_is_refused(make_tiny_run: Any, tmp_path: Path) -> None:
+    tiny = make_tiny_run()
+    elsewhere = Worker(
+        run=tiny.run,
+        store=type(tiny.store)(tmp_path / "empty"),
+        device=CPU,
+        threads=1,
+        stop_requested=lambda: False,
+    )
+    with pytest.raises(DataError, match="submit prepare"):
+        run_fold(elsewhere, 0)
+
+
+def test_a_folder_that_is_no_run_is_refused(make_tiny_run: Any, tmp_path: Path) -> None:
+    tiny = make_tiny_run()
+    nowhere = Worker(
+        run=type(tiny.run)(tmp_path / "x"),
+        store=tiny.store,
+        device=CPU,
+        threads=1,
+        stop_requested=lambda: False,
+    )
+    with pytest.raises(StudyError, match=r"no manifest\.json"):
+        run_fold(nowhere, 0)
+
+
+# Whole processes, as executors start them.
+
+
+def command(tiny: TinyRun, fold: int, *options: str) -> Sequence[str]:
+    return (
+        *(sys.executable, "-m", "job", "fold", "--index", str(fold), "--run", tiny.run.url),
+        *("--store", tiny.store.url, "--device", "cpu", "--threads", "1", *options),
+    )
+
+
+def start(tiny: TinyRun, fold: int, *options: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command(tiny, fold, *options), stderr=subprocess.DEVNULL)
+
+
+LONG = {"steps": 300, "validation_patients": 1, "validate_every": 60}
+OFTEN = {"checkpoint_minutes": 0.002}
+
+
+@pytest.mark.slow
+def test_a_fold_killed_at_ten_random_moments_ends_bit_for_bit_as_one_that_was_not(make_tiny_run: Any) -> None:
+    whole = make_tiny_run("whole", training=LONG, compute=OFTEN)
+    killed = make_tiny_run("killed", training=LONG, compute=OFTEN)
+    assert subprocess.run(command(whole, 2), stderr=subprocess.DEVNULL, check=False).returncode == 0
+    seconds = result(whole, 2).cost.seconds["total"]
+    chance = random.Random(time.time_ns())
+    for phase in ["load", *["train"] * 7, "test", "test"]:
+        process = start(killed, 2)
+        if phase == "load":
+            time.sleep(chance.uniform(0.1, 1.5))
+        else:
+            wait_for_phase(killed, 2, process, phase)
+            time.sleep(chance.uniform(0, 0.1 * seconds if phase == "train" else 0.05))
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    assert subprocess.run(command(killed, 2), stderr=subprocess.DEVNULL, check=False).returncode == 0
+    same_but_cost(whole, killed, 2)
+    assert result(killed, 2).cost.attempts >= 10
+
+
+@pytest.mark.slow
+def test_sigterm_writes_a_checkpoint_and_exits_143(make_tiny_run: Any) -> None:
+    whole = make_tiny_run("whole", training=LONG)
+    stopped = make_tiny_run("stopped", training=LONG)
+    process = start(stopped, 0)
+    wait_for_phase(stopped, 0, process, "train")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    heartbeat = Heartbeat.model_validate_json(stopped.run.read(layout.heartbeat(0)))
+    assert heartbeat.phase == "stopped"
+    assert stopped.run.exists(f"{layout.checkpoints(0)}/{heartbeat.step}.pt")
+    for tiny in (stopped, whole):
+        assert subprocess.run(command(tiny, 0), stderr=subprocess.DEVNULL, check=False).returncode == 0
+    same_but_cost(whole, stopped, 0)
+    assert result(stopped, 0).cost.attempts == 2
+    assert result(stopped, 0).cost.lost_steps == 0
+
+
+@pytest.mark.slow
+def test_a_worker_whose_sweep_is_gone_stops_by_itself(make_tiny_run: Any) -> None:
+    tiny = make_tiny_run(training=LONG)
+    process = start(tiny, 0, "--stop-with", str(os.getpid() + 1))
+    assert process.wait(60) == 143
+
+
+def wait_for_phase(tiny: TinyRun, fold: int, process: subprocess.Popen[bytes], phase: str) -> None:
+    """Returns once this very process is at it."""
+    for _ in range(12_000):
+        assert process.poll() is None
+        if tiny.run.exists(layout.heartbeat(fold)):
+            heartbeat = Heartbeat.model_validate_json(tiny.run.read(layout.heartbeat(fold)))
+            if heartbeat.pid == process.pid and heartbeat.phase == phase:
+                return
+        time.sleep(0.005)
+    raise AssertionError(f"the worker did not reach {phase}")

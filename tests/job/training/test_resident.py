@@ -1,0 +1,97 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from job.data.store import ExamReader
+from job.fold import open_exams
+from job.training.draws import PatchDraw
+from job.training.resident import PatchShape, ResidentExams
+
+CPU = torch.device("cpu")
+SYMMETRIC = PatchShape(input_zyx=(5, 9, 9), output_zyx=(3, 5, 5), offset_zyx=(1, 2, 2))
+LOPSIDED = PatchShape(input_zyx=(6, 10, 9), output_zyx=(3, 4, 5), offset_zyx=(1, 4, 3))
+
+
+def draw(centre: tuple[int, int, int], flips: tuple[bool, bool, bool] = (False, False, False)) -> PatchDraw:
+    ones = np.ones(4, np.float32)
+    return PatchDraw(exam=0, centre_zyx=centre, flips_zyx=flips, scale=ones, shift=0 * ones)
+
+
+@pytest.fixture
+def reader(make_tiny_run: Any) -> ExamReader:
+    tiny = make_tiny_run()
+    return open_exams(tiny.store, tiny.manifest, (0,))[0]
+
+
+@pytest.mark.parametrize("shape", [SYMMETRIC, LOPSIDED])
+@pytest.mark.parametrize(
+    "flips", [(False, False, False), (True, False, False), (False, True, True), (True, True, True)]
+)
+def test_labels_lie_where_the_output_lies_in_the_image(
+    reader: ExamReader, shape: PatchShape, flips: tuple[bool, bool, bool]
+) -> None:
+    """The image is replaced by the label itself: cutting its output region out must give the label patch."""
+    exams = ResidentExams([reader], [0], CPU)
+    exams._images_CZYX = [exams._labels_1ZYX[0].to(torch.float16)]
+    image_BCZYX, label_BZYX = exams.cut([draw((6, 15, 16), flips)], shape)
+    z, y, x = (slice(o, o + n) for o, n in zip(shape.offset_zyx, shape.output_zyx, strict=True))
+    torch.testing.assert_close(image_BCZYX[0, 0, z, y, x].long(), label_BZYX[0])
+
+
+@pytest.mark.parametrize("shape", [SYMMETRIC, LOPSIDED])
+@pytest.mark.parametrize("flips", [(False, False, False), (True, True, True)])
+@pytest.mark.parametrize("centre", [(0, 0, 0), (6, 15, 16), (11, 31, 31)])
+def test_the_drawn_centre_is_in_the_middle_of_the_output(
+    reader: ExamReader, shape: PatchShape, flips: tuple[bool, bool, bool], centre: tuple[int, int, int]
+) -> None:
+    exams = ResidentExams([reader], [0], CPU)
+    marked = torch.zeros_like(exams._labels_1ZYX[0])
+    marked[0][centre] = 1
+    exams._labels_1ZYX = [marked]
+    _, label_BZYX = exams.cut([draw(centre, flips)], shape)
+    # For an even size there is no middle voxel; a flip mirrors which of the two beside it is meant.
+    middle = tuple(n - 1 - n // 2 if f else n // 2 for n, f in zip(shape.output_zyx, flips, strict=True))
+    assert label_BZYX[0][middle] == 1
+
+
+def test_a_flip_mirrors_the_patch(reader: ExamReader) -> None:
+    exams = ResidentExams([reader], [0, 1], CPU)
+    plain, _ = exams.cut([draw((6, 15, 16))], SYMMETRIC)
+    flipped, _ = exams.cut([draw((6, 15, 16), (False, False, True))], SYMMETRIC)
+    torch.testing.assert_close(flipped, plain.flip(4))
+
+
+def test_arms_cut_the_same_voxels_and_share_scale_and_shift_of_common_channels(reader: ExamReader) -> None:
+    every = ResidentExams([reader], [0, 1, 2, 3], CPU)
+    arm = ResidentExams([reader], [0, 2, 3], CPU)
+    numbers = np.arange(1, 5, dtype=np.float32)
+    one = PatchDraw(
+        exam=0,
+        centre_zyx=(6, 15, 16),
+        flips_zyx=(False, True, True),
+        scale=1 + numbers / 100,
+        shift=numbers / 10,
+    )
+    images = []
+    for exams in (every, arm):
+        image_BCZYX, label_BZYX = exams.cut([one, draw((3, 3, 3))], SYMMETRIC)
+        exams.augment(image_BCZYX, [one, draw((3, 3, 3))])
+        images.append((image_BCZYX, label_BZYX))
+    torch.testing.assert_close(images[0][0][:, [0, 2, 3]], images[1][0], rtol=0, atol=0)
+    torch.testing.assert_close(images[0][1], images[1][1])
+
+
+def test_intensities_are_scaled_then_shifted_by_channel(reader: ExamReader) -> None:
+    exams = ResidentExams([reader], [1, 3], CPU)
+    one = PatchDraw(
+        exam=0,
+        centre_zyx=(6, 15, 16),
+        flips_zyx=(False, False, False),
+        scale=np.array([9, 2, 9, 3], np.float32),
+        shift=np.array([9, 0.5, 9, -1], np.float32),
+    )
+    image_BCZYX = torch.ones(1, 2, 1, 1, 2)
+    exams.augment(image_BCZYX, [one])
+    assert image_BCZYX.flatten().tolist() == [2.5, 2.5, 2.0, 2.0]

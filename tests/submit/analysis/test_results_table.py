@@ -1,0 +1,211 @@
+import json
+
+import pytest
+from pandas import NA
+
+from job.contract import layout
+from job.contract.errors import DataError
+from job.contract.results import Failure
+from submit.analysis.results_table import FOLD_COLUMNS, SCORE_COLUMNS, collect_results
+
+
+def failure_of(fold):
+    return Failure(fold=fold, attempts=2, exit_code=70, message="ValueError: no", time="2026-01-01T00:00:00Z")
+
+
+def problems_of(storage, manifest):
+    with pytest.raises(DataError) as caught:
+        collect_results(storage, manifest)
+    return caught.value.problems
+
+
+def test_each_structure_of_each_exam_of_a_done_fold_has_a_row(storage, make_manifest, make_result, score):
+    manifest = make_manifest(cohort={"classes": {"GTV-T": 1, "GTV-Ln": 2}})
+    scores = {"GTV-T": score(0.8), "GTV-Ln": score(None), "union": score(0.7, predicted_ml=7.5)}
+    storage.write(layout.result(4), make_result(manifest, 4, scores).to_json())
+
+    table = collect_results(storage, manifest).table
+
+    assert dict(table.dtypes.astype(str)) == SCORE_COLUMNS
+    assert table["structure"].tolist() == ["GTV-T", "GTV-Ln", "union"]
+    assert table.iloc[2].to_dict() == {
+        "fold": 4,
+        "arm": "without t2",
+        "left_out": "t2",
+        "repeat": 0,
+        "exam": "exam1",
+        "patient": "patient1",
+        "structure": "union",
+        "status": "ok",
+        "dice": 0.7,
+        "hd95_mm": 5.0,
+        "reference_ml": 10.0,
+        "predicted_ml": 7.5,
+        "volume_error_ml": -2.5,
+        "seconds": 60.0,
+    }
+
+
+def test_an_undefined_number_is_missing_in_the_table(storage, make_manifest, write_dice):
+    manifest = make_manifest()
+    write_dice(manifest, {0: None})
+
+    row = collect_results(storage, manifest).table.iloc[0]
+
+    assert row["dice"] is NA
+    assert row["hd95_mm"] is NA
+    assert row["status"] == "both-empty"
+    assert row["volume_error_ml"] == 0
+
+
+def test_every_fold_is_done_missing_or_failed(storage, make_manifest, write_dice):
+    manifest = make_manifest()  # 3 arms x 3 exams
+    write_dice(manifest, {0: 0.5, 1: 0.5, 8: 0.5})
+    for fold in (1, 4):
+        storage.write(layout.failure(fold), failure_of(fold).to_json())
+    storage.write(layout.heartbeat(5), b"{}")
+
+    results = collect_results(storage, manifest)
+
+    assert results.done == (0, 1, 8)
+    assert results.failed == (failure_of(4),)
+    assert results.missing == (2, 3, 5, 6, 7)
+
+
+def test_a_run_without_results_gives_empty_tables_with_all_columns(storage, make_manifest):
+    results = collect_results(storage, make_manifest())
+
+    assert results.missing == tuple(range(9))
+    assert dict(results.table.dtypes.astype(str)) == SCORE_COLUMNS
+    assert dict(results.folds.dtypes.astype(str)) == FOLD_COLUMNS
+    assert results.table.empty
+
+
+def test_costs_and_versions_are_told_by_fold(storage, make_manifest, make_result, score):
+    manifest = make_manifest()
+    for index in (0, 1, 2):
+        result = make_result(manifest, index, {"tumour": score(0.5)})
+        cost = result.cost.model_copy(
+            update={
+                "versions": {"torch": "2.10.0" if index < 2 else "2.11.0"},
+                "seconds": {"total": 10.0 * index} | ({"train": 4.0} if index else {}),
+            }
+        )
+        storage.write(layout.result(index), result.model_copy(update={"cost": cost}).to_json())
+
+    results = collect_results(storage, manifest)
+
+    assert results.versions == {"torch": {"2.10.0": (0, 1), "2.11.0": (2,)}}
+    assert results.folds["total_seconds"].tolist() == [0, 10, 20]
+    assert results.folds["train_seconds"].tolist() == [NA, 4, 4]
+    assert results.folds["peak_device_memory_gib"].isna().all()
+
+
+def test_a_patient_wise_fold_gives_rows_for_each_of_its_exams(storage, make_manifest, make_result, score):
+    exams = [("exam0", "patient0"), ("exam1", "patient0"), ("exam2", "patient2")]
+    manifest = make_manifest(exams, sweep={"test_unit": "patient"})
+    result = make_result(manifest, 0, {"tumour": score(0.5)}, {"tumour": score(0.6)})
+    storage.write(layout.result(0), result.to_json())
+
+    table = collect_results(storage, manifest).table
+
+    assert table["exam"].tolist() == ["exam0", "exam1"]
+    assert table["patient"].tolist() == ["patient0", "patient0"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"manifest": "f" * 64}, "manifest " + "f" * 64),
+        ({"run": "other-00000000"}, "run other-00000000"),
+        ({"fold": 2}, "fold 2"),
+        ({"arm": "without t1"}, "arm without t1, t2"),
+        ({"left_out": ("t1",)}, "arm without t2, t1"),
+        ({"repeat": 1}, "repeat 1"),
+        ({"unit": 2}, "unit 2"),
+        ({"training_exams": (0, 1, 2)}, "training exams 0, 1, 2"),
+        ({"validation_exams": (1,)}, "validation exams 1"),
+        ({"exams": ()}, "number of test exams 0"),
+    ],
+)
+def test_a_result_that_contradicts_the_manifest_is_refused(
+    changes, named, storage, make_manifest, make_result, score
+):
+    manifest = make_manifest()
+    result = make_result(manifest, 1, {"tumour": score(0.5)})
+    storage.write(layout.result(1), result.model_copy(update=changes).to_json())
+
+    (problem,) = problems_of(storage, manifest)
+
+    assert problem.file == "folds/1/result.json"
+    assert problem.found == named
+    assert "manifest.json" in problem.expected
+    assert "run the sweep again" in problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"exam": "exam2"}, "exam exam2"),
+        ({"patient": "patient2"}, "patient patient2"),
+        ({"digest": "e" * 64}, "digest of exam exam0 " + "e" * 64),
+        ({"scores": {}}, "structures of exam exam0 none"),
+    ],
+)
+def test_a_result_of_other_exam_contents_is_refused(
+    changes, named, storage, make_manifest, make_result, score
+):
+    manifest = make_manifest()
+    result = make_result(manifest, 1, {"tumour": score(0.5)})
+    exam = result.exams[0].model_copy(update=changes)
+    storage.write(layout.result(1), result.model_copy(update={"exams": (exam,)}).to_json())
+
+    (problem,) = problems_of(storage, manifest)
+
+    assert problem.found == named
+
+
+def test_every_damaged_file_is_named_and_not_only_the_first(storage, make_manifest, write_dice):
+    manifest = make_manifest()
+    write_dice(manifest, {0: 0.5, 1: 0.5})
+    storage.write(layout.result(1), storage.read(layout.result(1))[:100])
+    storage.write(layout.result(2), b'{"fold": "NaN"}')
+    storage.write(layout.failure(3), b"")
+
+    problems = problems_of(storage, manifest)
+
+    assert [problem.file for problem in problems] == [
+        "folds/1/result.json",
+        "folds/2/result.json",
+        "folds/3/failure.json",
+    ]
+    assert "100 bytes that cannot be read" in problems[0].found
+    assert {problem.remedy for problem in problems} == {"delete the file and run the sweep again"}
+
+
+def test_a_fold_beyond_the_grid_is_refused(storage, make_manifest, write_dice):
+    manifest = make_manifest()
+    storage.write(layout.result(9), b"{}")
+    storage.write(layout.failure(10), b"{}")
+
+    result, failure = problems_of(storage, manifest)
+
+    assert (result.file, result.found) == ("folds/9/result.json", "fold 9")
+    assert failure.file == "folds/10/failure.json"
+    assert result.expected == "a fold within 0..8, as in manifest.json"
+
+
+def test_the_failure_of_another_fold_is_refused(storage, make_manifest):
+    storage.write(layout.failure(3), failure_of(4).to_json())
+
+    (problem,) = problems_of(storage, make_manifest())
+
+    assert (problem.found, problem.expected) == ("fold 4", "fold 3, as in manifest.json")
+
+
+def test_a_failure_beside_a_result_is_not_even_read(storage, make_manifest, write_dice):
+    manifest = make_manifest()
+    write_dice(manifest, {0: 0.5})
+    storage.write(layout.failure(0), json.dumps({"damaged": True}).encode())
+
+    assert collect_results(storage, manifest).failed == ()

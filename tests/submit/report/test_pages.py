@@ -1,0 +1,239 @@
+import json
+from html.parser import HTMLParser
+from io import BytesIO
+
+import pandas
+import pytest
+
+from job.contract import layout
+from job.contract.results import Failure
+from submit.analysis.results_table import SCORE_COLUMNS, collect_results
+from submit.report.montage import ExamMontage, Montages
+from submit.report.pages import write_report
+from submit.report.wording import number, percent
+
+
+class Page(HTMLParser):
+    """What a browser would show of a page, and what it would load."""
+
+    VOID = ("meta", "img", "link", "br")
+
+    def __init__(self, html):
+        super().__init__()
+        self.text, self.loads, self.open, self.tags = [], [], [], []
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.loads += [value for name, value in attrs if name in ("src", "href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.text += data.split()
+
+    def says(self, words):
+        return words in " ".join(self.text)
+
+
+@pytest.fixture
+def written(storage):
+    """The page of the results so far, after writing the whole report."""
+
+    def write(manifest, montages=None):
+        write_report(storage, manifest, collect_results(storage, manifest), montages or Montages())
+        return Page(storage.read("analysis/report.html").decode())
+
+    return write
+
+
+def test_the_report_is_a_page_tables_and_figures(storage, make_manifest, write_dice):
+    manifest = make_manifest()
+    write_dice(manifest, {0: 0.8, 1: 0.7, 2: None})
+    results = collect_results(storage, manifest)
+
+    whole = write_report(storage, manifest, results, Montages())
+
+    names = [entry.key.removeprefix("analysis/") for entry in storage.list("analysis/")]
+    assert names == [
+        "arms.csv",
+        "figure-arms.png",
+        "figure-arms.svg",
+        "figure-folds.png",
+        "figure-folds.svg",
+        "report.html",
+        "report.json",
+        "results.csv",
+        "results.parquet",
+    ]
+    assert storage.read("analysis/report.json") == whole.to_json()
+    parquet = pandas.read_parquet(BytesIO(storage.read("analysis/results.parquet")))
+    assert dict(parquet.dtypes.astype(str)) == SCORE_COLUMNS
+    pandas.testing.assert_frame_equal(parquet, results.table)
+    rows = storage.read("analysis/results.csv").decode().splitlines()
+    assert rows[0] == ",".join(SCORE_COLUMNS)
+    assert rows[3] == "2,without t1,t1,0,exam0,patient0,tumour,both-empty,,,0.0,0.0,0.0,60.0"
+
+
+def test_the_table_of_arms_says_what_the_json_says(storage, make_manifest, write_dice, written):
+    manifest = make_manifest()
+    write_dice(manifest, {0: 0.8, 1: 0.6, 4: None})
+    written(manifest)
+
+    table = pandas.read_csv(BytesIO(storage.read("analysis/arms.csv")))
+    told = json.loads(storage.read("analysis/report.json"))
+
+    assert len(table) == 3 * 3  # arms x metrics, of one structure
+    row = table[(table["arm"] == "without t2") & (table["metric"] == "dice")].iloc[0]
+    assert (row["tests"], row["n"], row["mean"], row["ok"], row["both-empty"]) == (2, 1, 0.6, 1, 1)
+    difference = told["arms"][1]["difference"]["tumour"]["dice"]
+    assert row["difference"] == pytest.approx(difference["mean"])
+    assert row["relative_difference"] == pytest.approx(-0.25)
+    assert row["pairs"] == 1
+
+
+def test_the_page_gives_the_primary_endpoint_by_arm(make_manifest, write_dice, written):
+    manifest = make_manifest()
+    write_dice(manifest, {0: 0.8, 3: 0.6, 1: 0.6, 4: 0.6})
+
+    page = written(manifest)
+
+    assert page.says("Primary endpoint: Dice of tumour")
+    # Arm, n, mean ± SD, median, difference, relative, pairs, and the counts of statuses.
+    assert page.says("reference 2 of 2 0.700 ± 0.141 0.700 – – – 2 0 0 0")
+    assert page.says("without t2 2 of 2 0.600 ± 0.000 0.600 −0.100 −14.3 % 2 2 0 0 0")
+    assert page.says("without t1 0 of 0 – ± – – – – 0 0 0 0 0")
+
+
+def test_missing_and_failed_folds_are_named(storage, make_manifest, write_dice, written):
+    manifest = make_manifest()
+    write_dice(manifest, {0: 0.8, 1: 0.6})
+    failure = Failure(fold=3, attempts=2, exit_code=70, message="no memory", time="2026-01-01T00:00:00Z")
+    storage.write(layout.failure(3), failure.to_json())
+
+    page = written(manifest)
+
+    assert page.says("2 of 9 folds are done")
+    assert page.says("Missing (6): 2,4-8. Failed (1): 3.")
+    assert page.says("3 2 70 2026-01-01T00:00:00Z no memory")
+
+
+def test_a_complete_run_names_no_missing_folds(make_manifest, write_dice, written):
+    manifest = make_manifest()
+    write_dice(manifest, dict.fromkeys(range(9), 0.5))
+
+    page = written(manifest)
+
+    assert page.says("9 of 9 folds are done")
+    assert not page.says("Missing (")
+    assert not page.says("Not all folds")
+
+
+def test_a_run_without_results_has_a_page(make_manifest, written):
+    page = written(make_manifest())
+
+    assert page.says("0 of 9 folds are done")
+    assert page.says("Missing (9): 0-8.")
+    assert page.says("0.0 hours")
+
+
+def test_the_page_loads_nothing_from_elsewhere(make_manifest, write_dice, written):
+    manifest = make_manifest()
+    write_dice(manifest, {0: 0.5})
+
+    page = written(
+        manifest,
+        Montages(
+            shown=(ExamMontage(exam="exam0", patient="patient0", compared=None, png=b"\x89PNG"),), tested=1
+        ),
+    )
+
+    assert len(page.loads) == 3
+    assert all(address.startswith("data:image/") for address in page.loads)
+    assert not {"script", "link", "iframe"} & set(page.tags)
+    assert page.says("1 of 1 tested exams")
+
+
+def test_names_and_messages_cannot_become_markup(storage, make_manifest, make_result, score, written):
+    manifest = make_manifest(
+        [("<i>exam</i>", "a&b"), ("exam1", "c")],
+        cohort={"channels": ["<b>t2", "t1 & t2"], "classes": {"x<script>y": 1}},
+    )
+    storage.write(layout.result(0), make_result(manifest, 0, {"x<script>y": score(0.5)}).to_json())
+    failure = Failure(fold=1, attempts=1, exit_code=70, message="<script>alert(1)</script>", time="now")
+    storage.write(layout.failure(1), failure.to_json())
+    shown = ExamMontage(exam='"<i>', patient="a&b", compared="without <b>t2", png=b"")
+
+    page = written(manifest, Montages(shown=(shown,), tested=1))
+
+    assert not {"script", "i", "b"} & set(page.tags)
+    assert page.says("<script>alert(1)</script>")
+    assert page.says("without t1 & t2")
+    assert page.says("Dice of x<script>y")
+
+
+def test_folds_of_different_versions_are_pointed_out(storage, make_manifest, make_result, score, written):
+    manifest = make_manifest()
+    for index in range(3):
+        result = make_result(manifest, index, {"tumour": score(0.5)})
+        cost = result.cost.model_copy(update={"versions": {"torch": "2.11.0" if index == 1 else "2.10.0"}})
+        changes = {"cost": cost, "precision": "tf32" if index == 2 else "float32"}
+        storage.write(layout.result(index), result.model_copy(update=changes).to_json())
+
+    page = written(manifest)
+
+    assert page.says("Not all folds ran with the same torch: 2.10.0 (folds 0,2); 2.11.0 (folds 1).")
+    assert page.says("Not all folds ran with the same precision: float32 (folds 0-1); tf32 (folds 2).")
+
+
+def test_cost_and_reproducibility_are_told(make_manifest, write_dice, written):
+    manifest = make_manifest(cohort={"acquisitions": {"weighted": ["t2", "t1"]}}, sweep={"seed": 17})
+    write_dice(manifest, dict.fromkeys(range(6), 0.5))
+
+    page = written(manifest)
+
+    assert page.says("0.1 hours in all for the 6 folds")  # 6 x 60 s
+    assert page.says("train 6 50.0 50.0")
+    assert page.says("total 6 60.0 60.0")
+    assert page.says("cpu 6")
+    assert page.says(manifest.digest)
+    assert page.says("seed 17")
+    assert page.says("torch 2.10.0")
+    assert page.says("channels t2 (zscore); t1 (zscore)")
+    assert page.says("steps 150")
+
+
+def test_the_same_results_give_the_same_files(storage, make_manifest, write_dice, written):
+    manifest = make_manifest()
+    write_dice(manifest, {index: 0.1 * index for index in range(9)})
+
+    def files():
+        written(manifest)
+        return {entry.key: storage.read(entry.key) for entry in storage.list("analysis/")}
+
+    assert files() == files()
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "signed", "text"),
+    [
+        (None, 3, False, "–"),
+        (0.12345, 3, False, "0.123"),
+        (-0.05, 3, True, "−0.050"),
+        (0.05, 1, True, "+0.1"),
+        (-0.0004, 3, True, "0.000"),
+        (0.0, 2, True, "0.00"),
+    ],
+)
+def test_numbers_are_written_with_sign_and_decimals(value, decimals, signed, text):
+    assert number(value, decimals, signed=signed) == text
+
+
+def test_an_undefined_percentage_is_a_dash():
+    assert percent(None) == "–"
+    assert percent(-0.0571) == "−5.7 %"
