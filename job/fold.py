@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from job.contract import layout
@@ -120,8 +121,9 @@ def read_manifest(run: Storage) -> Manifest:
         return Manifest.model_validate_json(run.read(layout.MANIFEST))
     except FileNotFoundError:
         raise StudyError(f"{run.url}: no {layout.MANIFEST}; name the folder of a run") from None
-    except ValueError as error:
-        raise StudyError(f"{run.url}/{layout.MANIFEST}: {error}") from None
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise StudyError(f"{run.url}/{layout.MANIFEST}: {reason}") from None
 
 
 def fold_of(manifest: Manifest, index: int) -> Fold:

@@ -196,7 +196,7 @@ def _normalised(
             ]
         ) from None
     largest, limits = float(np.abs(normalised_ZYX).max()), np.finfo(dtype)
-    if largest > limits.max or 0 < largest < limits.tiny:
+    if largest > float(limits.max) or 0 < largest < float(limits.tiny):
         raise DataError(
             [
                 Problem(

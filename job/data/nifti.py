@@ -28,6 +28,9 @@ from job.contract.errors import DataError, Problem
 GRID_TOLERANCE = 0.1
 """Files of an exam are on one grid if no corner is further apart than this, in edges of the smallest voxel."""
 
+_OTHER_UNITS = {1: "metres", 3: "micrometres"}
+"""NIfTI's codes of units of length; 2 is mm, and files with 0 (unknown) are taken as mm too."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Geometry:
@@ -80,7 +83,7 @@ def read_volume(data: bytes, name: str) -> Volume:
         name: The file's key, for errors.
 
     Raises:
-        DataError: Not a readable, complete, finite 3-D NIfTI file of real numbers.
+        DataError: Not a readable, complete, finite 3-D NIfTI file of real numbers, in mm.
     """
     data = _unpacked(data, name)
     image = _parse(data, name)
@@ -98,6 +101,8 @@ def read_volume(data: bytes, name: str) -> Volume:
     affine = np.asarray(image.affine, dtype=np.float64)
     if not _is_invertible(affine):
         raise _wrong(name, "an affine that cannot be inverted", "a valid sform or qform", "repair the header")
+    if (unit := int(image.header["xyzt_units"]) & 7) in _OTHER_UNITS:
+        raise _wrong(name, f"lengths in {_OTHER_UNITS[unit]}", "millimetres", "correct the header's units")
     values = np.asarray(image.dataobj, dtype=np.float32).reshape(shape)
     if not np.isfinite(values).all():
         count = int(values.size - np.isfinite(values).sum())

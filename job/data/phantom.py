@@ -83,18 +83,9 @@ class ChannelTruth:
     contrast: dict[str, float]
     """By class: signal of the tumour above muscle, in standard deviations of the noise."""
     betrays: dict[str, float]
-    """By class: volume of the look-alikes that show in this channel, relative to the tumour's."""
-    redundant_with: tuple[str, ...]
-    """Channels that betray the same look-alikes: the volume is only mistaken for tumour once all are left out."""
-
-    @property
-    def useless(self) -> bool:
-        """Whether leaving this channel out, alone or with others, costs nothing."""
-        return not any(self.betrays.values())
-
-    def lost_alone(self, structure: str) -> float:
-        """Relative volume mistaken for the structure when this channel alone is left out."""
-        return 0.0 if self.redundant_with else self.betrays[structure]
+    """By class: volume of the look-alikes that this channel tells from the tumour, relative to the tumour's."""
+    betrays_alone: dict[str, float]
+    """By class: the part of `betrays` that no other channel tells, which is what leaving this one out costs."""
 
 
 def make_phantom(folder: Path, *, patients: int, visits: int, seed: int, shape: Shape = (56, 56, 24)) -> None:
@@ -134,14 +125,15 @@ def channel_signals(key: ExamKey, anatomy: Anatomy) -> Iterator[Floats]:
     for _, channels in groupby(CHANNELS, key=lambda channel: channel.acquisition):
         texture = 1 + 0.06 * smooth_field(shape, 9.0, texture_stream)
         for channel in channels:
-            signal = _painted(channel, anatomy) * texture
+            signal: Floats = _painted(channel, anatomy) * texture
             if channel.maximum is None:
                 # Coil sensitivity and receiver gain: a weighted image has no unit to compare between exams.
                 signal *= np.exp(0.1 * smooth_field(shape, 80.0, bias_stream) + bias_stream.normal(0, 0.15))
                 yield _rician(signal, channel.noise, noise_stream)
             else:
-                noise = channel.noise * noise_stream.standard_normal(signal.shape, np.float32)
-                yield np.clip(signal + noise, 0, channel.maximum) * anatomy.mask
+                signal += channel.noise * noise_stream.standard_normal(signal.shape, np.float32)
+                np.clip(signal, 0, channel.maximum, out=signal)
+                yield signal * anatomy.mask
 
 
 def _painted(channel: Channel, anatomy: Anatomy) -> Floats:
@@ -156,44 +148,53 @@ def _painted(channel: Channel, anatomy: Anatomy) -> Floats:
 def _rician(signal: Floats, noise: float, stream: np.random.Generator) -> Floats:
     """Magnitude of a complex signal with Gaussian noise in both parts (Gudbjartsson & Patz, MRM 34:910, 1995)."""
     real, imaginary = noise * stream.standard_normal((2, *signal.shape), np.float32)
-    return np.hypot(signal + real, imaginary)
+    magnitude: Floats = np.hypot(signal + real, imaginary)
+    return magnitude
 
 
 def _channel_truth(channel: Channel) -> ChannelTruth:
-    betrayed = [look_alike for look_alike in LOOK_ALIKES if channel.name in look_alike.betrayed_by]
+    def share(structure: str, betrayers: int) -> float:
+        return sum(
+            twin.share
+            for twin in LOOK_ALIKES
+            if twin.structure == structure
+            and channel.name in twin.betrayed_by
+            and len(twin.betrayed_by) <= betrayers
+        )
+
     return ChannelTruth(
         contrast={c: round((channel.level(c) - channel.level("muscle")) / channel.noise, 2) for c in CLASSES},
-        betrays={c: sum(twin.share for twin in betrayed if twin.structure == c) for c in CLASSES},
-        redundant_with=tuple(
-            sorted({name for twin in betrayed for name in twin.betrayed_by} - {channel.name})
-        ),
+        betrays={c: share(c, betrayers=len(CHANNELS)) for c in CLASSES},
+        betrays_alone={c: share(c, betrayers=1) for c in CLASSES},
     )
 
 
 def _cohort_truth(patients: int, visits: int) -> dict[str, object]:
-    """What truth.json says beside the arguments."""
+    """What truth.json says beside the arguments; `order` has channels of equal cost side by side."""
     truths = channel_truths()
-    orders = {
-        structure: sorted(truths, key=lambda name: -truths[name].lost_alone(structure))
-        for structure in CLASSES
-    }
+    order = {c: _ranked({name: truth.betrays_alone[c] for name, truth in truths.items()}) for c in CLASSES}
     exams = list(_exams(patients, visits))
     return {
         "classes": CLASSES,
         "channels": {name: asdict(truth) for name, truth in truths.items()},
-        "redundant": sorted(
-            {tuple(sorted((n, *t.redundant_with))) for n, t in truths.items() if t.redundant_with}
-        ),
-        "order": orders,
-        "most_important": orders["GTV-T"][0],
-        "useless": [name for name, truth in truths.items() if truth.useless],
-        "exams": [_exam_name(*exam) for exam in exams],
+        "redundant": sorted({twin.betrayed_by for twin in LOOK_ALIKES if len(twin.betrayed_by) > 1}),
+        "order": order,
+        "most_important": order["GTV-T"][0][0],
+        "useless": [name for name, truth in truths.items() if not any(truth.betrays.values())],
+        "exams": [_exam_name(patient, visit) for patient, visit in exams],
         "absent": {
             _exam_name(patient, visit): ["GTV-Ln"]
             for patient, visit in exams
             if patient % NODE_FREE_EVERY == 0
         },
     }
+
+
+def _ranked(costs: dict[str, float]) -> list[list[str]]:
+    """Names by falling cost, those of equal cost together."""
+    return [
+        [name for name in costs if costs[name] == cost] for cost in sorted(set(costs.values()), reverse=True)
+    ]
 
 
 def _exams(patients: int, visits: int) -> Iterator[tuple[int, int]]:

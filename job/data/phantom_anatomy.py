@@ -1,10 +1,11 @@
 """The geometry of a phantom exam: tissues, tumours and their look-alikes, on any grid.
 
-Lengths are millimetres in a field of view of fixed size, and random fields live on lattices of fixed pitch, so
+Doubles are millimetres in a field of view of fixed size, and random fields live on lattices of fixed pitch, so
 that two grids show the same patient at two resolutions. Points and semi-axes are (z, y, x), arrays (Z, Y, X);
 x runs to the patient's left, y to the back, z to the head.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,7 @@ from job.contract.architecture import Shape
 from job.contract.randomness import stream_key
 
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 
 CLASSES = {"GTV-T": 1, "GTV-Ln": 2}
 NODE_FREE_EVERY = 3
@@ -87,8 +89,8 @@ class Ellipsoid:
     """A tissue's place before the patient's warp and the surface make it irregular."""
 
     tissue: str
-    centre_mm: NDArray[np.float64]
-    semi_axes_mm: NDArray[np.float64]
+    centre_mm: Doubles
+    semi_axes_mm: Doubles
     betrayed_by: tuple[str, ...] = ()
 
     def depth_mm(self, points_mm: Floats, bulge: Floats | float = 0.0) -> Floats:
@@ -97,7 +99,8 @@ class Ellipsoid:
             v.astype(np.float32)[:, None, None, None] for v in (self.centre_mm, self.semi_axes_mm)
         )
         radius = np.sqrt((((points_mm - centre) / semi_axes) ** 2).sum(axis=0))
-        return (1 + bulge - radius) * semi_axes.min()
+        depth: Floats = (1 + bulge - radius) * semi_axes.min()
+        return depth
 
 
 # Columns run through the whole field of view: their z semi-axis is far longer.
@@ -130,8 +133,9 @@ def smooth_field(shape: Shape, pitch_mm: float, stream: np.random.Generator) -> 
         for voxels, extent_mm in zip(shape[::-1], FIELD_OF_VIEW_MM, strict=True)
     ]
     coefficients = stream.standard_normal([basis.shape[1] for basis in bases])
-    field = np.einsum("zi,yj,xk,ijk->zyx", *bases, coefficients, optimize=True)
-    return ((field - field.mean()) / field.std()).astype(np.float32)
+    field: Doubles = np.einsum("zi,yj,xk,ijk->zyx", *bases, coefficients, optimize=True)
+    field = (field - field.mean()) / field.std()
+    return field.astype(np.float32)
 
 
 def exam_anatomy(key: ExamKey, shape: Shape) -> Anatomy:
@@ -165,61 +169,74 @@ def exam_anatomy(key: ExamKey, shape: Shape) -> Anatomy:
 
 
 def _lesions(patient: ExamKey, body: Ellipsoid, shrinkage: float) -> list[Ellipsoid]:
-    """A patient's look-alikes, then the tumours, which hide them where they meet.
-
-    Those of the primary tumour touch it, so that neither size nor place tells them apart; those of the nodes lie
-    anywhere, as nodes do.
-    """
+    """A patient's look-alikes, then the tumours, which hide them where they meet."""
     stream = patient.stream("lesions")
     room_mm = np.minimum(body.semi_axes_mm, FIELD_OF_VIEW_MM / 2) - FAT_MM
     nodes = 0 if patient.patient % NODE_FREE_EVERY == 0 else int(stream.integers(1, 3))
     tumours: list[Ellipsoid] = []
     for structure in ("GTV-T", *nodes * ["GTV-Ln"]):
         semi_axes_mm = _semi_axes_mm(RADIUS_MM[structure] * stream.uniform(0.93, 1.07), stream)
-        centre_mm = _clear_centre_mm(room_mm * _in_unit_ball(stream), semi_axes_mm, tumours, room_mm)
+        centre_mm = _clear_centre_mm(_anywhere_mm(room_mm, stream), semi_axes_mm, tumours, room_mm)
         tumours.append(Ellipsoid(structure, centre_mm, semi_axes_mm))
-    primary, *others = tumours
-    look_alikes: list[Ellipsoid] = []
+    lesions = _look_alikes(tumours, room_mm, stream) + tumours
+    return [replace(lesion, semi_axes_mm=shrinkage * lesion.semi_axes_mm) for lesion in lesions]
+
+
+def _look_alikes(
+    tumours: Sequence[Ellipsoid], room_mm: Doubles, stream: np.random.Generator
+) -> list[Ellipsoid]:
+    """One ellipsoid per look-alike.
+
+    Those of the primary tumour touch it, so that neither size nor place tells them apart; those of the nodes lie
+    anywhere, as nodes do.
+    """
+    primary, *nodes = tumours
+    placed: list[Ellipsoid] = []
     for twin in LOOK_ALIKES:
-        semi_axes_mm = _semi_axes_mm(RADIUS_MM[twin.structure] * np.cbrt(twin.share), stream)
-        inside = _in_unit_ball(stream)
+        semi_axes_mm = _semi_axes_mm(RADIUS_MM[twin.structure] * math.cbrt(twin.share), stream)
         if twin.structure == primary.tissue:
             reach_mm = primary.semi_axes_mm + 0.6 * semi_axes_mm
-            candidates_mm = primary.centre_mm + reach_mm * inside / np.linalg.norm(
-                inside, axis=1, keepdims=True
-            )
-            centre_mm = _clear_centre_mm(candidates_mm, semi_axes_mm, others + look_alikes, room_mm)
+            candidates_mm = primary.centre_mm + reach_mm * _directions(stream)
+            centre_mm = _clear_centre_mm(candidates_mm, semi_axes_mm, nodes + placed, room_mm)
         else:
-            centre_mm = _clear_centre_mm(room_mm * inside, semi_axes_mm, tumours + look_alikes, room_mm)
-        look_alikes.append(Ellipsoid(twin.structure, centre_mm, semi_axes_mm, twin.betrayed_by))
-    return [replace(lesion, semi_axes_mm=shrinkage * lesion.semi_axes_mm) for lesion in look_alikes + tumours]
+            candidates_mm = _anywhere_mm(room_mm, stream)
+            centre_mm = _clear_centre_mm(candidates_mm, semi_axes_mm, [primary, *nodes, *placed], room_mm)
+        placed.append(Ellipsoid(twin.structure, centre_mm, semi_axes_mm, twin.betrayed_by))
+    return placed
 
 
 def _clear_centre_mm(
-    candidates_mm: NDArray[np.float64],
-    semi_axes_mm: NDArray[np.float64],
-    obstacles: Sequence[Ellipsoid],
-    room_mm: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """The first candidate (N, 3) that keeps clear of the obstacles and the room's edge, else the clearest."""
-    gaps_mm = [(1 - np.linalg.norm(candidates_mm / room_mm, axis=1)) * room_mm.min() - semi_axes_mm.mean()]
-    for obstacle in obstacles:
-        distances_mm = np.linalg.norm(candidates_mm - obstacle.centre_mm, axis=1)
-        gaps_mm.append(distances_mm - semi_axes_mm.mean() - obstacle.semi_axes_mm.mean())
-    return candidates_mm[np.argmax(np.minimum(np.min(gaps_mm, axis=0), 0.0))]
+    candidates_mm: Doubles, semi_axes_mm: Doubles, lesions: Sequence[Ellipsoid], room_mm: Doubles
+) -> Doubles:
+    """The first candidate (N, 3) clear of lesions, bone, airway and the room's edge, else the clearest."""
+    stiff = [organ for organ in ORGANS if organ.tissue in ("bone", "airway")]
+    from_middle_mm = np.linalg.norm(candidates_mm, axis=1)
+    gaps_mm = [from_middle_mm * (1 / np.linalg.norm(candidates_mm / room_mm, axis=1) - 1)]
+    for obstacle in (*stiff, *lesions):
+        radii = np.linalg.norm((candidates_mm - obstacle.centre_mm) / obstacle.semi_axes_mm, axis=1)
+        gaps_mm.append((radii - 1) * obstacle.semi_axes_mm.min())
+    clearance_mm = np.min(gaps_mm, axis=0) - semi_axes_mm.mean()
+    chosen: Doubles = candidates_mm[np.argmax(np.minimum(clearance_mm, 0.0))]
+    return chosen
 
 
-def _semi_axes_mm(radius_mm: float, stream: np.random.Generator) -> NDArray[np.float64]:
+def _semi_axes_mm(radius_mm: float, stream: np.random.Generator) -> Doubles:
     """Semi-axes of an ellipsoid with the volume of a ball of this radius."""
-    ratios = stream.uniform(0.85, 1.15, 3)
-    return radius_mm * ratios / np.cbrt(ratios.prod())
+    ratios: Doubles = stream.uniform(0.85, 1.15, 3)
+    return radius_mm * ratios / math.cbrt(ratios.prod())
 
 
-def _in_unit_ball(stream: np.random.Generator) -> NDArray[np.float64]:
-    """Points (N, 3), evenly spread."""
-    directions = stream.standard_normal((300, 3))
-    radii = np.cbrt(stream.uniform(size=(300, 1)))
-    return radii * directions / np.linalg.norm(directions, axis=1, keepdims=True)
+def _anywhere_mm(room_mm: Doubles, stream: np.random.Generator) -> Doubles:
+    """Points (N, 3) spread evenly over an ellipsoid with these semi-axes."""
+    directions = _directions(stream)
+    return room_mm * np.cbrt(stream.uniform(size=(len(directions), 1))) * directions
+
+
+def _directions(stream: np.random.Generator) -> Doubles:
+    """Unit vectors (N, 3), enough of them to find a clear place."""
+    directions: Doubles = stream.standard_normal((300, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    return directions
 
 
 def _voxel_centres_mm(shape: Shape) -> Floats:
@@ -233,12 +250,13 @@ def _voxel_centres_mm(shape: Shape) -> Floats:
 
 def _cover(depth_mm: Floats) -> Floats:
     """Part of each voxel that lies inside a surface: half of it on the surface, where the label ends."""
-    return np.clip(depth_mm / EDGE_MM + 0.5, 0, 1)
+    cover: Floats = np.clip(depth_mm / EDGE_MM + 0.5, 0, 1)
+    return cover
 
 
-def _spline_basis(voxels: int, intervals: float) -> NDArray[np.float64]:
+def _spline_basis(voxels: int, intervals: float) -> Doubles:
     """Uniform cubic B-splines (voxels, splines) that cover this many knot intervals."""
     positions = (np.arange(voxels) + 0.5) / voxels * intervals
-    distance = np.abs(positions[:, None] - np.arange(-1, np.ceil(intervals) + 2))
+    distance: Doubles = np.abs(positions[:, None] - np.arange(-1, np.ceil(intervals) + 2))
     near = 2 / 3 - distance**2 + distance**3 / 2
     return np.where(distance < 1, near, np.clip(2 - distance, 0, None) ** 3 / 6)

@@ -165,7 +165,7 @@ def read_record(store: Storage, recipe: str, exam: str, digest: str) -> ExamReco
     except FileNotFoundError:
         found = "no such exam"
     except ValueError as error:
-        found = f"an unreadable record ({error})"
+        found = f"an unreadable record ({str(error).splitlines()[0]})"
     else:
         if record.digest == digest:
             return record
@@ -225,7 +225,7 @@ class ExamReader:
     def _open(self, key: str, *, image: bool) -> Any:
         record = self.record
         leading = (len(record.channels),) if image else ()
-        return ts.open(
+        array = ts.open(
             {
                 "driver": "zarr3",
                 "kvstore": self._store.array_location(key),
@@ -237,6 +237,7 @@ class ExamReader:
             },
             open=True,
         ).result()
+        return array[ts.d[:].mark_bounds_implicit[False]]  # a region outside is an error before reading
 
 
 @contextmanager

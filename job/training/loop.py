@@ -124,7 +124,7 @@ def update(
     patches: Patches,
     plan: TrainingPlan,
     loss_of: Loss,
-    penalised: Sequence[nn.Parameter],
+    penalised: Sequence[Tensor],
     clock: PhaseClock,
 ) -> None:
     """One optimiser update."""

@@ -40,6 +40,7 @@ class ResidentExams:
         self.device = device
         self._images_CZYX = [torch.from_numpy(r.image(channels)).to(device) for r in readers]
         self._host_labels_ZYX = [_labels_in_mask(reader) for reader in readers]
+        self._buffer_BCZYX: Tensor | None = None
         # What is outside the mask is background to the loss, though no patch is centred there.
         self._labels_1ZYX = [torch.from_numpy(reader.label())[None].to(device) for reader in readers]
 
@@ -48,20 +49,29 @@ class ResidentExams:
         return self._host_labels_ZYX[exam][region]
 
     def cut(self, draws: Sequence[PatchDraw], shape: PatchShape) -> tuple[Tensor, Tensor]:
-        """The patches of a batch as (B, C, Z, Y, X) float32, and their labels as (B, Z, Y, X) int64."""
-        image_BCZYX = torch.empty(
-            (len(draws), len(self.channels), *shape.input_zyx), dtype=torch.float32, device=self.device
-        )
+        """The patches of a batch as (B, C, Z, Y, X) float32, and their labels as (B, Z, Y, X) int64.
+
+        The images are overwritten by the next call.
+        """
+        image_BCZYX = self._batch(len(draws), shape)
         label_BZYX = torch.empty((len(draws), *shape.output_zyx), dtype=torch.int64, device=self.device)
         for image_CZYX, label_ZYX, draw in zip(image_BCZYX, label_BZYX, draws, strict=True):
             start = _start(draw, shape)
             flipped = [axis for axis, flip in enumerate(draw.flips_zyx, start=1) if flip]
-            patch_CZYX = cut(self._images_CZYX[draw.exam], start, shape.input_zyx)
-            image_CZYX.copy_(patch_CZYX.flip(flipped) if flipped else patch_CZYX)
+            image_CZYX.copy_(cut(self._images_CZYX[draw.exam], start, shape.input_zyx))
+            if flipped:  # after the conversion to float32, which is slow from a flipped tensor
+                image_CZYX.copy_(image_CZYX.flip(flipped))
             label_start = _label_start(start, draw, shape)
             patch_1ZYX = cut(self._labels_1ZYX[draw.exam], label_start, shape.output_zyx)
             label_ZYX.copy_((patch_1ZYX.flip(flipped) if flipped else patch_1ZYX)[0])
         return image_BCZYX, label_BZYX
+
+    def _batch(self, patches: int, shape: PatchShape) -> Tensor:
+        """Memory for a batch, taken once: fresh pages would cost a CPU as much as the cutting."""
+        wanted = (patches, len(self.channels), *shape.input_zyx)
+        if self._buffer_BCZYX is None or self._buffer_BCZYX.shape != wanted:
+            self._buffer_BCZYX = torch.empty(wanted, dtype=torch.float32, device=self.device)
+        return self._buffer_BCZYX
 
     def augment(self, image_BCZYX: Tensor, draws: Sequence[PatchDraw]) -> None:
         """Scales and shifts the intensities of each channel of each patch, in place."""

@@ -171,7 +171,7 @@ def test_all_arms_of_an_exam_see_the_same_patches_of_the_same_exams(make_tiny_ru
             draws = source.sampler.draw(step)
             image_BCZYX, label_BZYX = source.exams.cut(draws, source.shape)
             source.exams.augment(image_BCZYX, draws)
-            images.append(image_BCZYX)
+            images.append(image_BCZYX.clone())
             labels.append(label_BZYX)
         for fold, image_BCZYX, label_BZYX in zip(arms, images, labels, strict=True):
             assert torch.equal(image_BCZYX, images[0][:, list(fold.arm.channels)])

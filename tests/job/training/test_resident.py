@@ -58,7 +58,7 @@ def test_the_drawn_centre_is_in_the_middle_of_the_output(
 
 def test_a_flip_mirrors_the_patch(reader: ExamReader) -> None:
     exams = ResidentExams([reader], [0, 1], CPU)
-    plain, _ = exams.cut([draw((6, 15, 16))], SYMMETRIC)
+    plain = exams.cut([draw((6, 15, 16))], SYMMETRIC)[0].clone()
     flipped, _ = exams.cut([draw((6, 15, 16), (False, False, True))], SYMMETRIC)
     torch.testing.assert_close(flipped, plain.flip(4))
 

@@ -1,0 +1,236 @@
+"""Keys of files in, exams out: no file is read."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from job.contract.errors import DataError, StudyError
+from job.contract.study import Cohort
+from job.data.cohort_files import ExamFiles, find_exams
+from job.storage import StoredObject
+
+
+def cohort(**changes: Any) -> Cohort:
+    settings: dict[str, Any] = {
+        "root": "cohort",
+        "pattern": "{patient}/{channel}.nii.gz",
+        "labels": "{patient}/label.nii.gz",
+        "channels": ["t1", "t2"],
+        "classes": {"tumour": 1},
+    }
+    return Cohort.model_validate(settings | changes)
+
+
+def found(keys: Sequence[str], **changes: Any) -> tuple[ExamFiles, ...]:
+    objects = [StoredObject(key=key, size_bytes=1, fingerprint=f"of {key}") for key in keys]
+    return find_exams(objects, cohort(**changes))
+
+
+def channels_of(exam: ExamFiles) -> list[str]:
+    return [item.key for item in exam.channels]
+
+
+def problems_of(keys: Sequence[str], **changes: Any) -> list[str]:
+    with pytest.raises(DataError) as error:
+        found(keys, **changes)
+    return [str(problem) for problem in error.value.problems]
+
+
+def exam_keys(patient: str) -> list[str]:
+    return [f"{patient}/{name}.nii.gz" for name in ("t1", "t2", "label")]
+
+
+NORMALISED = {
+    "pattern": "{patient}/{exam}/*{channel}*normali[sz]ation*.nii.gz",
+    "labels": "{patient}/{exam}/label.nii.gz",
+}
+
+
+def test_channels_come_in_the_order_of_the_study_with_labels_and_mask() -> None:
+    keys = [*exam_keys("p1"), "p1/brain.nii.gz", "p1/notes.txt", "readme"]
+    (exam,) = found(keys, channels=["t2", "t1"], mask="{patient}/brain.nii.gz")
+    assert (exam.exam, exam.patient) == ("p1", "p1")
+    assert channels_of(exam) == ["p1/t2.nii.gz", "p1/t1.nii.gz"]
+    assert [item.key for item in exam.all] == [
+        "p1/t2.nii.gz",
+        "p1/t1.nii.gz",
+        "p1/label.nii.gz",
+        "p1/brain.nii.gz",
+    ]
+    assert exam.labels.fingerprint == "of p1/label.nii.gz"
+
+
+def test_a_pattern_of_wildcards_finds_both_spellings() -> None:
+    keys = [
+        "anna/2019/x_t1_normalisation_1.nii.gz",
+        "anna/2019/t2normalization.nii.gz",
+        "anna/2019/t2_raw.nii.gz",
+        "anna/2019/label.nii.gz",
+    ]
+    (exam,) = found(keys, **NORMALISED)
+    assert (exam.exam, exam.patient) == ("anna_2019", "anna")
+    assert channels_of(exam) == keys[:2]
+
+
+def test_underscores_belong_to_the_patient_where_the_channel_follows() -> None:
+    keys = ["site_1_pat_7_t1.nii.gz", "site_1_pat_7_t2.nii.gz", "site_1_pat_7_label.nii.gz"]
+    (exam,) = found(keys, pattern="{patient}_{channel}.nii.gz", labels="{patient}_label.nii.gz")
+    assert exam.patient == "site_1_pat_7"
+
+
+def test_two_stars_and_a_slash_match_any_depth_of_folders_or_none() -> None:
+    keys = ["p1/t1.nii.gz", "p1/a/b/t2.nii.gz", "p1/label.nii.gz"]
+    (exam,) = found(keys, pattern="{patient}/**/{channel}.nii.gz")
+    assert channels_of(exam) == keys[:2]
+    (exam,) = found([f"x/y/{key}" for key in keys[::2]] + ["p1/t2.nii.gz"], **UNDER_ANYTHING)
+    assert channels_of(exam) == ["x/y/p1/t1.nii.gz", "p1/t2.nii.gz"]
+
+
+UNDER_ANYTHING = {"pattern": "**/{patient}/{channel}.nii.gz", "labels": "**/{patient}/label.nii.gz"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "key", "matches"),
+    [
+        ("{patient}/t?.nii", "p/t1.nii", True),
+        ("{patient}/t?.nii", "p/t.nii", False),
+        ("{patient}/*.nii", "p/q/t1.nii", False),
+        ("{patient}?t1.nii", "p/t1.nii", False),
+        ("{patient}/t[12].nii", "p/t2.nii", True),
+        ("{patient}/t[!12].nii", "p/t2.nii", False),
+        ("{patient}/t[!12].nii", "p/t3.nii", True),
+        ("{patient}/t[^12].nii", "p/t2.nii", False),
+        ("{patient}/t[0-3].nii", "p/t2.nii", True),
+        ("{patient}/t[0-3].nii", "p/t-.nii", False),
+        ("{patient}[!x]t1.nii", "p/t1.nii", False),
+        ("{patient}/[!x]t1.nii", "p/.t1.nii", False),
+        ("{patient}/t[[].nii", "p/t[.nii", True),
+        ("{patient}/t[&&~~||].nii", "p/t&.nii", True),
+        (r"{patient}/t[\].nii", "p/t\\.nii", True),
+        ("{patient}/t[1.nii", "p/t[1.nii", True),
+        ("{patient}/t(1)+.nii", "p/t(1)+.nii", True),
+        ("{patient}/t1.nii", "p/t1xnii", False),
+        ("{patient}/t1.nii", "p/t1.nii\n", False),
+        ("{patient}/t1.nii", "p/T1.nii", False),
+        ("{patient}/*t1.nii", "p/._t1.nii", False),
+        ("{patient}/._t1.nii", "p/._t1.nii", True),
+        ("{patient}/t1.nii", ".trash/t1.nii", False),
+        ("**/{patient}/t1.nii", ".snapshot/p/t1.nii", False),
+        ("{patient}/a**/t1.nii", "p/a/t1.nii", True),
+        ("{patient}/a**/t1.nii", "p/at1.nii", False),
+        ("{patient}/{patient}_t1.nii", "p/p_t1.nii", True),
+        ("{patient}/{patient}_t1.nii", "p/q_t1.nii", False),
+        ("{patient}/Kᵗʳᵃⁿˢ map.nii", "Jürgen 1/Kᵗʳᵃⁿˢ map.nii", True),
+    ],
+)
+def test_wildcards_match_as_in_a_shell(pattern: str, key: str, matches: bool) -> None:
+    """A pattern of the labels, beside a channel that always matches."""
+    patient = key.split("/")[0].lstrip(".")
+    keys = [f"{patient}.t1", key]
+    settings = {"pattern": "{patient}.{channel}", "labels": pattern, "channels": ["t1"]}
+    if matches:
+        (exam,) = found(keys, **settings)
+        assert (exam.patient, exam.labels.key) == (patient, key)
+    else:
+        assert "no file for labels" in problems_of(keys, **settings)[0]
+
+
+def test_brackets_without_sense_are_an_error_of_the_study() -> None:
+    with pytest.raises(StudyError, match=r"'\{patient\}/\[z-a\].nii' is no valid pattern .*correct its brac"):
+        found(exam_keys("p1"), labels="{patient}/[z-a].nii")
+
+
+@given(st.from_regex(r"[a-zA-Z0-9 ()+^$|.&~#%'=,{}äßé°²-]{1,12}", fullmatch=True))
+def test_names_with_special_characters_stand_for_themselves(name: str) -> None:
+    name = "x" + name
+    channel = {"name": "t1", "files": name.replace("{", "").replace("}", "")}
+    keys = [f"{name}/{channel['files']}.nii.gz", f"{name}/label.nii.gz"]
+    (exam,) = found(keys, channels=[channel])
+    assert (exam.patient, channels_of(exam)) == (name, keys[:1])
+
+
+def test_a_channel_whose_pattern_also_matches_another_names_both_files() -> None:
+    keys = ["p/1/t1_normalisation.nii.gz", "p/1/t1c_normalisation.nii.gz", "p/1/label.nii.gz"]
+    (problem,) = problems_of(keys, channels=["t1"], **NORMALISED)
+    assert problem == (
+        "p/1/*t1*normali[sz]ation*.nii.gz: found 2 files for channel t1: p/1/t1_normalisation.nii.gz, "
+        "p/1/t1c_normalisation.nii.gz; expected one file; "
+        "remove the others, or make cohort.pattern or the channel's `files` more specific"
+    )
+    channels = [{"name": "t1", "files": "t1[!c]"}, "t1c"]
+    (exam,) = found(keys, **NORMALISED | {"channels": channels})
+    assert channels_of(exam) == keys[:2]
+
+
+def test_every_missing_file_of_every_exam_is_named() -> None:
+    keys = ["p1/t1.nii.gz", "p2/t2.nii.gz", "p2/label.nii.gz"]
+    lines = problems_of(keys, mask="{patient}/mask.nii.gz")
+    assert [line.split(";")[0] for line in lines] == [
+        "p1/t2.nii.gz: found no file for channel t2",
+        "p1/label.nii.gz: found no file for labels",
+        "p1/mask.nii.gz: found no file for mask",
+        "p2/t1.nii.gz: found no file for channel t1",
+        "p2/mask.nii.gz: found no file for mask",
+    ]
+    assert all("add the file, or leave the exam out with cohort.exclude" in line for line in lines)
+
+
+def test_where_nothing_matches_examples_show_what_there_is() -> None:
+    (problem,) = problems_of(["a.txt", "b/c.nii.gz", "d.nii", "e.nii.gz", "f.nii.gz"])
+    assert problem.startswith(
+        "{patient}/{channel}.nii.gz: found no match among 5 files, e.g. b/c.nii.gz, d.nii, e.nii.gz; expected"
+    )
+    assert "found no match among 0 files; expected" in problems_of([])[0]
+
+
+def test_a_patient_or_one_exam_can_be_left_out_with_what_is_wrong_with_it() -> None:
+    keys = [
+        f"{exam}/{name}"
+        for exam in ("p1/a", "p1/b", "p2/a", "p3/a")
+        for name in ("t1_normalisation.nii.gz", "t2_normalisation.nii.gz", "label.nii.gz")
+    ]
+    keys.remove("p2/a/label.nii.gz")
+    exams = found(keys, exclude=["p1/b", "p2"], **NORMALISED)
+    assert [exam.exam for exam in exams] == ["p1_a", "p3_a"]
+    assert "p2/a/label.nii.gz: found no file for labels" in problems_of(keys, **NORMALISED)[0]
+
+
+def test_an_exclusion_that_names_no_exam_or_all_exams_is_a_problem() -> None:
+    (problem,) = problems_of([*exam_keys("p1"), *exam_keys("p10")], exclude=["p1", "p"])
+    assert problem.startswith("cohort.exclude: found 'p', which is no patient and no patient/exam")
+    (problem,) = problems_of(exam_keys("p1"), exclude=["p1"])
+    assert problem.startswith("cohort.exclude: found all 1 exams of the cohort")
+
+
+def test_exams_are_sorted_by_patient_then_exam_whatever_the_listing() -> None:
+    names = [("p10", "1"), ("p2", "b"), ("p2", "a"), ("p1", "1")]
+    keys = [
+        f"{patient}/{exam}/{name}"
+        for patient, exam in names
+        for name in ("t2_normalisation.nii.gz", "t1_normalisation.nii.gz", "label.nii.gz")
+    ]
+    exams = found(keys, **NORMALISED)
+    assert [exam.exam for exam in exams] == ["p1_1", "p10_1", "p2_a", "p2_b"]
+    assert exams == found(sorted(keys), **NORMALISED)
+
+
+def test_two_exams_with_one_name_are_a_problem() -> None:
+    keys = [
+        f"{exam}/{name}"
+        for exam in ("a/b_c", "a_b/c")
+        for name in ("t1_normalisation.nii.gz", "t2_normalisation.nii.gz", "label.nii.gz")
+    ]
+    (problem,) = problems_of(keys, **NORMALISED)
+    assert problem.startswith(
+        "a/b_c/label.nii.gz, a_b/c/label.nii.gz: found 2 exams that are both called 'a_b_c'"
+    )
+
+
+def test_a_file_that_serves_twice_is_a_problem() -> None:
+    (problem,) = problems_of(exam_keys("p1"), channels=["t1", {"name": "again", "files": "t[1]"}])
+    assert problem.startswith("p1/t1.nii.gz: found used 2 times (exams p1); expected one use of each file")
+    (problem,) = problems_of(exam_keys("p1"), channels=["t1", {"name": "truth", "files": "label"}])
+    assert problem.startswith("p1/label.nii.gz: found used 2 times")
