@@ -21,7 +21,8 @@ from job.contract.manifest import Manifest
 from job.contract.study_file import parse_study
 from job.data.phantom import make_phantom
 from job.data.prepare import prepare_cohort
-from job.fold import forward_of, load_patches, open_exams
+from job.data.store import open_exams
+from job.fold import forward_of, load_patches
 from job.networks.build import initial_network
 from job.storage import open_storage
 from job.training.clock import PhaseClock
@@ -83,7 +84,6 @@ def measure(folder: Path, table: dict[str, Any], steps: int) -> list[str]:
         precision="float32",
         stream=(0, 0, 0),
         forward=forward_of(network, patches.shape),
-        validate=None,
     )
     image, label = (t.clone() for t in patches.exams.cut(patches.sampler.draw(0), patches.shape))
 

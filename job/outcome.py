@@ -13,13 +13,16 @@ from safetensors.torch import save
 from torch import nn
 
 from job.contract import layout
-from job.contract.results import Cost, ExamResult
+from job.contract.grid import Fold
+from job.contract.manifest import Manifest
+from job.contract.results import Cost, ExamResult, FoldResult, utc_now
 from job.data.nifti import write_labels
 from job.data.store import ExamReader
 from job.evaluation.whole_exam import ExamTester
 from job.storage import Storage
 from job.training.clock import PhaseClock
-from job.training.progress import FoldProgress, now
+from job.training.precision import Precision
+from job.training.progress import FoldProgress
 
 
 def write_weights(run: Storage, fold: int, network: nn.Module) -> str:
@@ -51,6 +54,33 @@ def exam_result(
     )
 
 
+def fold_result(
+    manifest: Manifest,
+    fold: Fold,
+    precision: Precision,
+    weights_sha256: str,
+    exams: Sequence[ExamResult],
+    cost: Cost,
+) -> FoldResult:
+    """What `result.json` says."""
+    return FoldResult(
+        run=manifest.run,
+        manifest=manifest.digest,
+        fold=fold.index,
+        arm=fold.arm.name,
+        left_out=fold.arm.left_out,
+        repeat=fold.repeat,
+        unit=fold.unit,
+        training_exams=fold.training_exams,
+        validation_exams=fold.validation_exams,
+        steps=manifest.study.training.steps,
+        precision=precision,
+        weights_sha256=weights_sha256,
+        exams=tuple(exams),
+        cost=cost,
+    )
+
+
 def mean_dice(tester: ExamTester, readers: Sequence[ExamReader]) -> dict[str, float | None]:
     """Mean Dice by structure over whole exams; None where no exam has it defined."""
     scores = [tester.score(reader, tester.predict(reader)) for reader in readers]
@@ -70,7 +100,7 @@ def cost_of(progress: FoldProgress, device: torch.device, threads: int) -> Cost:
         attempts=progress.attempt,
         lost_steps=progress.lost_steps,
         started=progress.started,
-        finished=now(),
+        finished=utc_now(),
         seconds=progress.clock.seconds(),
         peak_memory_gib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
         peak_device_memory_gib=round(torch.cuda.max_memory_allocated(device) / 2**30, 3) if cuda else None,

@@ -1,8 +1,12 @@
-"""Where a study's cohort, store and runs are: paths of the study file, relative to it."""
+"""Where a study's cohort, store and runs are (paths of the study file, relative to it), and what a run is."""
 
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from job.contract import layout
 from job.contract.errors import StudyError
+from job.contract.manifest import Manifest
 from job.contract.study import Study
 from job.storage import Storage, open_storage
 
@@ -27,3 +31,18 @@ def store_root(study_file: Path, study: Study) -> Storage:
 def resolve(study_file: Path, location: str) -> str:
     """A folder or URL of the study file; folders are relative to the file."""
     return location if "://" in location else str(study_file.resolve().parent / location)
+
+
+def read_manifest(run: Storage) -> Manifest:
+    """The manifest of a run.
+
+    Raises:
+        StudyError: There is none, or it was changed.
+    """
+    try:
+        return Manifest.model_validate_json(run.read(layout.MANIFEST))
+    except FileNotFoundError:
+        raise StudyError(f"{run.url}: no {layout.MANIFEST}; name the folder of a run") from None
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise StudyError(f"{run.url}/{layout.MANIFEST}: {reason}") from None

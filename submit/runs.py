@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict
 from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.manifest import Manifest
-from job.contract.results import Failure, Heartbeat, Record
+from job.contract.results import Failure, Heartbeat, Record, utc_now
 from job.contract.study import Study
 from job.contract.study_file import load_study
 from job.data.prepare import StoreIndex
-from job.places import resolve
+from job.places import read_manifest, resolve
 from job.storage import Storage, open_storage
 
 R = TypeVar("R", bound=Record)
@@ -62,7 +62,7 @@ def create_run(study_file: Path, study: Study, index: StoreIndex) -> tuple[Stora
             study,
             exams=index.exams,
             recipe=index.recipe,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            created=utc_now(),
             code_version=version("loosweep"),
         )
     except ValueError as error:
@@ -70,10 +70,7 @@ def create_run(study_file: Path, study: Study, index: StoreIndex) -> tuple[Stora
     run = open_storage(f"{resolve(study_file, study.compute.runs)}/{manifest.run}")
     if run.create(layout.MANIFEST, manifest.to_json()):
         return run, manifest
-    try:
-        existing = Manifest.model_validate_json(run.read(layout.MANIFEST))
-    except ValueError as error:
-        raise StudyError(f"{run.url}/{layout.MANIFEST}: {error}; move the folder away") from None
+    existing = read_manifest(run)
     if existing.digest != manifest.digest:
         raise StudyError(f"{run.url} holds another experiment (digest {existing.digest}); move it away")
     return run, existing

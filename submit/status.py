@@ -16,7 +16,7 @@ from rich.table import Table
 from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.fold_ranges import format_folds
-from job.fold import fold_of, read_manifest
+from job.places import read_manifest
 from submit.progress import duration
 from submit.runs import FoldStatus, State, find_run, read_submission, survey
 
@@ -36,7 +36,7 @@ def show_status(name: str | None, study_file: Path, *, as_json: bool) -> None:
     console = Console()
     counts = Counter(fold.state for fold in folds)
     summary = ", ".join(f"{counts[state]} {state}" for state in get_args(State))
-    console.print(f"run {manifest.run}: {summary} of {manifest.folds} folds", highlight=False)
+    console.print(f"run {manifest.run}: {summary} of {manifest.folds} folds", highlight=False, soft_wrap=True)
     table = Table("fold", "arm", "exam", "state", "step", "attempt", "elapsed", "left")
     for status in folds:
         if status.state in ("running", "interrupted", "failed"):
@@ -50,7 +50,7 @@ def show_status(name: str | None, study_file: Path, *, as_json: bool) -> None:
             console.print(f"fold {status.fold}: {status.failure.message}", markup=False, soft_wrap=True)
     missing = [fold.fold for fold in folds if fold.state == "missing"]
     if missing:
-        console.print(f"not begun: {format_folds(missing)}", highlight=False)
+        console.print(f"not begun: {format_folds(missing)}", highlight=False, soft_wrap=True)
 
 
 def read_log(name: str | None, study_file: Path, fold: int) -> str:
@@ -60,7 +60,7 @@ def read_log(name: str | None, study_file: Path, fold: int) -> str:
         StudyError: There is no such run or fold, or it was never begun.
     """
     run = find_run(name, study_file)
-    fold_of(read_manifest(run), fold)
+    read_manifest(run).grid.fold(fold)  # refuses a number outside the grid
     try:
         return run.read(layout.log(fold)).decode(errors="replace")
     except FileNotFoundError:

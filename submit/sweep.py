@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
@@ -18,7 +17,7 @@ from job.contract.errors import StudyError
 from job.contract.fold_ranges import format_folds, parse_folds
 from job.contract.grid import Grid
 from job.contract.manifest import Manifest, grid_of
-from job.contract.results import Failure
+from job.contract.results import Failure, utc_now
 from job.contract.study import Study
 from job.contract.study_file import load_study
 from job.data.cohort_files import find_exams
@@ -107,7 +106,7 @@ def sweep(study_file: Path, study: Study, folds: Sequence[int], console: Console
                 backend="local",
                 host=platform.node(),
                 pid=os.getpid(),
-                started=datetime.now(UTC).isoformat(timespec="seconds"),
+                started=utc_now(),
                 store=store.url,
             )
             run.write(layout.SUBMISSION, submission.model_dump_json(indent=1).encode())

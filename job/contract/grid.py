@@ -16,6 +16,7 @@ from functools import cached_property, lru_cache
 from itertools import combinations
 from typing import Literal
 
+from job.contract.errors import StudyError
 from job.contract.randomness import stream_key
 
 REFERENCE = "reference"
@@ -140,10 +141,10 @@ class Grid:
         """The fold of an index.
 
         Raises:
-            ValueError: There is no such index.
+            StudyError: There is no such index.
         """
         if not 0 <= index < len(self):
-            raise ValueError(
+            raise StudyError(
                 f"fold {index} is outside 0..{len(self) - 1} ({self.extent}); use an index within 0..{len(self) - 1}"
             )
         units = self.units

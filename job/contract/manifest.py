@@ -133,4 +133,4 @@ def _identity(study: dict[str, Any], exams: list[dict[str, Any]]) -> str:
     return sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-_CHANGED = "the manifest was changed after it was written; submit the study again"
+_CHANGED = "the manifest was changed after it was written; move its folder away and submit again"

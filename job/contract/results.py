@@ -1,11 +1,17 @@
 """What a fold leaves behind: its result, its heartbeat, and how it failed."""
 
+from datetime import UTC, datetime
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 Status = Literal["ok", "both-empty", "false-alarm", "miss"]
 Phase = Literal["load", "train", "test", "done", "stopped"]
+
+
+def utc_now() -> str:
+    """The time, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class Record(BaseModel):

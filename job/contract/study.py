@@ -210,6 +210,8 @@ class Network(Section):
     """Features of the stages after concatenation, the classifier not counted."""
     fc_kernel: ShapeXYZ | None = None
     """Kernel of the first of these stages."""
+    fc_residual_stages: tuple[PositiveInt, ...] | None = None
+    """Of these stages, those (from 1) whose output gets the input of the stage before added."""
     dropout: tuple[Annotated[float, Field(ge=0, lt=1)], ...] | None = None
     """Dropout rate at the input of each stage after concatenation, the classifier included."""
 

@@ -71,6 +71,8 @@ def prepare_cohort(
     done = _each(prepare, exams, workers, progress)
     records = [record for record, _ in done]
     _require_all_classes(study.cohort, {r.exam: [sum(blocks) for blocks in r.label_counts] for r in records})
+    images = len(study.cohort.channels)
+    _require_distinct({s.key: s.sha256 for record in records for s in record.sources[:images]})
     index = StoreIndex(
         recipe=recipe,
         exams=tuple(ExamEntry(exam=r.exam, patient=r.patient, digest=r.digest) for r in records),
@@ -90,14 +92,16 @@ def check_cohort(source: Storage, study: Study, *, workers: int, progress: Progr
     """
     exams = find_exams(source.list(), study.cohort)
 
-    def counts(files: ExamFiles) -> list[int]:
+    def summary(files: ExamFiles) -> tuple[list[int], dict[str, str]]:
         exam = load_exam(source, files, study.cohort, study.compute.store_dtype)
         labels = exam.label_ZYX if exam.mask_ZYX is None else exam.label_ZYX[exam.mask_ZYX > 0]
         voxels = np.bincount(labels.ravel(), minlength=len(study.cohort.classes) + 1)
-        return [int(count) for count in voxels]
+        images = [item.key for item in files.channels]
+        return [int(count) for count in voxels], dict(zip(images, exam.sha256, strict=False))
 
-    found = _each(counts, exams, workers, progress)
-    _require_all_classes(study.cohort, dict(zip((e.exam for e in exams), found, strict=True)))
+    found = _each(summary, exams, workers, progress)
+    _require_all_classes(study.cohort, {e.exam: voxels for e, (voxels, _) in zip(exams, found, strict=True)})
+    _require_distinct({key: digest for _, digests in found for key, digest in digests.items()})
     return exams
 
 
@@ -151,6 +155,31 @@ def _made_from(record: ExamRecord, source: Storage, files: ExamFiles) -> bool:
             for known, item in zip(record.sources, files.all, strict=True)
         )
     )
+
+
+def _require_distinct(images: dict[str, str]) -> None:
+    """Refuses an image that is there twice.
+
+    As another exam it would leak into training, as another channel it would make leaving one out meaningless.
+
+    Args:
+        images: SHA-256 of each channel's file.
+    """
+    by_contents: dict[str, list[str]] = defaultdict(list)
+    for key, digest in images.items():
+        by_contents[digest].append(key)
+    problems = [
+        Problem(
+            file=keys[0],
+            found=f"the same contents as {', '.join(keys[1:])}",
+            expected="a file of its own for each channel of each exam",
+            remedy="replace the copies by the right files, or leave exams out with cohort.exclude",
+        )
+        for keys in by_contents.values()
+        if len(keys) > 1
+    ]
+    if problems:
+        raise DataError(problems)
 
 
 def _require_all_classes(cohort: Cohort, voxels: dict[str, list[int]]) -> None:

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from job.contract import layout
 from job.contract.errors import DataError, Problem
+from job.contract.manifest import Manifest
 from job.contract.study import Study
 from job.data.exam import Exam
 from job.data.nifti import Geometry
@@ -258,9 +259,19 @@ def _whole(key: str) -> Iterator[None]:
         ) from None
 
 
+def open_exams(store: Storage, manifest: Manifest, exams: Sequence[int]) -> list[ExamReader]:
+    """Readers of exams of a run, by their positions.
+
+    Raises:
+        DataError: The store lacks one, or holds another.
+    """
+    entries = [manifest.exams[exam] for exam in exams]
+    return [ExamReader(store, read_record(store, manifest.recipe, e.exam, e.digest)) for e in entries]
+
+
 def _write_arrays(store: Storage, record: ExamRecord, exam: Exam) -> None:
+    """Writes what is there from a killed or simultaneous attempt once more: equal files, each replaced at once."""
     folder = layout.exam_arrays(record.recipe, record.exam, record.digest)
-    store.delete(folder)  # what a killed attempt may have left
     for key, attributes in _groups(record).items():
         group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
         store.write(f"{folder}/{key}zarr.json", json.dumps(group, indent=1).encode())
@@ -296,7 +307,7 @@ def _write_array(store: Storage, key: str, data: NDArray[Any], block_zyx: ShapeZ
             "store_data_equal_to_fill_value": True,  # so that a block that is not there is missing
         },
         create=True,
-        delete_existing=True,
+        open=True,
     ).result()
     array.write(data).result()
 

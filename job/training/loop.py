@@ -87,13 +87,13 @@ class TrainingPlan:
     """Seed, repeat and unit: what random numbers depend on beside the step."""
     forward: Callable[[Tensor], Tensor]
     """From (B, C, *input) to logits (B, K, *output); calls the network of the state."""
-    validate: Validate | None
 
 
 def train(
     state: TrainingState,
     patches: Patches,
     plan: TrainingPlan,
+    validate: Validate | None,
     checkpoints: Checkpoints,
     progress: FoldProgress,
 ) -> None:
@@ -107,7 +107,7 @@ def train(
     penalised = convolution_weights(state.network)
     state.network.train()
     while True:
-        record(state, plan, checkpoints, progress)
+        record(state, plan, validate, checkpoints, progress)
         last, stop = state.step == plan.settings.steps, progress.stop_requested
         if last or stop or checkpoints.due:
             save(state, checkpoints, progress)
@@ -157,7 +157,11 @@ def update(
 
 
 def record(
-    state: TrainingState, plan: TrainingPlan, checkpoints: Checkpoints, progress: FoldProgress
+    state: TrainingState,
+    plan: TrainingPlan,
+    validate: Validate | None,
+    checkpoints: Checkpoints,
+    progress: FoldProgress,
 ) -> None:
     """Adds a line to the history where one is due: loss since the last line, learning rate, Dice, seconds."""
     settings = plan.settings
@@ -165,8 +169,8 @@ def record(
         return
     validate_every = settings.validate_every or max(settings.steps // 5, 1)
     last = state.step == settings.steps
-    validate = plan.validate if last or state.step % validate_every == 0 else None
-    if last or validate or state.step % max(settings.steps // HISTORY_LINES, 1) == 0:
+    validated = validate is not None and (last or state.step % validate_every == 0)
+    if last or validated or state.step % max(settings.steps // HISTORY_LINES, 1) == 0:
         loss = state.loss_sum.item() / state.loss_steps
         require_finite(loss, state.step)
         line: dict[str, Any] = {
@@ -174,7 +178,7 @@ def record(
             "loss": loss,
             "learning_rate": learning_rate(state.step - 1, settings),
         }
-        if validate:
+        if validate is not None and validated:
             save(state, checkpoints, progress)  # a stop in the middle costs the validation, not the training
             with progress.clock.phase("validate"):
                 state.network.eval()

@@ -6,12 +6,11 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 from job.contract import layout
 from job.contract.errors import Stopped
-from job.contract.results import Heartbeat, Phase
+from job.contract.results import Heartbeat, Phase, utc_now
 from job.storage import Storage
 from job.training.clock import PhaseClock
 
@@ -19,11 +18,6 @@ HEARTBEAT_SECONDS = 5.0
 LOG_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
-
-
-def now() -> str:
-    """UTC, ISO 8601, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class FoldProgress:
@@ -48,7 +42,7 @@ class FoldProgress:
         self._last_log = 0.0
         earlier = self._earlier()
         self.attempt = earlier.attempt + 1 if earlier else 1
-        self.started = earlier.started if earlier else now()
+        self.started = earlier.started if earlier else utc_now()
         self.lost_steps = earlier.lost_steps if earlier else 0
         self._reached = earlier.step if earlier else 0
         if earlier:
@@ -83,7 +77,7 @@ class FoldProgress:
             lost_steps=self.lost_steps,
             host=platform.node(),
             pid=os.getpid(),
-            time=now(),
+            time=utc_now(),
             phase=phase,
             step=step,
             steps=self._steps,

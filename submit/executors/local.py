@@ -8,12 +8,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from job.contract import layout
 from job.contract.exit_codes import ExitCode, attempts_allowed
-from job.contract.results import Failure
+from job.contract.results import Failure, utc_now
 from job.contract.study import Compute
 from job.storage import Storage
 from submit.executors.protocol import Snapshot
@@ -31,7 +30,7 @@ class Slot:
 
 
 def slots_of(compute: Compute, *, cores: int, gpus: int) -> tuple[Slot, ...]:
-    """The room that a machine has for folds at the same time; threads never outnumber cores."""
+    """The room that a machine has for folds at the same time; threads outnumber cores only where GPUs do."""
     if gpus and compute.device != "cpu":
         threads = max(cores // gpus, 1)
         return tuple(Slot(device=f"cuda:{gpu}", threads=threads) for gpu in range(gpus))
@@ -144,7 +143,7 @@ class LocalExecutor:
                 attempts=self._attempts[fold],
                 exit_code=code,
                 message=self._last_line(fold, code),
-                time=datetime.now(UTC).isoformat(timespec="seconds"),
+                time=utc_now(),
             )
             self._run.write(layout.failure(fold), failure.to_json())
 

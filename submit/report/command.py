@@ -11,8 +11,8 @@ from job.contract.errors import DataError
 from job.contract.fold_ranges import format_folds
 from job.contract.manifest import Manifest
 from job.data.nifti import read_labels
-from job.data.store import ExamReader
-from job.fold import open_exams, read_manifest
+from job.data.store import ExamReader, open_exams
+from job.places import read_manifest
 from job.storage import Storage, open_storage
 from submit.analysis.aggregate import Aggregate, aggregate
 from submit.analysis.results_table import Results, collect_results

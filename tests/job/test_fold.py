@@ -17,7 +17,8 @@ import torch
 from job.contract import layout
 from job.contract.errors import DataError, Stopped, StudyError
 from job.contract.results import FoldResult, Heartbeat
-from job.fold import Worker, load_patches, open_exams, run_fold
+from job.data.store import open_exams
+from job.fold import Worker, load_patches, run_fold
 from job.networks.build import initial_network
 from tests.conftest import TinyRun
 

@@ -228,7 +228,7 @@ def test_every_patient_is_as_likely_to_validate() -> None:
 
 
 @pytest.mark.parametrize("test_unit", ["exam", "patient"])
-def test_the_units_of_a_large_cohort_are_worked_out_once(test_unit: str) -> None:
+def test_the_units_of_a_large_cohort_are_worked_out_once(test_unit: Any) -> None:
     """Anew for each fold, they would take minutes for these 4800."""
     grid = replace(reference_size(), patients=tuple(f"p{n}" for n in range(600)), test_unit=test_unit)
     assert len(folds_of(grid)) == 4800

@@ -1,3 +1,5 @@
+from typing import Any
+
 from job.contract.randomness import stream_key
 
 
@@ -9,7 +11,7 @@ def test_keys_never_change() -> None:
 
 
 def test_a_key_depends_on_every_argument_and_on_where_one_ends() -> None:
-    arguments = [
+    arguments: list[tuple[Any, ...]] = [
         (0, "a"),
         (1, "a"),
         (0, "b"),

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from job.data.store import ExamReader
-from job.fold import open_exams
+from job.data.store import ExamReader, open_exams
 from job.training.draws import PatchDraw
 from job.training.resident import PatchShape, ResidentExams
 

@@ -1,0 +1,230 @@
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from job.contract import layout
+from job.contract.errors import StudyError
+from job.contract.manifest import ExamEntry, Manifest
+from job.contract.results import Failure, FoldResult, Heartbeat, Score
+from job.contract.study_file import load_study
+from job.data.prepare import StoreIndex
+from job.storage.local import LocalStorage
+from submit.runs import Submission, create_run, find_run, read_submission, survey
+
+STUDY = """
+name = "{name}"
+preset = "smoke"
+[cohort]
+root = "cohort"
+pattern = "{{patient}}/{{channel}}.nii.gz"
+labels = "{{patient}}/label.nii.gz"
+channels = ["t2", "t1"]
+classes = {{ tumour = 1 }}
+"""
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+WriteStudy = Callable[..., Path]
+
+
+@pytest.fixture
+def write_study(tmp_path: Path) -> WriteStudy:
+    """A study file of this name; the runs of all of them are in one folder."""
+
+    def write(name: str = "small") -> Path:
+        path = tmp_path / f"{name}.toml"
+        path.write_text(STUDY.format(name=name))
+        return path
+
+    return write
+
+
+def index(*patients: str) -> StoreIndex:
+    return StoreIndex(
+        recipe="r",
+        exams=tuple(
+            ExamEntry(exam=patient, patient=patient, digest=f"{n:064x}") for n, patient in enumerate(patients)
+        ),
+    )
+
+
+def start(study_file: Path, *patients: str, created: str = "2026-01-01T00:00:00+00:00") -> Path:
+    """Makes a run as if at that time; its folder."""
+    run, _ = create_run(study_file, load_study(study_file), index(*patients))
+    path = Path(run.url, layout.MANIFEST)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"created": created}))
+    return path.parent
+
+
+def test_a_run_is_made_beside_the_study_and_named_after_it(write_study: WriteStudy, tmp_path: Path) -> None:
+    study_file = write_study()
+    run, manifest = create_run(study_file, load_study(study_file), index("a", "b"))
+    assert manifest.run == f"small-{manifest.digest[:8]}"
+    assert Path(run.url) == tmp_path / "runs" / manifest.run
+    assert manifest.exams == index("a", "b").exams
+    assert Manifest.model_validate_json(run.read(layout.MANIFEST)) == manifest
+
+
+def test_the_same_experiment_goes_on_in_its_run(write_study: WriteStudy) -> None:
+    folder = start(write_study(), "a", "b", created="2020-01-01T00:00:00+00:00")
+    run, manifest = create_run(write_study(), load_study(write_study()), index("a", "b"))
+    assert Path(run.url) == folder
+    assert manifest.created == "2020-01-01T00:00:00+00:00"
+
+
+def test_another_experiment_is_another_run(write_study: WriteStudy) -> None:
+    assert start(write_study(), "a", "b") != start(write_study(), "a", "b", "c")
+
+
+def test_a_cohort_that_is_too_small_names_the_study_file(write_study: WriteStudy) -> None:
+    study_file = write_study()
+    with pytest.raises(StudyError, match=re.escape(f"{study_file}: the cohort has 1 patients; 2 are needed")):
+        create_run(study_file, load_study(study_file), index("a"))
+
+
+def test_a_run_that_holds_another_experiment_is_not_overwritten(write_study: WriteStudy) -> None:
+    folder, other = start(write_study(), "a", "b"), start(write_study(), "a", "b", "c")
+    (folder / layout.MANIFEST).write_bytes((other / layout.MANIFEST).read_bytes())
+    with pytest.raises(StudyError, match=re.escape(f"{folder} holds another experiment (digest ")):
+        start(write_study(), "a", "b")
+
+
+def test_a_run_whose_manifest_was_changed_is_not_used(write_study: WriteStudy) -> None:
+    folder = start(write_study(), "a", "b")
+    text = (folder / layout.MANIFEST).read_text()
+    (folder / layout.MANIFEST).write_text(text.replace('"steps": 150', '"steps": 151'))
+    message = f"{folder}/manifest.json: the manifest was changed after it was written; move its folder away"
+    with pytest.raises(StudyError, match=re.escape(message)):
+        create_run(write_study(), load_study(write_study()), index("a", "b"))
+
+
+def test_a_run_is_found_by_its_folder_without_a_study_file(write_study: WriteStudy, tmp_path: Path) -> None:
+    folder = start(write_study(), "a", "b")
+    assert find_run(str(folder), tmp_path / "nothing.toml").url == str(folder)
+
+
+def test_a_run_is_found_by_its_name(write_study: WriteStudy) -> None:
+    study_file = write_study()
+    folder = start(study_file, "a", "b")
+    start(study_file, "a", "b", "c")
+    assert find_run(folder.name, study_file).url == str(folder)
+
+
+def test_a_run_of_another_name_is_not_found_and_the_others_are_named(write_study: WriteStudy) -> None:
+    study_file = write_study()
+    with pytest.raises(StudyError, match="has no run 'x'; its runs: none"):
+        find_run("x", study_file)
+    names = sorted([start(study_file, "a", "b").name, start(study_file, "a", "b", "c").name])
+    with pytest.raises(StudyError, match=f"has no run 'x'; its runs: {', '.join(names)}"):
+        find_run("x", study_file)
+
+
+def test_a_name_needs_a_study_file_to_be_looked_up(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"x: no folder of a run, and .*study\.toml is not there"):
+        find_run("x", tmp_path / "study.toml")
+
+
+def test_without_a_name_the_newest_run_of_the_study_is_found(write_study: WriteStudy) -> None:
+    study_file = write_study()
+    start(study_file, "a", "b", created="2026-01-02T00:00:00+00:00")
+    newest = start(study_file, "a", "b", "c", created="2026-01-03T00:00:00+00:00")
+    start(study_file, "a", "b", "c", "d", created="2025-12-31T00:00:00+00:00")
+    start(write_study("other"), "a", "b", created="2026-01-09T00:00:00+00:00")
+    assert find_run(None, study_file).url == str(newest)
+
+
+def test_a_study_without_runs_says_how_to_start_one(write_study: WriteStudy) -> None:
+    start(write_study("other"), "a", "b")
+    study_file = write_study()
+    message = f"has no run of study small yet; start one with `submit sweep {study_file}`"
+    with pytest.raises(StudyError, match=re.escape(message)):
+        find_run(None, study_file)
+
+
+def test_a_run_of_another_version_does_not_hide_the_newest(write_study: WriteStudy) -> None:
+    study_file = write_study()
+    older = start(study_file, "a", "b", created="2025-01-01T00:00:00+00:00")
+    manifest = older / layout.MANIFEST
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"key_of_an_older_version": 1}))
+    newest = start(study_file, "a", "b", "c")
+    assert find_run(None, study_file).url == str(newest)
+
+
+@pytest.mark.parametrize("contents", ["", "{}", "[]", '{"created": "2026", "study": 3}'])
+def test_a_damaged_manifest_is_named(write_study: WriteStudy, contents: str) -> None:
+    study_file = write_study()
+    manifest = start(study_file, "a", "b") / layout.MANIFEST
+    manifest.write_text(contents)
+    with pytest.raises(StudyError, match=re.escape(f"{manifest} is damaged; move its folder away")):
+        find_run(None, study_file)
+
+
+def test_a_submission_says_who_runs_a_run(storage: LocalStorage) -> None:
+    submission = Submission(backend="local", host="node", pid=1, started="2026-01-01", store="/store")
+    storage.write(layout.SUBMISSION, submission.model_dump_json().encode())
+    assert read_submission(storage) == submission
+
+
+def test_a_run_that_nobody_started_has_no_submission(storage: LocalStorage) -> None:
+    with pytest.raises(StudyError, match=re.escape(f"{storage.url}: was never started; use `submit sweep`")):
+        read_submission(storage)
+
+
+def heartbeat(fold: int, *, age_seconds: float, phase: str = "train") -> Heartbeat:
+    values: dict[str, Any] = {"loss": 0.5, "seconds_left": 10.0, "seconds": {"train": 5.0}, "lost_steps": 0}
+    return Heartbeat(
+        fold=fold,
+        attempt=1,
+        host="node",
+        pid=42,
+        time=(NOW - timedelta(seconds=age_seconds)).isoformat(),
+        started=NOW.isoformat(),
+        phase=phase,
+        step=10,
+        steps=150,
+        **values,
+    )
+
+
+def test_the_state_of_a_fold_follows_from_its_files(
+    storage: LocalStorage,
+    make_manifest: Callable[..., Manifest],
+    make_result: Callable[..., FoldResult],
+    score: Callable[..., Score],
+) -> None:
+    manifest = make_manifest(4)
+    failure = Failure(fold=0, attempts=3, exit_code=-9, message="killed", time=NOW.isoformat())
+
+    def beat(fold: int, **settings: Any) -> None:
+        storage.write(layout.heartbeat(fold), heartbeat(fold, **settings).to_json())
+
+    for fold in (0, 1):
+        storage.write(layout.result(fold), make_result(manifest, fold, {"tumour": score(0.5)}).to_json())
+    beat(1, age_seconds=1, phase="done")
+    storage.write(layout.failure(1), failure.to_json())
+    beat(2, age_seconds=59)
+    beat(3, age_seconds=61)
+    beat(4, age_seconds=1, phase="stopped")
+    storage.write(layout.failure(5), failure.to_json())
+    beat(6, age_seconds=1)
+    storage.write(layout.failure(6), failure.to_json())
+    storage.write(layout.log(7), b"starting")
+    storage.write(f"{layout.checkpoints(8)}/result.json", b"{}")
+    beat(9, age_seconds=-5)  # a host whose clock is ahead
+
+    statuses = survey(storage, manifest, NOW)
+    assert [status.fold for status in statuses] == list(range(12))
+    assert [status.state for status in statuses] == [
+        *("done", "done"),
+        *("running", "interrupted", "interrupted"),
+        *("failed", "failed"),
+        *("missing", "missing"),
+        *("running", "missing", "missing"),
+    ]
+    assert statuses[2].heartbeat == heartbeat(2, age_seconds=59)
+    assert statuses[6].failure == failure
+    assert statuses[6].heartbeat is not None

@@ -1,0 +1,100 @@
+"""The loop of a sweep, with shell commands for workers and real signals."""
+
+import io
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console
+
+from job.contract import layout
+from job.contract.manifest import Manifest
+from job.storage.local import LocalStorage
+from submit.executors.local import LocalExecutor, Slot
+from submit.sweep import Outcome, describe_outcome, work
+
+SUCCEED = 'echo > "$0/result.json"'
+UNTIL_TERMINATED = 'trap "exit 143" TERM; echo > "$0/ready"; while true; do sleep 0.02; done'
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(file=io.StringIO())
+
+
+def executor_of(run: LocalStorage, scripts: dict[int, str]) -> LocalExecutor:
+    def command(fold: int, _: Slot) -> list[str]:
+        return ["sh", "-c", scripts.get(fold, SUCCEED), str(run.root / layout.fold(fold))]
+
+    return LocalExecutor(run, [Slot(device="cpu", threads=1)], command, pause_seconds=0.0)
+
+
+def printed(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_a_sweep_ends_when_every_fold_has(storage: LocalStorage, console: Console) -> None:
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    snapshot, interrupted = work(executor_of(storage, {1: "exit 64"}), storage, range(3), console)
+    assert (snapshot.done, snapshot.failed, interrupted) == ((0, 2), (1,), False)
+    assert "fold 1 failed; log:" in printed(console)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+def test_nothing_to_do_ends_at_once(storage: LocalStorage, console: Console) -> None:
+    snapshot, interrupted = work(executor_of(storage, {}), storage, [], console)
+    assert (snapshot.finished, interrupted) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("script", "signals"),
+    [
+        (UNTIL_TERMINATED, [signal.SIGINT]),
+        (UNTIL_TERMINATED, [signal.SIGTERM]),
+        (UNTIL_TERMINATED.replace("exit 143", ""), [signal.SIGINT, signal.SIGINT]),
+    ],
+)
+def test_a_signal_stops_the_workers_and_a_second_one_ends_them_at_once(
+    storage: LocalStorage, console: Console, script: str, signals: list[signal.Signals]
+) -> None:
+    def interrupt() -> None:
+        deadline = time.monotonic() + 30
+        while not storage.exists("folds/0/ready") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for number in signals:
+            os.kill(os.getpid(), number)
+            time.sleep(0.5)  # the loop looks at signals five times a second
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    snapshot, interrupted = work(executor_of(storage, {0: script}), storage, range(3), console)
+    thread.join()
+    assert interrupted
+    assert (snapshot.done, sorted(snapshot.stopped)) == ((), [0, 1, 2])
+    assert "stopping: running folds write their checkpoints" in printed(console)
+
+
+def test_the_end_of_a_sweep_names_failed_folds_their_logs_and_what_is_left(
+    storage: LocalStorage, console: Console, make_manifest: Callable[..., Manifest]
+) -> None:
+    executor = executor_of(storage, {1: "echo KeyError; exit 70"})
+    snapshot, _ = work(executor, storage, range(2), console)
+    stopped = LocalExecutor(storage, [], lambda fold, slot: [])
+    stopped.submit([4, 5, 7])
+    stopped.cancel(now=False)
+    outcomes = [
+        Outcome(run=storage, manifest=make_manifest(3), snapshot=shown, interrupted=False)
+        for shown in (snapshot, stopped.poll())
+    ]
+    assert describe_outcome(outcomes[0]) == [
+        "1 folds done in this sweep",
+        f"fold 1 failed (2 attempts, exit code 70): KeyError\n    log: {storage.url}/folds/1/log.txt",
+    ]
+    assert describe_outcome(outcomes[1]) == [
+        "0 folds done in this sweep",
+        "stopped with folds 4-5,7 to do; run the same sweep to go on",
+    ]
