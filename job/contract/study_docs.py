@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from job.contract.cohort import Channel, Cohort
 from job.contract.presets import PRESETS
-from job.contract.study import Channel, Cohort, Compute, Endpoint, Evaluation, Network, Study, Sweep, Training
+from job.contract.study import Compute, Endpoint, Evaluation, Network, Study, Sweep, Training
 
 EXAMPLE = """\
 name = "head-neck"

@@ -10,9 +10,10 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from job.contract.cohort import NAME
 from job.contract.errors import StudyError
 from job.contract.presets import PRESETS
-from job.contract.study import NAME, STUDY_NAME, Study
+from job.contract.study import STUDY_NAME, Study
 
 Place = tuple[str | int, ...]
 """Keys, and positions in lists, from the top of the file."""

@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from job.contract.cohort import Cohort
 from job.contract.errors import DataError, Problem, StudyError
-from job.contract.study import Cohort
 from job.storage import StoredObject
 
 _TOKEN = re.compile(r"(?<![^/])\*\*/|\*|\?|\[[^\]]+\]|\{(?:patient|exam|channel)\}|.", re.DOTALL)

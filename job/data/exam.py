@@ -8,8 +8,8 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
+from job.contract.cohort import Channel, Cohort
 from job.contract.errors import DataError, Problem
-from job.contract.study import Channel, Cohort
 from job.data.cohort_files import ExamFiles
 from job.data.nifti import GRID_TOLERANCE, Geometry, Volume, integral, read_volume
 from job.data.normalisation import ChannelStatistics, normalise, statistics

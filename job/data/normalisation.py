@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from job.contract.study import Channel
+from job.contract.cohort import Channel
 
 DEFAULT_PERCENTILES = (0.5, 99.5)
 

@@ -11,9 +11,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from job.contract import layout
+from job.contract.cohort import Cohort
 from job.contract.errors import DataError, Problem
 from job.contract.manifest import ExamEntry
-from job.contract.study import Cohort, Study
+from job.contract.study import Study
 from job.data.cohort_files import ExamFiles, find_exams
 from job.data.exam import collecting, load_exam
 from job.data.store import ExamRecord, Source, recipe_of, write_exam

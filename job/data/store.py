@@ -149,7 +149,11 @@ def write_exam(
     )
     key = layout.exam_record(recipe, name, digest)
     if not store.exists(key):  # else other files gave the same contents, which folds may be reading
-        _write_arrays(store, record, exam)
+        try:
+            _write_arrays(store, record, exam)
+        except ValueError:  # what another attempt left is damaged
+            store.delete(layout.exam_arrays(recipe, name, digest))
+            _write_arrays(store, record, exam)
     store.write(key, record.model_dump_json(indent=1).encode())
     return record
 

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from surface_distance import compute_robust_hausdorff, compute_surface_distances
 
+from job.contract.cohort import UNION
 from job.contract.results import Score, Status
-from job.contract.study import UNION
 
 
 def score_exam(

@@ -8,11 +8,12 @@ from pandas import DataFrame
 from pydantic import ValidationError
 
 from job.contract import layout
+from job.contract.cohort import UNION
 from job.contract.errors import DataError, Problem
 from job.contract.grid import Fold
 from job.contract.manifest import Manifest
 from job.contract.results import Failure, FoldResult, Record
-from job.contract.study import UNION, Study
+from job.contract.study import Study
 from job.storage import Storage
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)

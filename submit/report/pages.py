@@ -11,9 +11,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from pandas import DataFrame
 
 from job.contract import layout
+from job.contract.cohort import Channel
 from job.contract.fold_ranges import format_folds
 from job.contract.manifest import Manifest
-from job.contract.study import Channel
 from job.storage import Storage
 from submit.analysis.aggregate import METRICS, Aggregate, aggregate, arms_table, paired_block
 from submit.analysis.results_table import Results, structures_of

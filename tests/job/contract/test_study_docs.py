@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from job.contract.cohort import Section
 from job.contract.presets import PRESETS
-from job.contract.study import Section
 from job.contract.study_docs import EXAMPLE, preset_toml, study_reference
 from job.contract.study_file import parse_study
 
