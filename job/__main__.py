@@ -98,13 +98,10 @@ def main() -> None:
 
 def exit_code_of(arguments: list[str]) -> ExitCode:
     """Runs one command; every exception becomes a code and a line."""
-    import click
-
     try:
-        app(arguments, prog_name="python -m job", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        return ExitCode.USAGE
+        app(arguments, prog_name="python -m job")
+    except SystemExit as end:  # typer shows a wrong command line itself, and ends with 2
+        return {0: ExitCode.DONE, 2: ExitCode.USAGE}.get(int(end.code or 0), ExitCode.BUG)
     except StudyError as error:
         log.error("%s", error)
         return ExitCode.USAGE
@@ -120,7 +117,7 @@ def exit_code_of(arguments: list[str]) -> ExitCode:
     except Exception as error:
         log.exception("unexpected")
         return ExitCode.TEMPORARY if _device_lost(error) else ExitCode.BUG
-    return ExitCode.DONE
+    raise AssertionError("typer ends with SystemExit")
 
 
 def _device_lost(error: Exception) -> bool:

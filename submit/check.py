@@ -38,7 +38,7 @@ def check_study(study_file: Path, console: Console) -> bool:
         f"network: {study.network.name} {study.network.variant}, receptive field {_by(field)}; "
         f"patch {_by(patch)} -> {_by(predicted)} voxels predicted",
     )
-    console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)
+    print("\n".join(lines))
     return True
 
 

@@ -193,8 +193,7 @@ def run_sweep(
     require_array(grid, array)
     wanted = requested_folds(grid, folds)
     if dry_run:
-        plan = "\n".join(describe_plan(study, grid, wanted))
-        console.print(plan, highlight=False, markup=False, soft_wrap=True)
+        print("\n".join(describe_plan(study, grid, wanted)))
         return None
     outcome = sweep(study_file, study, wanted, console)
     console.print("\n".join(describe_outcome(outcome)), highlight=False, markup=False, soft_wrap=True)
@@ -210,12 +209,9 @@ def requested_folds(grid: Grid, folds: str | None) -> Sequence[int]:
     if folds is None:
         return range(len(grid))
     try:
-        wanted = parse_folds(folds)
-        for fold in wanted:
-            grid.fold(fold)
+        return parse_folds(folds, size=len(grid))
     except ValueError as error:
-        raise StudyError(f"--folds: {error}") from None
-    return wanted
+        raise StudyError(f"--folds: {error} ({grid.extent})") from None
 
 
 def describe_plan(study: Study, grid: Grid, folds: Sequence[int]) -> list[str]:

@@ -31,14 +31,14 @@ ATTEMPTS: dict[ExitCode, int] = {
     ExitCode.TEMPORARY: 5,
     ExitCode.STOPPED: 10,
 }
-"""How often a fold is started in all, when each attempt ends with this code."""
+"""After how many ends with this code a fold is given up."""
 
 ATTEMPTS_AFTER_KILL = 3
 """The same for a worker that ends without a code of its own: killed (memory, `kill -9`) or crashed."""
 
 
 def attempts_allowed(exit_code: int) -> int:
-    """How often a fold may be started in all after an attempt ended with `exit_code`.
+    """After how many ends with `exit_code` a fold is given up.
 
     Negative codes (killed by a signal, as `subprocess` reports them), 137 and any code that the table
     does not know count as a kill.

@@ -4,11 +4,15 @@ import re
 from collections.abc import Iterable
 
 
-def parse_folds(text: str) -> tuple[int, ...]:
+def parse_folds(text: str, *, size: int) -> tuple[int, ...]:
     """The fold numbers of a text such as `0-7,12`, ascending, each once.
 
+    Args:
+        text: Numbers and ranges.
+        size: Of the grid.
+
     Raises:
-        ValueError: The text is not of this form.
+        ValueError: The text is not of this form, or names a fold outside the grid.
     """
     folds: set[int] = set()
     for part in text.split(","):
@@ -18,6 +22,8 @@ def parse_folds(text: str) -> tuple[int, ...]:
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise ValueError(f"folds {text!r}: the range {part.strip()} runs backwards; write {last}-{first}")
+        if last >= size:
+            raise ValueError(f"folds {text!r}: fold {last} is outside 0..{size - 1}")
         folds.update(range(first, last + 1))
     return tuple(sorted(folds))
 

@@ -42,8 +42,9 @@ class Sweep(Section):
     """All random draws follow from it."""
     endpoint: Endpoint | None = None
     """Primary endpoint; default: Dice of the first class."""
-    equivalence_margin: PositiveFloat = 0.02
-    """Difference of the primary endpoint below which a channel counts as droppable, in its own unit."""
+    equivalence_margin: PositiveFloat | None = None
+    """Difference of the primary endpoint below which a channel counts as droppable, in its own unit; default:
+    0.02 for Dice, none for distances."""
 
 
 class Network(Section):

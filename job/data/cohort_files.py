@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from glob import escape
 
 from job.contract.cohort import Cohort
 from job.contract.errors import DataError, Problem, StudyError
@@ -42,7 +43,7 @@ def find_exams(objects: Iterable[StoredObject], cohort: Cohort) -> tuple[ExamFil
         StudyError: A pattern has brackets that make no sense.
     """
     objects = list(objects)
-    roles = {f"channel {c.name}": (cohort.pattern, c.files or c.name) for c in cohort.channels}
+    roles = {f"channel {c.name}": (cohort.pattern, c.files or escape(c.name)) for c in cohort.channels}
     roles["labels"] = (cohort.labels, "")
     if cohort.mask is not None:
         roles["mask"] = (cohort.mask, "")

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +73,7 @@ class LocalExecutor:
         self._waiting: deque[int] = deque()
         self._not_before: dict[int, float] = {}
         self._attempts: dict[int, int] = {}
+        self._ends: Counter[tuple[int, int]] = Counter()
         self._workers: list[_Worker] = []
         self._done: list[int] = []
         self._failed: list[int] = []
@@ -128,11 +129,12 @@ class LocalExecutor:
         return _Worker(fold, slot, process)
 
     def _ended(self, fold: int, code: int) -> None:
+        self._ends[fold, code] += 1
         if self._run.exists(layout.result(fold)):  # whatever happened to the process afterwards
             self._done.append(fold)
         elif self._cancelled:
             self._stopped.append(fold)
-        elif self._attempts[fold] < attempts_allowed(code):
+        elif self._ends[fold, code] < attempts_allowed(code):
             pause = 0.0 if code == ExitCode.STOPPED else self._pause_seconds * 2 ** (self._attempts[fold] - 1)
             self._not_before[fold] = time.monotonic() + pause
             self._waiting.appendleft(fold)

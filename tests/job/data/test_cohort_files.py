@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from job.contract.cohort import Cohort
 from job.contract.errors import DataError, StudyError
-from job.contract.study import Cohort
 from job.data.cohort_files import ExamFiles, find_exams
 from job.storage import StoredObject
 
@@ -143,6 +143,7 @@ def test_brackets_without_sense_are_an_error_of_the_study() -> None:
         found(exam_keys("p1"), labels="{patient}/[z-a].nii")
 
 
+@settings(deadline=None)
 @given(st.from_regex(r"[a-zA-Z0-9 ()+^$|.&~#%'=,{}äßé°²-]{1,12}", fullmatch=True))
 def test_names_with_special_characters_stand_for_themselves(name: str) -> None:
     name = "x" + name

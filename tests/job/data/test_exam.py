@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import nibabel as nib
@@ -18,6 +19,7 @@ from job.storage.local import LocalStorage
 MakeStudy = Callable[..., Study]
 MakeCohort = Callable[..., LocalStorage]
 AFFINE = np.diag([-1.0, -1.0, 2.0, 1.0])
+SHARED = Path(__file__).parents[4] / "shared" / "data"
 LABEL = np.zeros((4, 4, 3), np.uint8)
 LABEL[1, 1], LABEL[2, 2] = 1, 2
 
@@ -74,6 +76,39 @@ def test_arrays_are_on_the_canonical_grid_in_the_study_s_order(
     assert exam.statistics[1].voxels == inside.sum()
     keys = ("t2", "t1", "label", "mask")
     assert exam.sha256 == tuple(sha256(source.read(f"p1/{key}.nii.gz")).hexdigest() for key in keys)
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data")
+@pytest.mark.parametrize(
+    ("folder", "patient", "cohort"),
+    [
+        (
+            "brats2015",
+            "pat0003",
+            {
+                "channels": ["flair", "t1c"],
+                "mask": "{patient}/brainmask.nii.gz",
+                "classes": {"all": [1, 2, 3, 4]},
+            },
+        ),
+        ("openms", "patient07", {"channels": ["t1", "flair"], "mask": None, "classes": {"lesion": 1}}),
+    ],
+)
+def test_real_exams_are_loaded(
+    make_study: MakeStudy, folder: str, patient: str, cohort: dict[str, Any]
+) -> None:
+    """The mask of one reads 0.99999997 and its labels are floats; the other has negative intensities."""
+    source, study = LocalStorage(SHARED / folder), make_study(cohort=cohort)
+    files = next(f for f in find_exams(source.list(), study.cohort) if f.patient == patient)
+    exam = load_exam(source, files, study.cohort, "float16")
+    label = np.rint(np.asarray(nib.load(source.root / patient / "label.nii.gz").dataobj))
+    assert exam.label_ZYX.shape == label.shape[::-1]
+    assert exam.label_ZYX.sum() == np.count_nonzero(label)
+    for number, image_ZYX in enumerate(exam.image_CZYX.astype(np.float64)):
+        inside = image_ZYX[image_ZYX != 0 if exam.mask_ZYX is None else exam.mask_ZYX > 0]
+        assert inside.size == pytest.approx(exam.statistics[number].voxels, rel=1e-3)
+        assert (inside.mean(), inside.std()) == pytest.approx((0, 1), abs=1e-3)
 
 
 def test_without_a_mask_the_region_is_where_the_channel_is_not_0(

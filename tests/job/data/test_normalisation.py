@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from job.contract.study import Channel
+from job.contract.cohort import Channel
 from job.data.normalisation import normalise, statistics
 
 VALUES = np.array([[[0, 2, 4, 4, 4, 5, 5, 7, 9, 100]]], np.float32)
@@ -99,6 +99,7 @@ def test_an_empty_region_is_an_error(normalisation: str) -> None:
         normalised(normalisation, region=np.zeros(VALUES.shape, bool))
 
 
+@settings(deadline=None)
 @given(
     shift=st.floats(-1000, 1000, width=32),
     factor=st.floats(1 / 64, 1000, width=32),
@@ -119,11 +120,11 @@ def test_the_scanner_s_unit_does_not_matter(shift: float, factor: float, normali
 
 def test_the_input_is_not_changed() -> None:
     values = VALUES.copy()
-    for normalisation, settings in (
+    for normalisation, keys in (
         ("zscore", {}),
         ("percentile", {}),
         ("fixed", {"range": (0, 1)}),
         ("none", {}),
     ):
-        normalised(normalisation, values, **settings)
+        normalised(normalisation, values, **keys)
     np.testing.assert_array_equal(values, VALUES)

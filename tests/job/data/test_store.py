@@ -27,11 +27,14 @@ from job.storage.local import LocalStorage
 
 MakeStudy = Callable[..., Study]
 MakeExam = Callable[..., Exam]
+Stored = tuple[LocalStorage, Exam, ExamReader]
 SHAPE_ZYX = (10, 18, 20)
 BLOCK_ZYX = (4, 7, 8)
 CHANNELS = 3
 SOURCES = (Source(key="p1/t1.nii.gz", fingerprint="1-2", sha256="ab"),)
-PLANES = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FIXTURES_STAY = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @pytest.fixture(scope="module")
@@ -59,20 +62,18 @@ def write(store: LocalStorage, study: Study, exam: Exam, name: str = "p1") -> Ex
 
 
 @pytest.fixture(scope="module")
-def stored(
-    tmp_path_factory: pytest.TempPathFactory, make_study: MakeStudy, make_exam: MakeExam
-) -> tuple[Exam, ExamReader]:
+def stored(tmp_path_factory: pytest.TempPathFactory, make_study: MakeStudy, make_exam: MakeExam) -> Stored:
     """An exam of 3 x 3 x 3 blocks, in a store that no test changes."""
     store, exam = LocalStorage(tmp_path_factory.mktemp("store")), make_exam()
-    return exam, ExamReader(store, write(store, make_study(), exam))
+    return store, exam, ExamReader(store, write(store, make_study(), exam))
 
 
 def arrays_of(store: LocalStorage, record: ExamRecord) -> Path:
     return store.root / layout.exam_arrays(record.recipe, record.exam, record.digest)
 
 
-def test_a_record_tells_what_is_stored(stored: tuple[Exam, ExamReader], make_study: MakeStudy) -> None:
-    _, reader = stored
+def test_a_record_tells_what_is_stored(stored: Stored, make_study: MakeStudy) -> None:
+    store, _, reader = stored
     record = reader.record
     assert (record.shape_zyx, record.block_zyx, record.blocks_zyx) == (SHAPE_ZYX, BLOCK_ZYX, (3, 3, 3))
     assert record.channels == ("t1", "t2", "adc")
@@ -82,13 +83,11 @@ def test_a_record_tells_what_is_stored(stored: tuple[Exam, ExamReader], make_stu
     assert record.statistics[2] == {"voxels": 9, "mean": 1.5, "sd": 0.5, "minimum": -1, "maximum": 3}
     assert record.sources == SOURCES
     assert record.recipe == recipe_of(make_study())
-    assert read_record(reader._store, record.recipe, "p1", record.digest) == record
+    assert read_record(store, record.recipe, "p1", record.digest) == record
 
 
-def test_a_prediction_goes_back_onto_the_original_grid(
-    stored: tuple[Exam, ExamReader], tmp_path: Path
-) -> None:
-    exam, reader = stored
+def test_a_prediction_goes_back_onto_the_original_grid(stored: Stored, tmp_path: Path) -> None:
+    _, exam, reader = stored
     geometry = ExamRecord.model_validate_json(reader.record.model_dump_json()).geometry
     data = write_labels(exam.label_ZYX, geometry)
     np.testing.assert_array_equal(geometry.affine, exam.geometry.affine)
@@ -130,9 +129,9 @@ def test_zarr_python_reads_the_arrays_as_they_were_written(
         np.testing.assert_array_equal(reader.mask(), exam.mask_ZYX > 0)
 
 
-def test_metadata_are_those_of_ome_zarr(stored: tuple[Exam, ExamReader]) -> None:
-    _, reader = stored
-    folder = arrays_of(reader._store, reader.record)
+def test_metadata_are_those_of_ome_zarr(stored: Stored) -> None:
+    store, _, reader = stored
+    folder = arrays_of(store, reader.record)
     group = zarr.open_group(folder, mode="r")
     image = Image.from_zarr(group)
     (multiscale,) = image.ome_attributes.multiscales
@@ -159,20 +158,20 @@ def regions(draw: st.DrawFn) -> Region:
     return (z, y, x)
 
 
-@PLANES
+@FIXTURES_STAY
 @given(region=regions(), channels=st.lists(st.integers(0, CHANNELS - 1), min_size=1, max_size=4))
 def test_a_region_of_chosen_channels_reads_as_numpy_slices(
-    stored: tuple[Exam, ExamReader], region: Region, channels: list[int]
+    stored: Stored, region: Region, channels: list[int]
 ) -> None:
-    exam, reader = stored
+    _, exam, reader = stored
     np.testing.assert_array_equal(reader.image(channels, region), exam.image_CZYX[channels][:, *region])
     np.testing.assert_array_equal(reader.label(region), exam.label_ZYX[region])
     assert exam.mask_ZYX is not None
     np.testing.assert_array_equal(reader.mask(region), exam.mask_ZYX[region] > 0)
 
 
-def test_a_region_outside_the_volume_is_the_caller_s_error(stored: tuple[Exam, ExamReader]) -> None:
-    _, reader = stored
+def test_a_region_outside_the_volume_is_the_caller_s_error(stored: Stored) -> None:
+    _, _, reader = stored
     for beyond in (slice(0, 11), slice(-1, 4), slice(11, 12)):
         with pytest.raises(IndexError, match="OUT_OF_RANGE"):
             reader.label((beyond, slice(0, 1), slice(0, 1)))
@@ -183,7 +182,7 @@ def shard_index(shard: bytes, blocks: int) -> NDArray[np.uint64]:
     return np.frombuffer(shard[-4 - 16 * blocks : -4], "<u8").reshape(blocks, 2)
 
 
-@settings(PLANES, max_examples=15)
+@settings(FIXTURES_STAY, max_examples=15)
 @given(region=regions().filter(lambda region: all(s.start < s.stop for s in region)))
 def test_a_region_is_read_from_its_own_blocks(
     tmp_path: Path, make_study: MakeStudy, make_exam: MakeExam, region: Region
@@ -214,7 +213,7 @@ def test_a_region_is_read_from_its_own_blocks(
     path.write_bytes(sound)
 
 
-@settings(PLANES, max_examples=150)
+@settings(FIXTURES_STAY, max_examples=150)
 @given(data=st.data(), name=st.sampled_from(["image", "labels/classes/0", "labels/mask/0"]))
 def test_a_flipped_bit_anywhere_in_an_array_changes_no_number(
     tmp_path: Path, make_study: MakeStudy, make_exam: MakeExam, data: st.DataObject, name: str
@@ -374,9 +373,9 @@ def test_exams_may_have_any_name(
 
 
 def test_a_record_that_is_missing_damaged_or_of_other_contents_is_an_error(
-    stored: tuple[Exam, ExamReader], tmp_path: Path
+    stored: Stored, tmp_path: Path
 ) -> None:
-    record = stored[1].record
+    record = stored[2].record
     store, key = LocalStorage(tmp_path), layout.exam_record(record.recipe, "p1", record.digest)
     for contents, found in (
         (None, "no such exam"),

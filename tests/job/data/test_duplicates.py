@@ -1,0 +1,48 @@
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from job.contract.errors import DataError
+from job.data.prepare import check_cohort, prepare_cohort
+from job.storage import open_storage
+from tests.conftest import tiny_study
+
+
+def refuse(folder: Path, study: Any) -> str:
+    """What both ways to read a cohort say of it; they must agree."""
+    cohort = open_storage(str(folder / "cohort"))
+    store = open_storage(str(folder / "store"))
+    with pytest.raises(DataError) as checked:
+        check_cohort(cohort, study, workers=2, progress=lambda *_: None)
+    with pytest.raises(DataError) as prepared:
+        prepare_cohort(cohort, store, study, workers=2, progress=lambda *_: None)
+    assert str(checked.value) == str(prepared.value)
+    return str(checked.value)
+
+
+def test_an_exam_that_is_there_under_two_patients_is_refused(tiny_cohort: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_cohort / "cohort", tmp_path / "cohort")
+    shutil.copytree(tmp_path / "cohort/patient-01", tmp_path / "cohort/patient-09")
+    message = refuse(tmp_path, tiny_study())
+    assert message.count("the same contents as") == 4
+    assert "patient-01/visit-1/t2.nii.gz: found the same contents as patient-09/visit-1/t2.nii.gz" in message
+
+
+def test_a_channel_that_is_a_copy_of_another_is_refused(tiny_cohort: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_cohort / "cohort", tmp_path / "cohort")
+    exam = tmp_path / "cohort/patient-03/visit-1"
+    shutil.copy(exam / "t2.nii.gz", exam / "t1c.nii.gz")
+    assert "t1c.nii.gz" in refuse(tmp_path, tiny_study())
+
+
+def test_equal_labels_are_no_problem(tiny_cohort: Path, tmp_path: Path) -> None:
+    """Two exams without the structure have equal label maps."""
+    shutil.copytree(tiny_cohort / "cohort", tmp_path / "cohort")
+    shutil.copy(
+        tmp_path / "cohort/patient-01/visit-1/label.nii.gz",
+        tmp_path / "cohort/patient-03/visit-1/label.nii.gz",
+    )
+    cohort = open_storage(str(tmp_path / "cohort"))
+    assert len(check_cohort(cohort, tiny_study(), workers=2, progress=lambda *_: None)) == 4

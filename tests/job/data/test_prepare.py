@@ -1,0 +1,348 @@
+"""From a cohort to its store: once, in parallel, and whole after whatever stopped it."""
+
+import json
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from job.contract import layout
+from job.contract.errors import DataError
+from job.contract.study import Study
+from job.data.cohort_files import find_exams
+from job.data.exam import load_exam
+from job.data.prepare import StoreIndex, check_cohort, prepare_cohort
+from job.data.store import ExamReader, read_record, recipe_of
+from job.storage.local import LocalStorage
+
+MakeStudy = Callable[..., Study]
+MakeCohort = Callable[..., LocalStorage]
+PATIENTS = ("p1", "p2", "p3")
+SCRIPT = """
+import sys
+from pathlib import Path
+from job.contract.study import Study
+from job.data.prepare import prepare_cohort
+from job.storage.local import LocalStorage
+
+study = Study.model_validate_json(sys.stdin.read())
+source, store = (LocalStorage(Path(folder)) for folder in sys.argv[1:])
+prepare_cohort(source, store, study, workers=2, progress=lambda done, total: print(done, flush=True))
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStorage:
+    return LocalStorage(tmp_path / "store")
+
+
+def prepare(
+    source: LocalStorage, store: LocalStorage, study: Study, workers: int = 2
+) -> tuple[StoreIndex, int]:
+    return prepare_cohort(source, store, study, workers=workers, progress=lambda done, total: None)
+
+
+def check(source: LocalStorage, study: Study) -> list[str]:
+    return [e.exam for e in check_cohort(source, study, workers=2, progress=lambda done, total: None)]
+
+
+def files_of(store: LocalStorage) -> dict[str, bytes]:
+    return {item.key: store.read(item.key) for item in store.list()}
+
+
+def untouched(store: LocalStorage) -> dict[str, tuple[int, int]]:
+    """Changes when a file is written again, though with the same contents."""
+    return {
+        str(path.relative_to(store.root)): (path.stat().st_mtime_ns, path.stat().st_ino)
+        for path in store.root.rglob("*")
+    }
+
+
+def test_a_store_holds_each_exam_as_it_is_loaded(
+    make_cohort: MakeCohort, make_study: MakeStudy, store: LocalStorage
+) -> None:
+    source, study = make_cohort(PATIENTS), make_study()
+    index, made = prepare(source, store, study)
+    assert made == 3
+    assert index.recipe == recipe_of(study)
+    assert StoreIndex.model_validate_json(store.read(layout.store_index(index.recipe))) == index
+    assert [(entry.exam, entry.patient) for entry in index.exams] == [(p, p) for p in PATIENTS]
+    for entry, files in zip(index.exams, find_exams(source.list(), study.cohort), strict=True):
+        exam = load_exam(source, files, study.cohort, "float16")
+        record = read_record(store, index.recipe, entry.exam, entry.digest)
+        np.testing.assert_array_equal(ExamReader(store, record).image([0, 1, 2]), exam.image_CZYX)
+        np.testing.assert_array_equal(ExamReader(store, record).label(), exam.label_ZYX)
+        assert [(known.key, known.sha256) for known in record.sources] == list(
+            zip((item.key for item in files.all), exam.sha256, strict=True)
+        )
+
+
+def test_the_number_of_workers_changes_no_byte(
+    make_cohort: MakeCohort, make_study: MakeStudy, tmp_path: Path
+) -> None:
+    source, study = make_cohort(PATIENTS), make_study()
+    stores = [LocalStorage(tmp_path / name) for name in ("one", "four")]
+    for workers, store in zip((1, 4), stores, strict=True):
+        prepare(source, store, study, workers)
+    assert files_of(stores[0]) == files_of(stores[1])
+
+
+def test_progress_counts_up_to_all_exams(
+    make_cohort: MakeCohort, make_study: MakeStudy, store: LocalStorage
+) -> None:
+    seen: list[tuple[int, int]] = []
+    prepare_cohort(
+        make_cohort(PATIENTS),
+        store,
+        make_study(),
+        workers=2,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
+
+
+def test_a_second_run_changes_nothing(
+    make_cohort: MakeCohort, make_study: MakeStudy, store: LocalStorage
+) -> None:
+    source, study = make_cohort(PATIENTS), make_study()
+    index, _ = prepare(source, store, study)
+    before = untouched(store)
+    assert prepare(source, store, study) == (index, 0)
+    assert untouched(store) == before
+
+
+def test_files_that_were_only_touched_are_the_same_files(
+    make_cohort: MakeCohort, make_study: MakeStudy, store: LocalStorage
+) -> None:
+    source, study = make_cohort(PATIENTS), make_study()
+    index, _ = prepare(source, store, study)
+    before = untouched(store)
+    for path in source.root.rglob("*.nii.gz"):
+        os.utime(path, (1, 1))
+    assert prepare(source, store, study) == (index, 0)
+    assert untouched(store) == before
+
+
+def test_a_changed_file_makes_its_exam_anew_and_leaves_the_old_one_for_runs_that_need_it(
+    make_cohort: MakeCohort, make_study: MakeStudy, store: LocalStorage
+) -> None:
+    source, study = make_cohort(PATIENTS), make_study()
+    old, _ = prepare(source, store, study)
+    before = untouched(store)
+    make_cohort((), {"p2/t1.nii.gz": np.arange(3600, dtype=np.int16).reshape(20, 18, 10)})
+    new, made = prepare(source, store, study)
+    assert made == 1
+    assert [a.digest == b.digest for a, b in zip(old.exams, new.exams, strict=True)] == [True, False, True]
+    after = untouched(store)
+    changed = {key for key in before if before[key] != after[key] and (store.root / key).is_file()}
+    assert changed == {layout.store_index(old.recipe)}
+    for index in (old, new):
+        record = read_record(store, index.recipe, "p2", index.exams[1].digest)
+        assert ExamReader(store, record).image([0]).any()
+
+
+def test_exams_come_and_go_without_making_the_others_again(
+    make_cohort: MakeCohort, make_study: MakeStudy, store: LocalStorage
+) -> None:
+    source = make_cohort(PATIENTS)
+    without, _ = prepare(source, store, make_study(cohort={"exclude": ["p2"]}))
+    assert [entry.exam for entry in without.exams] == ["p1", "p3"]
+    all_exams, made = prepare(source, store, make_study())
+    assert made == 1
+    assert (all_exams.exams[0], all_exams.exams[2]) == without.exams
+    assert prepare(source, store, make_study(cohort={"exclude": ["p2"]})) == (without, 0)
+
+
+def test_files_regrouped_into_patients_change_the_record_but_not_the_arrays(
+    make_cohort: MakeCohort, make_study: MakeStudy, store: LocalStorage
+) -> None:
+    source = make_cohort(["a_1", "a_2"])
+    before, _ = prepare(source, store, make_study())
+    arrays = {key: seen for key, seen in untouched(store).items() if ".zarr/" in key}
+    grouped = {
+        "pattern": "{patient}_{exam}/{channel}.nii.gz",
+        "labels": "{patient}_{exam}/label.nii.gz",
+        "mask": "{patient}_{exam}/mask.nii.gz",
+    }
+    after, _ = prepare(source, store, make_study(cohort=grouped))
+    assert [(e.exam, e.patient) for e in after.exams] == [("a_1", "a"), ("a_2", "a")]
+    assert [e.digest for e in after.exams] == [e.digest for e in before.exams]
+    assert {key: seen for key, seen in untouched(store).items() if ".zarr/" in key} == arrays
+    record = read_record(store, after.recipe, "a_1", after.exams[0].digest)
+    assert record.patient == "a"
+
+
+def test_another_recipe_lies_beside_the_first(
+    make_cohort: MakeCohort, make_study: MakeStudy, store: LocalStorage
+) -> None:
+    source = make_cohort(PATIENTS)
+    half, _ = prepare(source, store, make_study())
+    before = files_of(store)
+    single, made = prepare(source, store, make_study(compute={"store_dtype": "float32"}))
+    assert made == 3
+    assert single.recipe != half.recipe
+    assert files_of(store).items() >= before.items()
+
+
+def test_problems_of_all_exams_are_told_at_once_and_good_exams_stay(
+    make_cohort: MakeCohort, make_study: MakeStudy, store: LocalStorage
+) -> None:
+    study = make_study()
+    sound = make_cohort(PATIENTS).read("p1/t1.nii.gz")
+    changes = {"p1/t1.nii.gz": sound[:-20], "p1/t2.nii.gz": b"", "p3/label.nii.gz": b"no"}
+    source = make_cohort(PATIENTS, changes)
+    expected = ["p1/t1.nii.gz", "p1/t2.nii.gz", "p3/label.nii.gz"]
+    for attempt in (lambda: prepare(source, store, study), lambda: check(source, study)):
+        with pytest.raises(DataError) as error:
+            attempt()
+        assert [problem.file for problem in error.value.problems] == expected
+    assert not store.exists(layout.store_index(recipe_of(study)))
+    _, made = prepare(make_cohort(PATIENTS), store, study)
+    assert made == 2
+
+
+def test_an_index_stays_as_it_was_when_a_new_exam_has_problems(
+    make_cohort: MakeCohort, make_study: MakeStudy, store: LocalStorage
+) -> None:
+    study = make_study()
+    prepare(make_cohort(PATIENTS), store, study)
+    before = files_of(store)
+    with pytest.raises(DataError, match=r"p4/adc\.nii\.gz"):
+        prepare(make_cohort([*PATIENTS, "p4"], {"p4/adc.nii.gz": b""}), store, study)
+    assert files_of(store) == before
+
+
+@pytest.mark.parametrize("mask", [True, False])
+def test_a_class_that_no_exam_has_is_a_problem(
+    make_cohort: MakeCohort, make_study: MakeStudy, store: LocalStorage, mask: bool
+) -> None:
+    """With a mask, voxels of the class outside it do not count: no patch would be centred on one."""
+    label = np.ones((20, 18, 10), np.uint8)
+    label[:10] = 2 if mask else 1
+    inside = np.ones_like(label)
+    inside[:10] = 0
+    changes = {
+        f"{p}/{name}.nii.gz": data for p in PATIENTS for name, data in (("label", label), ("mask", inside))
+    }
+    source = make_cohort(PATIENTS, changes)
+    study = make_study(cohort={"mask": "{patient}/mask.nii.gz" if mask else None})
+    where = "inside the mask in any of 3 exams" if mask else "in any of 3 exams"
+    for attempt in (lambda: prepare(source, store, study), lambda: check(source, study)):
+        with pytest.raises(DataError, match=rf"found no voxel of class 'GTV-Ln' \(\[2\]\) {where}; expected"):
+            attempt()
+    assert not store.exists(layout.store_index(recipe_of(study)))
+
+
+def test_checking_writes_nothing_and_finds_the_exams(
+    make_cohort: MakeCohort, make_study: MakeStudy, tmp_path: Path
+) -> None:
+    source = make_cohort(PATIENTS)
+    before = untouched(LocalStorage(tmp_path))
+    assert check(source, make_study()) == list(PATIENTS)
+    assert untouched(LocalStorage(tmp_path)) == before
+
+
+def test_what_was_left_half_written_is_made_again(
+    make_cohort: MakeCohort,
+    make_study: MakeStudy,
+    store: LocalStorage,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """p1 has arrays but no record, p2 a damaged record."""
+    source, study = make_cohort(PATIENTS), make_study()
+    index, _ = prepare(source, store, study)
+    whole = files_of(store)
+    first, second = (layout.exam_record(index.recipe, e.exam, e.digest) for e in index.exams[:2])
+    store.delete(first)
+    store.delete(layout.store_index(index.recipe))
+    shard = store.root / first.replace(".json", ".zarr") / "labels/classes/0/c/0/0/0"
+    shard.write_bytes(shard.read_bytes()[:50])
+    store.write(second, b'{"exam": "p2"')
+    with caplog.at_level(logging.WARNING):
+        assert prepare(source, store, study) == (index, 2)
+    assert f"{second} cannot be read; the exam is prepared again" in caplog.text
+    assert files_of(store) == whole
+
+
+@pytest.mark.slow
+def test_a_store_is_whole_after_any_number_of_kills(
+    make_cohort: MakeCohort, make_study: MakeStudy, tmp_path: Path
+) -> None:
+    """Killed at random moments, then finished: file for file as if made in one go."""
+    patients = [f"p{n}" for n in range(8)]
+    source, study = make_cohort(patients, shape_xyz=(60, 60, 40)), make_study()
+    in_one_go, killed = LocalStorage(tmp_path / "one"), LocalStorage(tmp_path / "killed")
+    started = time.monotonic()
+    index, _ = prepare(source, in_one_go, study)
+    whole_s = time.monotonic() - started
+    delays = random.Random(0)
+    for _ in range(6):
+        process = preparing(source, killed, study)
+        time.sleep(delays.uniform(0, whole_s / 2))
+        process.kill()
+        process.communicate(timeout=60)
+    made_by_the_killed = len(list(killed.root.glob("*/exams/*.json")))
+    assert prepare(source, killed, study) == (index, len(patients) - made_by_the_killed)
+    assert files_of(killed) == files_of(in_one_go)
+
+
+@pytest.mark.slow
+def test_processes_that_prepare_the_same_cohort_at_once_do_not_harm_each_other(
+    make_cohort: MakeCohort, make_study: MakeStudy, tmp_path: Path
+) -> None:
+    source, study = make_cohort([f"p{n}" for n in range(6)], shape_xyz=(60, 60, 40)), make_study()
+    in_one_go, together = LocalStorage(tmp_path / "one"), LocalStorage(tmp_path / "together")
+    prepare(source, in_one_go, study)
+    processes = [preparing(source, together, study, wait=False) for _ in range(3)]
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    assert files_of(together) == files_of(in_one_go)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_preparing_and_leaves_whole_exams_only(
+    make_cohort: MakeCohort, make_study: MakeStudy, store: LocalStorage
+) -> None:
+    patients = [f"p{n}" for n in range(12)]
+    source, study = make_cohort(patients, shape_xyz=(60, 60, 40)), make_study()
+    process = preparing(source, store, study)
+    assert process.stdout is not None
+    process.stdout.readline()  # the first exam is there
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+    records = list(store.root.glob("*/exams/*.json"))
+    assert {path.with_suffix(".zarr") for path in records} == set(store.root.glob("*/exams/*.zarr"))
+    assert 0 < len(records) < len(patients)
+    assert not store.exists(layout.store_index(recipe_of(study)))
+
+
+def preparing(
+    source: LocalStorage, store: LocalStorage, study: Study, *, wait: bool = True
+) -> subprocess.Popen[str]:
+    """A process that has begun to prepare, or will."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(source.root), str(store.root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps(study.model_dump(mode="json", by_alias=True)))
+    process.stdin.close()
+    process.stdin = None
+    if wait:
+        assert process.stdout.readline() == "0\n"
+    return process
