@@ -12,7 +12,7 @@ install: .venv/.installed
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed")'
 	@echo "installing into .venv (a minute or two the first time) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c requirements.lock -e '.[dev]'
 	@touch $@
 
 # The main job on simulated exams: 8 arms x 6 exams = 48 trainings. Stopped, it goes on where it was.
@@ -40,6 +40,6 @@ bench: install
 # fits machines with and without a GPU.
 lock:
 	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	@.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt '.[dev]'
+	@.venv-lock/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt '.[dev]'
 	@.venv-lock/bin/python -m pip freeze --exclude loosweep | sed 's/+cpu$$//' > requirements.lock
 	@rm -rf .venv-lock

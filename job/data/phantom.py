@@ -46,7 +46,7 @@ class Channel:
 
     name: str
     acquisition: str
-    """Channels of one acquisition share their texture, and here their information too."""
+    """Channels of one acquisition follow one another, share their texture, and here their information too."""
     levels: tuple[float, ...]
     """Signal of each of TISSUES."""
     noise: float
@@ -65,13 +65,13 @@ class Channel:
 CHANNELS = tuple(
     Channel(name=name, acquisition=acquisition, levels=levels, noise=noise, maximum=maximum, slope=slope)
     for name, acquisition, levels, noise, maximum, slope in (
-        ("t2", "t2", (300, 420, 190, 620, 20, 480, 110, 450, 500), 50, None, 1),
+        ("t2", "t2", (300, 420, 190, 620, 20, 480, 110, 440, 510), 50, None, 1),
         ("t1", "t1", (400, 800, 320, 180, 20, 450, 330, 400, 400), 50, None, 1),
-        ("t1c", "t1c", (400, 800, 340, 190, 20, 560, 900, 680, 530), 60, None, 1),
+        ("t1c", "t1c", (400, 800, 340, 190, 20, 560, 900, 650, 550), 60, None, 1),
         ("t2star", "t2star", (500, 560, 220, 700, 20, 580, 400, 310, 290), 40, None, 1),
-        ("ktrans", "perfusion", (0.10, 0.04, 0.06, 0, 0, 0.22, 0.70, 0.42, 0.30), 0.07, 1, None),
-        ("ve", "perfusion", (0.15, 0.09, 0.11, 0.05, 0.05, 0.27, 0.75, 0.47, 0.35), 0.07, 1, None),
-        ("adc", "adc", (1.4, 0.4, 0.7, 2.8, 0, 1.7, 1.6, 1.00, 0.70), 0.17, 3, 0.001),
+        ("ktrans", "dce", (0.10, 0.04, 0.06, 0, 0, 0.22, 0.70, 0.42, 0.30), 0.05, 1, None),
+        ("ve", "dce", (0.15, 0.09, 0.11, 0.05, 0.05, 0.27, 0.75, 0.47, 0.35), 0.05, 1, None),
+        ("adc", "adc", (1.4, 0.4, 0.7, 2.8, 0, 1.7, 1.6, 0.95, 0.65), 0.17, 3, 0.001),
     )
 )
 

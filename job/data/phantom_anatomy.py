@@ -1,6 +1,6 @@
 """The geometry of a phantom exam: tissues, tumours and their look-alikes, on any grid.
 
-Doubles are millimetres in a field of view of fixed size, and random fields live on lattices of fixed pitch, so
+Lengths are millimetres in a field of view of fixed size, and random fields live on lattices of fixed pitch, so
 that two grids show the same patient at two resolutions. Points and semi-axes are (z, y, x), arrays (Z, Y, X);
 x runs to the patient's left, y to the back, z to the head.
 """
@@ -26,7 +26,7 @@ EDGE_MM = 4.0
 """Width of the ramp between two tissues: partial volume and point spread."""
 SHRINKAGE = 0.9
 """A lesion's radius at one visit relative to the visit before: therapy works."""
-RADIUS_MM = {"GTV-T": 26.0, "GTV-Ln": 12.5}
+RADIUS_MM = {"GTV-T": 26.0, "GTV-Ln": 13.5}
 FAT_MM = 7.0
 
 
@@ -42,11 +42,12 @@ class LookAlike:
 
 
 LOOK_ALIKES = (
-    LookAlike("GTV-T", ("t2star",), 0.5),
-    LookAlike("GTV-T", ("ktrans", "ve"), 0.2),
+    LookAlike("GTV-T", ("t2star",), 0.45),
+    LookAlike("GTV-T", ("ktrans", "ve"), 0.25),
     LookAlike("GTV-T", ("t2",), 0.15),
     LookAlike("GTV-T", ("t1c",), 0.08),
-    LookAlike("GTV-Ln", ("t2star",), 1.0),
+    LookAlike("GTV-Ln", ("t2star",), 0.8),
+    LookAlike("GTV-Ln", ("t2star",), 0.8),
     LookAlike("GTV-Ln", ("adc",), 0.5),
     LookAlike("GTV-Ln", ("ktrans", "ve"), 0.5),
 )
