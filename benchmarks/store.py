@@ -165,7 +165,7 @@ def _study(dtype: str) -> Study:
         "channels": list(CHANNELS),
         "classes": {"GTV-T": 1, "GTV-Ln": 2},
     }
-    table = {"name": "store", "preset": "smoke", "cohort": cohort, "compute": {"store_dtype": dtype}}
+    table = {"name": "store", "preset": "smoke", "cohort": cohort, "store": {"dtype": dtype}}
     return parse_study(table, source="benchmark")
 
 

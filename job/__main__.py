@@ -8,14 +8,18 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from filelock import FileLock, Timeout
 
-from job.contract import environment
+from job.contract import environment, layout
 from job.contract.errors import DataError, Stopped, StudyError
 from job.contract.exit_codes import ExitCode
+from job.storage import LocalStorage, Storage, open_storage
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 log = logging.getLogger("job")
@@ -33,22 +37,26 @@ def fold(
     store: Annotated[str, typer.Option(envvar=environment.STORE, help="Folder of the block store.")],
     device: Annotated[str, typer.Option(envvar=environment.DEVICE, help="cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads; 0: all cores.", min=0)] = 0,
+    checkpoint_minutes: Annotated[float, typer.Option(help="Time between two checkpoints.", min=0)] = 5.0,
     stop_with: Annotated[int, typer.Option(help="Stop when this parent process is gone.", min=0)] = 0,
 ) -> None:
     """Train and test one fold, going on from its last checkpoint."""
     stop = StopRequest(parent=stop_with)
     from job.device import torch_device
     from job.fold import Worker, run_fold
-    from job.storage import open_storage
+    from job.places import read_manifest
 
     worker = Worker(
         run=open_storage(run),
         store=open_storage(store),
         device=torch_device(device),
         threads=threads or len(os.sched_getaffinity(0)),
+        checkpoint_seconds=checkpoint_minutes * 60,
         stop_requested=stop,
     )
-    run_fold(worker, index)
+    read_manifest(worker.run).grid.fold(index)  # refuses a wrong run or number before anything is written
+    with _alone(worker.run, index):
+        run_fold(worker, index)
 
 
 @app.command()
@@ -72,13 +80,26 @@ def prepare(
     log.info("%d exams were made, the others were there", made)
 
 
+@contextmanager
+def _alone(run: Storage, index: int) -> Iterator[None]:
+    """Keeps another worker of this machine off a fold: one whose sweep was killed may live on for a while."""
+    if not isinstance(run, LocalStorage):
+        yield
+        return
+    path = run.root / layout.worker_lock(index)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path, timeout=0):
+        yield
+
+
 class StopRequest:
-    """True once SIGTERM has come, or the parent process is gone."""
+    """True once SIGTERM or SIGINT (Ctrl-C, as in `docker run -it`) has come, or the parent process is gone."""
 
     def __init__(self, parent: int) -> None:
         self._parent = parent
         self._received = False
-        signal.signal(signal.SIGTERM, self._receive)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._receive)
 
     def _receive(self, *_: object) -> None:
         self._received = True
@@ -111,6 +132,9 @@ def exit_code_of(arguments: list[str]) -> ExitCode:
     except Stopped as error:
         log.info("%s", error)
         return ExitCode.STOPPED
+    except Timeout as error:
+        log.error("another worker is at this fold: it holds %s; wait for its end, or end it", error.lock_file)
+        return ExitCode.TEMPORARY
     except OSError as error:
         log.exception("storage failed")
         return ExitCode.BUG if error.errno in (errno.EACCES, errno.EROFS) else ExitCode.TEMPORARY

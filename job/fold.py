@@ -18,7 +18,7 @@ from job.contract.study import Study
 from job.data.store import ExamReader, open_exams
 from job.evaluation.whole_exam import ExamTester, zyx
 from job.networks.build import initial_network
-from job.outcome import cost_of, exam_result, fold_result, mean_dice, write_weights
+from job.outcome import conditions_of, cost_of, exam_result, fold_result, mean_dice, write_weights
 from job.places import read_manifest
 from job.storage import Storage
 from job.training.checkpoint import Checkpoints
@@ -40,6 +40,8 @@ class Worker:
     store: Storage
     device: torch.device
     threads: int
+    checkpoint_seconds: float
+    """Time between two checkpoints."""
     stop_requested: Callable[[], bool]
 
 
@@ -53,15 +55,17 @@ def run_fold(worker: Worker, index: int) -> None:
     """
     manifest = read_manifest(worker.run)
     fold = manifest.grid.fold(index)
+    checkpoints = Checkpoints(worker.run, index, worker.checkpoint_seconds)
     if worker.run.exists(layout.result(index)):
         log.info("fold %d is done already", index)
+        checkpoints.delete()  # which a worker that was killed right after its result had left
         return
     study, clock = manifest.study, PhaseClock(worker.device)
     readers = partial(open_exams, worker.store, manifest)
     precision = resolve_precision(study.training.precision, worker.device)
     make_deterministic(precision, worker.device, worker.threads)
-    progress = FoldProgress(worker.run, index, study.training.steps, clock, worker.stop_requested)
-    checkpoints = Checkpoints(worker.run, index, study.compute.checkpoint_minutes * 60)
+    conditions = conditions_of(worker.device, worker.threads, precision)
+    progress = FoldProgress(worker.run, index, study.training.steps, clock, worker.stop_requested, conditions)
     with clock.phase("load"):
         network = initial_network(study, fold.arm.channels, repeat=fold.repeat, unit=fold.unit)
         state = TrainingState(network.to(worker.device), study.training, precision)

@@ -91,12 +91,18 @@ def mean_dice(tester: ExamTester, readers: Sequence[ExamReader]) -> dict[str, fl
     return means
 
 
+def conditions_of(device: torch.device, threads: int, precision: Precision) -> str:
+    """What bits depend on beside the manifest."""
+    return f"{_device_name(device)}, {threads} threads, {precision}, torch {torch.__version__}"
+
+
 def cost_of(progress: FoldProgress, device: torch.device, threads: int) -> Cost:
     """What the fold took up to now."""
     cuda = device.type == "cuda"
     return Cost(
-        device=torch.cuda.get_device_name(device) if cuda else f"cpu {platform.machine()}",
+        device=_device_name(device),
         threads=threads,
+        conditions=progress.conditions,
         attempts=progress.attempt,
         lost_steps=progress.lost_steps,
         started=progress.started,
@@ -111,3 +117,7 @@ def cost_of(progress: FoldProgress, device: torch.device, threads: int) -> Cost:
             "numpy": np.__version__,
         },
     )
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu {platform.machine()}"

@@ -25,7 +25,7 @@ def cohort_root(study_file: Path, study: Study) -> Storage:
 
 def store_root(study_file: Path, study: Study) -> Storage:
     """The storage of the block store."""
-    return open_storage(resolve(study_file, study.compute.store))
+    return open_storage(resolve(study_file, study.store.folder))
 
 
 def resolve(study_file: Path, location: str) -> str:

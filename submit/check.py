@@ -1,6 +1,5 @@
 """`submit check` and `submit prepare`: the cohort before anything is trained."""
 
-import os
 from pathlib import Path
 
 from rich.console import Console
@@ -10,6 +9,7 @@ from job.contract.errors import DataError
 from job.contract.study_file import load_study
 from job.data.prepare import check_cohort, prepare_cohort
 from job.places import cohort_root, store_root
+from submit.machine import available_cores
 from submit.progress import ExamProgress
 from submit.sweep import expected_grid
 
@@ -23,7 +23,8 @@ def check_study(study_file: Path, console: Console) -> bool:
     study = load_study(study_file)
     try:
         with ExamProgress(console) as progress:
-            exams = check_cohort(cohort_root(study_file, study), study, workers=cores(), progress=progress)
+            source = cohort_root(study_file, study)
+            exams = check_cohort(source, study, workers=available_cores(), progress=progress)
     except DataError as error:
         show_problems(error, console)
         return False
@@ -53,7 +54,7 @@ def prepare_study(study_file: Path, console: Console) -> str:
     store = store_root(study_file, study)
     with ExamProgress(console) as progress:
         index, made = prepare_cohort(
-            cohort_root(study_file, study), store, study, workers=cores(), progress=progress
+            cohort_root(study_file, study), store, study, workers=available_cores(), progress=progress
         )
     return f"{store.url}: {made} exams made, {len(index.exams) - made} were there"
 
@@ -66,11 +67,6 @@ def show_problems(error: DataError, console: Console) -> None:
     for problem in error.problems:
         table.add_row(problem.file, problem.found, problem.expected, problem.remedy)
     console.print(table, markup=False)
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def _by(shape: tuple[int, int, int]) -> str:

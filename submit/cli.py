@@ -1,5 +1,6 @@
 """The command line: each command parses and calls."""
 
+import errno
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,6 +26,13 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 TYPER_USAGE = 2
 """Typer's own exit code for a wrong command line."""
+
+REMEDIES: dict[int | None, str] = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make space"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "name a place that you may write to"),
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "name a folder, not a file"),
+}
+"""What to do when files cannot be read or written, by the system's reason."""
 
 
 @app.callback()
@@ -147,3 +155,8 @@ def main() -> None:
 
         show_problems(error, _console())
         sys.exit(ExitCode.DATA)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        remedy = REMEDIES.get(error.errno, "check the path and the device it is on")
+        typer.echo(f"error: {where}{error.strerror or error}; {remedy}, then run the command again", err=True)
+        sys.exit(ExitCode.TEMPORARY)

@@ -1,5 +1,6 @@
 """`submit phantom`: a simulated cohort and a study of it, to try the whole way."""
 
+import shutil
 from pathlib import Path
 
 from job.contract.errors import StudyError
@@ -32,16 +33,24 @@ leave_out = "channels"
 endpoint = { class = "GTV-T", metric = "dice" }
 """
 
+PARTIAL = ".partial"
+"""What an attempt that was interrupted leaves; the next one begins anew."""
+
 
 def write_phantom(folder: Path, *, patients: int, visits: int, seed: int) -> Path:
-    """The study file of a new phantom cohort.
+    """The study file of a new phantom cohort; the file is there if, and only if, the cohort is whole.
 
     Raises:
         StudyError: The folder holds something already.
     """
-    if folder.exists() and any(folder.iterdir()):
+    partial = folder / PARTIAL
+    if folder.exists() and any(path != partial for path in folder.iterdir()):
         raise StudyError(f"{folder}: is not empty; name a new folder, or remove it first")
-    make_phantom(folder / "cohort", patients=patients, visits=visits, seed=seed)
-    study = folder / "study.toml"
-    study.write_text(STUDY)
-    return study
+    if partial.exists():
+        shutil.rmtree(partial)
+    make_phantom(partial / "cohort", patients=patients, visits=visits, seed=seed)
+    (partial / "study.toml").write_text(STUDY)
+    for name in ("cohort", "study.toml"):
+        (partial / name).rename(folder / name)
+    partial.rmdir()
+    return folder / "study.toml"

@@ -1,6 +1,7 @@
 """Runs: made from a study, found again by name, surveyed from their files."""
 
 import json
+import sys
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -73,11 +74,18 @@ def create_run(study_file: Path, study: Study, index: StoreIndex) -> tuple[Stora
     existing = read_manifest(run)
     if existing.digest != manifest.digest:
         raise StudyError(f"{run.url} holds another experiment (digest {existing.digest}); move it away")
-    return run, existing
+    if existing.folds > manifest.folds or existing.study == study:
+        return run, existing
+    # What changes no fold's numbers may change: further reference repeats add folds at the end.
+    manifest = manifest.model_copy(update={"created": existing.created})
+    run.write(layout.MANIFEST, manifest.to_json())
+    return run, manifest
 
 
 def find_run(name: str | None, study_file: Path) -> Storage:
-    """The run of this name or folder; without a name, the newest run of the study.
+    """The run of this name or folder; without a name, the run of the study that was started last.
+
+    If that run is of an earlier text of the study file, standard error says so.
 
     Raises:
         StudyError: There is no such run.
@@ -93,13 +101,17 @@ def find_run(name: str | None, study_file: Path) -> Storage:
         if name not in runs:
             raise StudyError(f"{root} has no run {name!r}; its runs: {', '.join(sorted(runs)) or 'none'}")
         return open_storage(str(runs[name].parent))
-    created = {path: _created(path, study.name) for path in runs.values()}
-    own = [(time, path) for path, time in created.items() if time is not None]
+    started = {path.parent: _started(path, study.name) for path in runs.values()}
+    own = [(time, folder) for folder, time in started.items() if time is not None]
     if not own:
         raise StudyError(
             f"{root} has no run of study {study.name} yet; start one with `submit sweep {study_file}`"
         )
-    return open_storage(str(max(own)[1].parent))
+    newest = open_storage(str(max(own)[1]))
+    if not _is_of(newest, study):
+        name = Path(newest.url).name
+        print(f"note: {name} was started last, but {study_file} was changed since", file=sys.stderr)
+    return newest
 
 
 def read_submission(run: Storage) -> Submission:
@@ -141,17 +153,34 @@ def _unfinished(run: Storage, fold: int, failed: bool, begun: bool, now: datetim
 
 
 def _read(run: Storage, key: str, kind: type[R]) -> R | None:
-    """A record; None if it is gone since the listing, as when a sweep begins again with failed folds."""
+    """A record; None if it is gone since the listing, or cannot be read: the other folds are still shown."""
     try:
         return kind.model_validate_json(run.read(key))
-    except FileNotFoundError:
+    except (OSError, ValueError):
         return None
 
 
-def _created(manifest: Path, study: str) -> str | None:
-    """When a run was made, or None if it is another study's; runs of older versions are not validated."""
+def _started(manifest: Path, study: str) -> str | None:
+    """When a run was last started, or None if it is another study's; runs of older versions are not validated."""
     try:
         content = json.loads(manifest.read_bytes())
-        return str(content["created"]) if content["study"]["name"] == study else None
+        if content["study"]["name"] != study:
+            return None
+        made = str(content["created"])
     except (ValueError, KeyError, TypeError):
         raise StudyError(f"{manifest} is damaged; move its folder away") from None
+    try:
+        return str(json.loads(manifest.with_name(layout.SUBMISSION).read_bytes())["started"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return made  # prepared, but not started yet
+
+
+def _is_of(run: Storage, study: Study) -> bool:
+    """Whether a run is the experiment that the study says now."""
+    try:
+        existing = read_manifest(run)
+        exams, recipe = existing.exams, existing.recipe
+        now = Manifest.freeze(study, exams=exams, recipe=recipe, created="", code_version="")
+    except ValueError:  # of another version of the code, or too small for the study as it is now
+        return False
+    return now.digest == existing.digest

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.table import Table
 
@@ -18,7 +17,8 @@ from job.contract.errors import StudyError
 from job.contract.fold_ranges import format_folds
 from job.places import read_manifest
 from submit.progress import duration
-from submit.runs import FoldStatus, State, find_run, read_submission, survey
+from submit.runs import FoldStatus, State, find_run, survey
+from submit.sweep_lock import holder
 
 
 def show_status(name: str | None, study_file: Path, *, as_json: bool) -> None:
@@ -74,13 +74,9 @@ def cancel_run(name: str | None, study_file: Path) -> str:
         StudyError: There is no such run, or it runs on another machine.
     """
     run = find_run(name, study_file)
-    submission = read_submission(run)
-    try:
-        # The sweep holds this lock as long as it lives: without it the process number may be another's by now.
-        with FileLock(Path(run.url, "sweep.lock"), timeout=0):
-            return f"{run.url}: nothing is running"
-    except Timeout:
-        pass
+    submission = holder(run)
+    if submission is None:
+        return f"{run.url}: nothing is running"
     if submission.host != platform.node():
         raise StudyError(
             f"{run.url} is run by process {submission.pid} on {submission.host}; cancel it there"

@@ -1,15 +1,13 @@
 """A sweep on this machine: prepare, freeze the run, run what is missing, say how it went."""
 
-import os
-import platform
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 
 from job.contract import layout
@@ -17,17 +15,26 @@ from job.contract.errors import StudyError
 from job.contract.fold_ranges import format_folds, parse_folds
 from job.contract.grid import Grid
 from job.contract.manifest import Manifest, grid_of
-from job.contract.results import Failure, utc_now
+from job.contract.results import Failure
 from job.contract.study import Study
 from job.contract.study_file import load_study
 from job.data.cohort_files import find_exams
 from job.data.prepare import prepare_cohort
+from job.data.store import read_record
 from job.places import cohort_root, store_root
 from job.storage import Storage
-from submit.executors.local import LocalExecutor, Slot, fold_command, slots_of
+from submit.executors.local import LocalExecutor, fold_command
 from submit.executors.protocol import Executor, Snapshot
+from submit.machine import (
+    available_cores,
+    available_memory_gib,
+    fold_memory_gib,
+    machine_slots,
+    within_memory,
+)
 from submit.progress import ExamProgress, SweepProgress
-from submit.runs import Submission, create_run, read_submission
+from submit.runs import create_run
+from submit.sweep_lock import hold
 
 POLL_SECONDS = 0.2
 
@@ -69,16 +76,6 @@ def require_array(grid: Grid, array: int | None) -> None:
         )
 
 
-def machine_slots(study: Study) -> tuple[Slot, ...]:
-    """The folds that this machine runs at the same time."""
-    import torch
-
-    gpus = 0 if study.compute.device == "cpu" else torch.cuda.device_count()
-    if study.compute.device == "cuda" and not gpus:
-        raise StudyError('compute.device is "cuda" but no GPU is visible; use "auto" or "cpu"')
-    return slots_of(study.compute, cores=len(os.sched_getaffinity(0)), gpus=gpus)
-
-
 def sweep(study_file: Path, study: Study, folds: Sequence[int], console: Console) -> Outcome:
     """Runs the folds of a study that are not done yet.
 
@@ -92,44 +89,33 @@ def sweep(study_file: Path, study: Study, folds: Sequence[int], console: Console
         StudyError: The study cannot be run, or is being run by another process.
         DataError: Everything that is wrong with the cohort.
     """
-    slots = machine_slots(study)
+    machine_slots(study)  # refuses what this machine cannot do, before anything is made
     store = store_root(study_file, study)
     with ExamProgress(console) as progress:
-        cores = len(os.sched_getaffinity(0))
         index, _ = prepare_cohort(
-            cohort_root(study_file, study), store, study, workers=cores, progress=progress
+            cohort_root(study_file, study), store, study, workers=available_cores(), progress=progress
         )
     run, manifest = create_run(study_file, study, index)
-    try:
-        with FileLock(Path(run.url, "sweep.lock"), timeout=0):
-            submission = Submission(
-                backend="local",
-                host=platform.node(),
-                pid=os.getpid(),
-                started=utc_now(),
-                store=store.url,
-            )
-            run.write(layout.SUBMISSION, submission.model_dump_json(indent=1).encode())
-            keys = (item.key for item in run.list(f"{layout.FOLDS}/"))
-            done = set(layout.folds_with("result.json", keys))
-            todo = [fold for fold in folds if fold not in done]
-            console.print(
-                f"run [bold]{manifest.run}[/bold]: {len(todo)} folds to do, {len(done)} of {manifest.folds} done, "
-                f"{len(slots)} at a time on {', '.join(sorted({slot.device for slot in slots}))}"
-            )
-            executor = LocalExecutor(run, slots, fold_command(run, store))
-            snapshot, interrupted = work(executor, run, todo, console)
-    except Timeout:
-        other = read_submission(run)
-        raise StudyError(
-            f"run {manifest.run} is being worked on by process {other.pid} on {other.host}; wait for it, or end it "
-            f"with `submit cancel {manifest.run}`"
-        ) from None
+    need_gib = fold_memory_gib([read_record(store, index.recipe, e.exam, e.digest) for e in index.exams])
+    slots, limit = within_memory(machine_slots(study), need_gib, available_memory_gib())
+    with hold(run, store):
+        keys = (item.key for item in run.list(f"{layout.FOLDS}/"))
+        done = set(layout.folds_with("result.json", keys))
+        todo = [fold for fold in folds if fold not in done]
+        console.print(
+            f"run [bold]{manifest.run}[/bold]: {len(todo)} folds to do, {len(done)} of {manifest.folds} done, "
+            f"{len(slots)} at a time on {', '.join(sorted({slot.device for slot in slots}))}{limit}"
+        )
+        command = fold_command(run, store, checkpoint_minutes=study.compute.checkpoint_minutes)
+        snapshot, interrupted = work(LocalExecutor(run, slots, command), run, todo, console)
     return Outcome(run=run, manifest=manifest, snapshot=snapshot, interrupted=interrupted)
 
 
 def work(executor: Executor, run: Storage, folds: Sequence[int], console: Console) -> tuple[Snapshot, bool]:
-    """Runs folds to their end, or until a signal asks to stop; whether one did."""
+    """Runs folds to their end, or until a signal asks to stop; whether one did.
+
+    No worker outlives it, whatever is raised.
+    """
     signals: list[int] = []
     obeyed = 0
 
@@ -138,8 +124,8 @@ def work(executor: Executor, run: Storage, folds: Sequence[int], console: Consol
 
     earlier = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        executor.submit(folds)
-        with SweepProgress(console, run, len(folds)) as progress:
+        with _ending(executor, signals), SweepProgress(console, run, len(folds)) as progress:
+            executor.submit(folds)
             while not (snapshot := executor.poll()).finished:
                 progress.show(snapshot)
                 if len(signals) > obeyed:
@@ -152,6 +138,21 @@ def work(executor: Executor, run: Storage, folds: Sequence[int], console: Consol
         for number, handler in earlier.items():
             signal.signal(number, handler)
     return snapshot, bool(signals)
+
+
+@contextmanager
+def _ending(executor: Executor, signals: Sequence[int]) -> Iterator[None]:
+    """Lets running folds write their checkpoints and end before an error goes on; a signal ends them at once."""
+    try:
+        yield
+    except BaseException:
+        executor.cancel(now=False)
+        heard = len(signals)
+        while not executor.poll().finished:
+            if len(signals) > heard:
+                executor.cancel(now=True)
+            time.sleep(POLL_SECONDS)
+        raise
 
 
 def describe_outcome(outcome: Outcome) -> list[str]:

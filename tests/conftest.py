@@ -33,7 +33,7 @@ TINY: dict[str, Any] = {
     },
     "training": {"steps": 24, "batch_size": 3, "segment_shape": [9, 9, 5], "class_proportions": "equal"},
     "evaluation": {"segment_shape": [16, 16, 8]},
-    "compute": {"block_shape": [16, 16, 4]},
+    "store": {"block_shape": [16, 16, 4]},
 }
 """The study file of a small network; each test changes what it is about."""
 

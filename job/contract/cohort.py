@@ -64,7 +64,7 @@ class Cohort(Section):
     """Path of an exam's label map below `root`, with the same placeholders but `{channel}`."""
     mask: str | None = None
     """Path of an exam's mask (body, brain) below `root`; patches are centred on voxels inside it, and what
-    lies outside is background."""
+    lies outside is background, also in the truth."""
     channels: OneOrMore[Channel]
     """The channels in order; a bare name stands for `{ name = … }`."""
     acquisitions: dict[Name, OneOrMore[str]] = {}

@@ -1,8 +1,9 @@
 """Every key of a run and of a store, in one place. Keys are relative, with `/`, on any storage.
 
 <runs>/<run>/
-    manifest.json                    what the run is; written once
+    manifest.json                    what the run is
     submission.json                  who runs it at the moment (executor's own notes)
+    sweep.lock                       held by a sweep of this machine
     folds/<index>/
         heartbeat.json               replaced every few seconds while a worker is at it
         history.jsonl                one line per logged step
@@ -13,10 +14,11 @@
         result.json                  written last, once
         failure.json                 how the last failed attempt ended
         log.txt                      what the worker printed
+        worker.lock                  held by a worker of this machine
     analysis/                        tables, figures and report
 <store>/
     <recipe>/store.json              the exams of a prepared cohort; written last
-    <recipe>/exams/<exam>.json       commit record of one exam; written after its arrays
+    <recipe>/exams/<exam>.<digest>.json    commit record of one exam; written after its arrays
     <recipe>/exams/<exam>.<digest>.zarr/
 """
 
@@ -27,6 +29,8 @@ MANIFEST = "manifest.json"
 SUBMISSION = "submission.json"
 FOLDS = "folds"
 ANALYSIS = "analysis"
+SWEEP_LOCK = "sweep.lock"
+"""Held by the sweep that works on a run on this machine."""
 
 
 def fold(index: int) -> str:
@@ -87,16 +91,21 @@ def store_index(recipe: str) -> str:
     return f"{recipe}/store.json"
 
 
-def exam_records(recipe: str, exam: str) -> str:
-    """What the keys of all records of an exam start with."""
-    return f"{recipe}/exams/{exam}."
+def exams(recipe: str) -> str:
+    """Folder of all exams that were prepared in one way."""
+    return f"{recipe}/exams"
 
 
 def exam_record(recipe: str, exam: str, digest: str) -> str:
     """Commit record of one exam."""
-    return f"{exam_records(recipe, exam)}{digest[:12]}.json"
+    return f"{exams(recipe)}/{exam}.{digest[:12]}.json"
 
 
 def exam_arrays(recipe: str, exam: str, digest: str) -> str:
     """Folder of one exam's arrays."""
-    return f"{exam_records(recipe, exam)}{digest[:12]}.zarr"
+    return f"{exams(recipe)}/{exam}.{digest[:12]}.zarr"
+
+
+def worker_lock(index: int) -> str:
+    """Held by the worker of a fold as long as it lives."""
+    return f"{fold(index)}/worker.lock"

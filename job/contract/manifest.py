@@ -125,12 +125,31 @@ def grid_of(study: Study, patients: Sequence[str]) -> Grid:
 
 
 def _identity(study: dict[str, Any], exams: list[dict[str, Any]]) -> str:
-    """Digest of a study and its exams in JSON's types, without what leaves the experiment as it is."""
-    content = {key: value for key, value in study.items() if key != "compute"}
-    content["cohort"] = {key: value for key, value in study["cohort"].items() if key != "root"}
-    content["cohort"]["classes"] = list(content["cohort"]["classes"].items())  # their order counts
+    """Digest of a study and its exams in JSON's types, without what changes no fold's numbers."""
+    content = {
+        section: {key: value for key, value in keys.items() if key not in _NEUTRAL.get(section, ())}
+        if isinstance(keys, dict)
+        else keys
+        for section, keys in study.items()
+        if section != "compute"
+    }
+    cohort = content["cohort"]
+    cohort["classes"] = list(cohort["classes"].items())  # their order counts
+    cohort["channels"] = [
+        {k: v for k, v in channel.items() if k != "files"} for channel in cohort["channels"]
+    ]
     content["exams"] = exams
     return sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
+
+_NEUTRAL = {
+    # Which files they are is in the exams' digests.
+    "cohort": ("root", "pattern", "labels", "mask", "exclude"),
+    "store": ("folder",),
+    # Further repeats of the reference arm come after all other folds.
+    "sweep": ("reference_repeats",),
+    "training": ("validate_every",),
+}
+"""Keys of a study's sections that leave every fold as it is."""
 
 _CHANGED = "the manifest was changed after it was written; move its folder away and submit again"

@@ -63,6 +63,9 @@ class Cost(Record):
     device: str
     """Kind and model."""
     threads: int
+    conditions: tuple[str, ...] = ()
+    """Device, threads, precision and version of torch of the attempts, each once. Bits repeat only under equal
+    conditions; several mean that an attempt went on where another kind of machine had stopped."""
     attempts: int
     lost_steps: int
     """Steps that were done again after an interruption."""
@@ -118,6 +121,8 @@ class Heartbeat(Record):
     lost_steps: int
     seconds: dict[str, float]
     """By phase, over all attempts."""
+    conditions: tuple[str, ...] = ()
+    """As in `Cost`."""
 
 
 class Failure(Record):

@@ -120,7 +120,7 @@ class Training(Section):
     flip_axes: tuple[Literal["x", "y", "z"], ...] = ("x",)
     """Axes along which a patch is mirrored, each with probability 0.5."""
     intensity_shift_sd: Annotated[float, Field(ge=0)] = 0.05
-    """SD of the number added to a channel of a patch."""
+    """SD of the number added to a channel of a patch, in SDs of the channel over the training exams."""
     intensity_scale_sd: Annotated[float, Field(ge=0)] = 0.01
     """SD, around 1, of the factor that a channel of a patch is multiplied by."""
     precision: Literal["auto", "float32", "tf32", "bf16", "fp16"] = "auto"
@@ -159,12 +159,10 @@ class Evaluation(Section):
 
 
 class Compute(Section):
-    """Where and how folds run; changes nothing of the experiment's identity."""
+    """Where and how folds run; changes nothing of the experiment itself."""
 
     backend: Literal["local"] = "local"
     """Executor."""
-    store: str = "store"
-    """Folder of the block store, relative to the study file."""
     runs: str = "runs"
     """Folder of the runs, relative to the study file."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -173,10 +171,17 @@ class Compute(Section):
     """CPU cores of one fold; without a GPU, as many folds run at once as the machine has cores for."""
     checkpoint_minutes: PositiveFloat = 5.0
     """Time between two checkpoints."""
+
+
+class Store(Section):
+    """The block store that the cohort's files are made into."""
+
+    folder: str = "store"
+    """Where it is, relative to the study file."""
+    dtype: Literal["float16", "float32"] = "float16"
+    """Number format of normalised images."""
     block_shape: ShapeXYZ = (64, 64, 8)
-    """Voxels of a block of the store along (x, y, z)."""
-    store_dtype: Literal["float16", "float32"] = "float16"
-    """Number format of normalised images in the store."""
+    """Voxels of a block along (x, y, z). The order in which voxels are drawn follows from it."""
 
 
 class Study(Section):
@@ -188,6 +193,8 @@ class Study(Section):
     """Where the exams are and what they hold."""
     sweep: Sweep = Sweep()
     """The leave-one-out design."""
+    store: Store = Store()
+    """The block store that the cohort's files are made into."""
     network: Network = Network()
     """The network."""
     training: Training

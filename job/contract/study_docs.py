@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from job.contract.cohort import Channel, Cohort
 from job.contract.presets import PRESETS
-from job.contract.study import Compute, Endpoint, Evaluation, Network, Study, Sweep, Training
+from job.contract.study import Compute, Endpoint, Evaluation, Network, Store, Study, Sweep, Training
 
 EXAMPLE = """\
 name = "head-neck"
@@ -54,6 +54,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "An entry of `cohort.channels`": Channel,
     "`[sweep]`": Sweep,
     "`sweep.endpoint`": Endpoint,
+    "`[store]`": Store,
     "`[network]`": Network,
     "`[training]`": Training,
     "`[evaluation]`": Evaluation,

@@ -15,6 +15,9 @@ from job.data.nifti import GRID_TOLERANCE, Geometry, Volume, integral, read_volu
 from job.data.normalisation import ChannelStatistics, normalise, statistics
 from job.storage import Storage
 
+OUTSIDE_MASK_SHARE = 0.01
+"""Of an exam's labelled voxels; a rim that a mask cuts off is usual, a structure outside is a mistake."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Exam:
@@ -28,7 +31,9 @@ class Exam:
     geometry: Geometry
     """Of the label map's file."""
     statistics: tuple[ChannelStatistics, ...]
-    """By channel, before normalisation."""
+    """By channel."""
+    outside_mask: int
+    """Labelled voxels outside the mask, which count as background."""
     sha256: tuple[str, ...]
     """Of each file, in the order of `ExamFiles.all`."""
 
@@ -58,6 +63,7 @@ def load_exam(source: Storage, files: ExamFiles, cohort: Cohort, dtype: str) -> 
     reader = _Reader(source)
     grid = label_ZYX = mask_ZYX = image_CZYX = None
     stats: list[ChannelStatistics] = []
+    outside_mask = 0
     with collecting(problems):
         volume = reader.read(files.labels.key)
         grid = _Grid(files.labels.key, volume)
@@ -67,6 +73,8 @@ def load_exam(source: Storage, files: ExamFiles, cohort: Cohort, dtype: str) -> 
         with collecting(problems):
             volume = reader.read(files.mask.key, grid)
             mask_ZYX = _mask(volume, files.mask.key)
+            if label_ZYX is not None:
+                outside_mask = _clear_outside(mask_ZYX, label_ZYX, files.labels.key)
     for position, (channel, item) in enumerate(zip(cohort.channels, files.channels, strict=True)):
         with collecting(problems):
             volume = reader.read(item.key, grid)
@@ -74,7 +82,7 @@ def load_exam(source: Storage, files: ExamFiles, cohort: Cohort, dtype: str) -> 
                 continue  # what it would be held against is broken, and reported
             region_ZYX = volume.data_ZYX != 0 if mask_ZYX is None else mask_ZYX > 0
             normalised_ZYX = _normalised(volume, region_ZYX, channel, item.key, image_CZYX.dtype)
-            stats.append(statistics(volume.data_ZYX, region_ZYX))
+            stats.append(statistics(volume.data_ZYX, normalised_ZYX, region_ZYX))
             image_CZYX[position] = normalised_ZYX
     if problems:
         raise DataError(problems)
@@ -87,6 +95,7 @@ def load_exam(source: Storage, files: ExamFiles, cohort: Cohort, dtype: str) -> 
         mask_ZYX=mask_ZYX,
         geometry=grid.geometry,
         statistics=tuple(stats),
+        outside_mask=outside_mask,
         sha256=tuple(reader.sha256[item.key] for item in files.all),
     )
 
@@ -179,6 +188,26 @@ def _mask(volume: Volume, name: str) -> NDArray[np.uint8]:
     return mask_ZYX
 
 
+def _clear_outside(mask_ZYX: NDArray[np.uint8], label_ZYX: NDArray[np.uint8], name: str) -> int:
+    """Makes labels outside the mask background, in place; how many voxels that were."""
+    labelled = np.count_nonzero(label_ZYX)
+    outside_ZYX = (mask_ZYX == 0) & (label_ZYX > 0)
+    outside = int(np.count_nonzero(outside_ZYX))
+    if outside > OUTSIDE_MASK_SHARE * labelled:
+        raise DataError(
+            [
+                Problem(
+                    file=name,
+                    found=f"{outside} of {labelled} labelled voxels outside the mask",
+                    expected=f"at most {OUTSIDE_MASK_SHARE:.0%}, since what lies outside counts as background",
+                    remedy="correct the mask or the labels, or leave cohort.mask out",
+                )
+            ]
+        )
+    label_ZYX[outside_ZYX] = 0
+    return outside
+
+
 def _normalised(
     volume: Volume, region_ZYX: NDArray[np.bool_], channel: Channel, name: str, dtype: np.dtype[np.floating]
 ) -> NDArray[np.floating]:
@@ -203,7 +232,7 @@ def _normalised(
                     file=name,
                     found=f"values up to {largest:g} after normalisation ({channel.normalisation})",
                     expected=f"{limits.tiny:g} to {limits.max:g}, the range of {dtype}",
-                    remedy='choose another normalisation, or compute.store_dtype = "float32"',
+                    remedy='choose another normalisation, or store.dtype = "float32"',
                 )
             ]
         )

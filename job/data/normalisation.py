@@ -1,6 +1,7 @@
 """Intensity normalisation of one channel of one exam."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,17 +13,23 @@ DEFAULT_PERCENTILES = (0.5, 99.5)
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelStatistics:
-    """A channel's intensities before normalisation, over the region, in the file's unit."""
+    """A channel of an exam over its region; in the file's unit, before normalisation, where not said otherwise."""
 
     voxels: int
     mean: float
     sd: float
     minimum: float
     maximum: float
+    normalised_sd: float
+    """After normalisation."""
+    sha256: str
+    """Of all voxels as float32 on the canonical grid: the same for the same image in another file."""
 
 
-def statistics(image_ZYX: NDArray[np.float32], region_ZYX: NDArray[np.bool_]) -> ChannelStatistics:
-    """Mean, SD (population) and range over a region that holds at least one voxel."""
+def statistics(
+    image_ZYX: NDArray[np.float32], normalised_ZYX: NDArray[np.floating], region_ZYX: NDArray[np.bool_]
+) -> ChannelStatistics:
+    """Statistics of a channel over a region that holds at least one voxel; SDs are of a population."""
     values = image_ZYX[region_ZYX].astype(np.float64)
     return ChannelStatistics(
         voxels=values.size,
@@ -30,6 +37,8 @@ def statistics(image_ZYX: NDArray[np.float32], region_ZYX: NDArray[np.bool_]) ->
         sd=float(values.std()),
         minimum=float(values.min()),
         maximum=float(values.max()),
+        normalised_sd=float(normalised_ZYX[region_ZYX].std(dtype=np.float64)),
+        sha256=sha256(np.ascontiguousarray(image_ZYX).data).hexdigest(),
     )
 
 
@@ -46,8 +55,8 @@ def normalise(
     if channel.normalisation == "none":
         return np.where(region_ZYX, image_ZYX, np.float32(0))
     if channel.normalisation == "zscore":
-        stats = statistics(image_ZYX, region_ZYX)
-        offset, scale, spread = stats.mean, stats.sd, "SD"
+        values = image_ZYX[region_ZYX].astype(np.float64)
+        offset, scale, spread = float(values.mean()), float(values.std()), "SD"
     else:
         low, high = channel.range or DEFAULT_PERCENTILES
         if channel.normalisation == "percentile":

@@ -6,11 +6,20 @@
 The channels, and T2* as the most needed one, are those of Bielak et al., Radiat Oncol 15:181 (2020). Every useful
 channel shows the tumours, and with them look-alikes that only other channels betray: no channel suffices, and
 leaving one out costs what it alone betrays. Arrays are (Z, Y, X).
+
+truth.json holds
+    arguments, classes, exams   what was made
+    channels                    a `ChannelTruth` each
+    redundant                   groups of channels of which any one is enough
+    order                       by class: channels by what leaving each one out costs, equals side by side
+    most_important              the first of GTV-T's order
+    useless                     channels that betray nothing, alone or with others
+    absent                      the structures that an exam lacks
 """
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -27,6 +36,7 @@ from job.data.phantom_anatomy import (
     Anatomy,
     ExamKey,
     Floats,
+    LookAlike,
     exam_anatomy,
     smooth_field,
     spacing_mm,
@@ -85,7 +95,10 @@ class ChannelTruth:
     betrays: dict[str, float]
     """By class: volume of the look-alikes that this channel tells from the tumour, relative to the tumour's."""
     betrays_alone: dict[str, float]
-    """By class: the part of `betrays` that no other channel tells, which is what leaving this one out costs."""
+    """By class: the part of `betrays` that no other channel tells, which is what leaving this one out costs.
+
+    The help that channels with unlike contrasts give in telling GTV-T from GTV-Ln is not counted.
+    """
 
 
 def make_phantom(folder: Path, *, patients: int, visits: int, seed: int, shape: Shape = (56, 56, 24)) -> None:
@@ -153,24 +166,21 @@ def _rician(signal: Floats, noise: float, stream: np.random.Generator) -> Floats
 
 
 def _channel_truth(channel: Channel) -> ChannelTruth:
-    def share(structure: str, betrayers: int) -> float:
-        return sum(
-            twin.share
-            for twin in LOOK_ALIKES
-            if twin.structure == structure
-            and channel.name in twin.betrayed_by
-            and len(twin.betrayed_by) <= betrayers
-        )
-
+    betrayed = [twin for twin in LOOK_ALIKES if channel.name in twin.betrayed_by]
     return ChannelTruth(
         contrast={c: round((channel.level(c) - channel.level("muscle")) / channel.noise, 2) for c in CLASSES},
-        betrays={c: share(c, betrayers=len(CHANNELS)) for c in CLASSES},
-        betrays_alone={c: share(c, betrayers=1) for c in CLASSES},
+        betrays=_shares(betrayed),
+        betrays_alone=_shares([twin for twin in betrayed if twin.betrayed_by == (channel.name,)]),
     )
 
 
+def _shares(look_alikes: Sequence[LookAlike]) -> dict[str, float]:
+    """Relative volume of the look-alikes, by class."""
+    return {c: sum((twin.share for twin in look_alikes if twin.structure == c), 0.0) for c in CLASSES}
+
+
 def _cohort_truth(patients: int, visits: int) -> dict[str, object]:
-    """What truth.json says beside the arguments; `order` has channels of equal cost side by side."""
+    """What truth.json says beside the arguments."""
     truths = channel_truths()
     order = {c: _ranked({name: truth.betrays_alone[c] for name, truth in truths.items()}) for c in CLASSES}
     exams = list(_exams(patients, visits))

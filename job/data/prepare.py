@@ -62,7 +62,7 @@ def prepare_cohort(
         for record in existing.get(files.exam, ()):
             if _made_from(record, source, files):
                 return record, False
-        exam = load_exam(source, files, study.cohort, study.compute.store_dtype)
+        exam = load_exam(source, files, study.cohort, study.store.dtype)
         sources = tuple(
             Source(key=item.key, fingerprint=item.fingerprint, sha256=digest)
             for item, digest in zip(files.all, exam.sha256, strict=True)
@@ -71,9 +71,14 @@ def prepare_cohort(
 
     done = _each(prepare, exams, workers, progress)
     records = [record for record, _ in done]
-    _require_all_classes(study.cohort, {r.exam: [sum(blocks) for blocks in r.label_counts] for r in records})
-    images = len(study.cohort.channels)
-    _require_distinct({s.key: s.sha256 for record in records for s in record.sources[:images]})
+    _require_all_classes(study.cohort, [(r.patient, [sum(b) for b in r.label_counts]) for r in records])
+    _require_distinct(
+        {
+            source.key: channel.sha256
+            for record in records
+            for source, channel in zip(record.sources, record.statistics, strict=False)  # channels come first
+        }
+    )
     index = StoreIndex(
         recipe=recipe,
         exams=tuple(ExamEntry(exam=r.exam, patient=r.patient, digest=r.digest) for r in records),
@@ -94,14 +99,15 @@ def check_cohort(source: Storage, study: Study, *, workers: int, progress: Progr
     exams = find_exams(source.list(), study.cohort)
 
     def summary(files: ExamFiles) -> tuple[list[int], dict[str, str]]:
-        exam = load_exam(source, files, study.cohort, study.compute.store_dtype)
+        exam = load_exam(source, files, study.cohort, study.store.dtype)
         labels = exam.label_ZYX if exam.mask_ZYX is None else exam.label_ZYX[exam.mask_ZYX > 0]
         voxels = np.bincount(labels.ravel(), minlength=len(study.cohort.classes) + 1)
-        images = [item.key for item in files.channels]
-        return [int(count) for count in voxels], dict(zip(images, exam.sha256, strict=False))
+        images = zip(files.channels, exam.statistics, strict=True)
+        return [int(count) for count in voxels], {item.key: channel.sha256 for item, channel in images}
 
     found = _each(summary, exams, workers, progress)
-    _require_all_classes(study.cohort, {e.exam: voxels for e, (voxels, _) in zip(exams, found, strict=True)})
+    patients = [exam.patient for exam in exams]
+    _require_all_classes(study.cohort, [(p, v) for p, (v, _) in zip(patients, found, strict=True)])
     _require_distinct({key: digest for _, digests in found for key, digest in digests.items()})
     return exams
 
@@ -131,7 +137,7 @@ def _each(
 def _existing_records(store: Storage, recipe: str) -> dict[str, list[ExamRecord]]:
     """The readable records of a recipe by exam; a damaged one counts as absent and is made again."""
     records: dict[str, list[ExamRecord]] = defaultdict(list)
-    for item in store.list(layout.exam_records(recipe, "").rstrip(".")):
+    for item in store.list(f"{layout.exams(recipe)}/"):
         if item.key.endswith(".json") and ".zarr/" not in item.key:
             try:
                 record = ExamRecord.model_validate_json(store.read(item.key))
@@ -164,7 +170,7 @@ def _require_distinct(images: dict[str, str]) -> None:
     As another exam it would leak into training, as another channel it would make leaving one out meaningless.
 
     Args:
-        images: SHA-256 of each channel's file.
+        images: SHA-256 of the voxels of each channel's file.
     """
     by_contents: dict[str, list[str]] = defaultdict(list)
     for key, digest in images.items():
@@ -172,7 +178,7 @@ def _require_distinct(images: dict[str, str]) -> None:
     problems = [
         Problem(
             file=keys[0],
-            found=f"the same contents as {', '.join(keys[1:])}",
+            found=f"the same image as {', '.join(keys[1:])}",
             expected="a file of its own for each channel of each exam",
             remedy="replace the copies by the right files, or leave exams out with cohort.exclude",
         )
@@ -183,23 +189,26 @@ def _require_distinct(images: dict[str, str]) -> None:
         raise DataError(problems)
 
 
-def _require_all_classes(cohort: Cohort, voxels: dict[str, list[int]]) -> None:
-    missing = [
-        name
-        for label, name in enumerate(cohort.class_names, start=1)
-        if not any(counts[label] for counts in voxels.values())
-    ]
-    if missing:
-        values = dict(zip(cohort.class_names, cohort.class_values, strict=True))
-        where = f"{'inside the mask ' if cohort.mask is not None else ''}in any of {len(voxels)} exams"
-        raise DataError(
-            [
+def _require_all_classes(cohort: Cohort, exams: Sequence[tuple[str, Sequence[int]]]) -> None:
+    """Refuses a class that a fold could not learn, because no patient but the one it tests has it.
+
+    Args:
+        cohort: Names the classes.
+        exams: Of each exam, the patient and the voxels by label.
+    """
+    problems = []
+    for label, name in enumerate(cohort.class_names, start=1):
+        patients = {patient for patient, voxels in exams if voxels[label]}
+        if len(patients) < 2:
+            values = list(cohort.class_values[label - 1])
+            where = " inside the mask" if cohort.mask is not None else ""
+            problems.append(
                 Problem(
                     file=cohort.labels,
-                    found=f"no voxel of class {name!r} ({list(values[name])}) {where}",
-                    expected="each class in some exam",
-                    remedy="correct the values in cohort.classes, or remove the class",
+                    found=f"class {name!r} ({values}){where} in {len(patients)} patients ({len(exams)} exams)",
+                    expected="each class in at least 2 patients: one to learn it from when the other is tested",
+                    remedy="correct the values in cohort.classes, remove the class, or add exams",
                 )
-                for name in missing
-            ]
-        )
+            )
+    if problems:
+        raise DataError(problems)

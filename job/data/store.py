@@ -9,7 +9,6 @@ An exam is there when its record is: the record is written after the arrays, and
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from hashlib import sha256
 from typing import Any, cast
 
@@ -24,6 +23,7 @@ from job.contract.manifest import Manifest
 from job.contract.study import Study
 from job.data.exam import Exam
 from job.data.nifti import Geometry
+from job.data.normalisation import ChannelStatistics
 from job.storage import Storage
 
 ShapeZYX = tuple[int, int, int]
@@ -60,8 +60,10 @@ class ExamRecord(BaseModel):
     has_mask: bool
     label_counts: tuple[tuple[int, ...], ...]
     """Voxels inside the mask by label (0 background) and block; blocks in (Z, Y, X) order, X fastest."""
-    statistics: tuple[dict[str, float], ...]
-    """By channel, before normalisation."""
+    statistics: tuple[ChannelStatistics, ...]
+    """By channel."""
+    outside_mask: int
+    """Labelled voxels outside the mask, which count as background."""
     original_shape_xyz: tuple[int, int, int]
     original_affine: tuple[tuple[float, ...], ...]
     original_orientation: str
@@ -103,8 +105,8 @@ def recipe_of(study: Study) -> str:
         "classes": dict(zip(cohort.classes, cohort.class_values, strict=True)),
         "background": cohort.background,
         "mask": cohort.mask is not None,
-        "dtype": study.compute.store_dtype,
-        "block_shape": study.compute.block_shape,
+        "dtype": study.store.dtype,
+        "block_shape": study.store.block_shape,
     }
     return sha256(json.dumps(content).encode()).hexdigest()[:12]
 
@@ -123,7 +125,7 @@ def write_exam(
         sources: The files it was made from.
     """
     recipe = recipe_of(study)
-    x, y, z = study.compute.block_shape
+    x, y, z = study.store.block_shape
     block_zyx = (z, y, x)
     digest = _digest(recipe, exam)
     geometry = exam.geometry
@@ -134,13 +136,14 @@ def write_exam(
         recipe=recipe,
         channels=study.cohort.channel_names,
         classes=study.cohort.class_names,
-        dtype=study.compute.store_dtype,
+        dtype=study.store.dtype,
         shape_zyx=cast(ShapeZYX, exam.label_ZYX.shape),
         spacing_zyx_mm=geometry.spacing_zyx_mm,
         block_zyx=block_zyx,
         has_mask=exam.mask_ZYX is not None,
         label_counts=_label_counts(exam, len(study.cohort.classes), block_zyx),
-        statistics=tuple(asdict(s) for s in exam.statistics),
+        statistics=exam.statistics,
+        outside_mask=exam.outside_mask,
         original_shape_xyz=geometry.shape_xyz,
         original_affine=tuple(map(tuple, geometry.affine.tolist())),
         original_orientation=geometry.orientation,
@@ -245,12 +248,18 @@ class ExamReader:
         return array[ts.d[:].mark_bounds_implicit[False]]  # a region outside is an error before reading
 
 
+_PASSING = ("RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED", "INTERNAL")
+"""TensorStore's codes for what another attempt may not meet, such as throttling or too many open files."""
+
+
 @contextmanager
 def _whole(key: str) -> Iterator[None]:
-    """Turns TensorStore's error about an array into a DataError."""
+    """Turns TensorStore's error about an array into a DataError, or an OSError if it may pass."""
     try:
         yield
     except ValueError as error:
+        if str(error).startswith(_PASSING):
+            raise OSError(f"{key}: {error}") from None
         raise DataError(
             [
                 Problem(

@@ -6,7 +6,7 @@ from job.contract.errors import StudyError
 from job.storage.local import LocalStorage
 from job.storage.protocol import Storage, StoredObject
 
-__all__ = ["Storage", "StoredObject", "open_storage"]
+__all__ = ["LocalStorage", "Storage", "StoredObject", "open_storage"]
 
 
 def open_storage(location: str) -> Storage:

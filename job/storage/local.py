@@ -72,20 +72,20 @@ class LocalStorage:
         folder, _, _ = prefix.rpartition("/")
         found = []
         start = self._path(folder) if folder else self.root
-        for parent, _, names in os.walk(start, onerror=_raise_unless_absent, followlinks=True):
-            for name in names:
-                path = Path(parent, name)
-                key = path.relative_to(self.root).as_posix()
-                if key.startswith(prefix) and not name.startswith(_TEMPORARY):
-                    found.append((key, path))
+        for path in _files_below(start):
+            key = path.relative_to(self.root).as_posix()
+            if key.startswith(prefix) and not path.name.startswith(_TEMPORARY):
+                found.append((key, path))
         for key, path in sorted(found):
             try:
                 status = path.stat()
-            except FileNotFoundError:
-                continue  # deleted, or a dangling link, since the walk
-            yield StoredObject(
-                key=key, size_bytes=status.st_size, fingerprint=f"{status.st_size}-{status.st_mtime_ns}"
-            )
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.ELOOP):
+                    continue  # deleted since the walk, or a link to nothing or itself
+                raise
+            # A copy can take over the time of modification, but not that of the change of the file itself.
+            fingerprint = f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
+            yield StoredObject(key=key, size_bytes=status.st_size, fingerprint=fingerprint)
 
     def delete(self, prefix: str) -> None:
         """Delete a file, or all files below a folder; nothing there is no error."""
@@ -110,10 +110,28 @@ class LocalStorage:
                 os.fsync(file.fileno())
             # mkstemp makes files private; results are shared like any other file.
             Path(name).chmod(0o666 & ~_UMASK)
-        except BaseException:
+        except BaseException as error:
             Path(name).unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = str(path)  # a full disk does not say what was to be written
             raise
         return Path(name)
+
+
+def _files_below(start: Path) -> Iterator[Path]:
+    """All files; links are followed, but not into a folder that they lie in."""
+    ancestors: dict[str, frozenset[tuple[int, int]]] = {}
+    for parent, folders, names in os.walk(start, onerror=_raise_unless_absent, followlinks=True):
+        try:
+            status = Path(parent).stat()
+        except FileNotFoundError:
+            continue  # deleted since it was read
+        here, above = (status.st_dev, status.st_ino), ancestors.pop(parent, frozenset())
+        if here in above:
+            folders.clear()
+            continue
+        ancestors |= {str(Path(parent, folder)): above | {here} for folder in folders}
+        yield from (Path(parent, name) for name in names)
 
 
 def _raise_unless_absent(error: OSError) -> None:

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from job.contract.errors import StudyError
 from job.contract.randomness import stream_key
 from job.contract.study import Training
 from job.data.store import ExamRecord, Region
@@ -36,7 +37,8 @@ class PatchDraw:
     scale: NDArray[np.float32]
     """Factor of each of the study's channels, those that the arm leaves out included."""
     shift: NDArray[np.float32]
-    """Number added to each channel after scaling."""
+    """Number added to each channel after scaling: a draw times the channel's SD over the training exams, so that
+    channels with a fixed range are disturbed as much as z-scored ones."""
 
 
 def generator(seed: int, purpose: str, repeat: int, unit: int, step: int) -> np.random.Generator:
@@ -86,6 +88,7 @@ class PatchSampler:
         self._labels_of = labels_of
         self._training = training
         self._stream = (seed, repeat, unit)
+        self._spread = np.mean([[c.normalised_sd for c in record.statistics] for record in records], axis=0)
         classes = records[0].classes
         groups = []
         for share, labels in class_groups(training.class_proportions, classes):
@@ -93,6 +96,10 @@ class PatchSampler:
             exams = [n for n, end in enumerate(ends) if end[-1] > 0]
             if exams:
                 groups.append((share, labels, exams, ends))
+        if not groups:
+            raise StudyError(
+                f"unit {unit}: no training exam has any of the classes that training.class_proportions ask for"
+            )
         self._groups = groups
         shares = np.array([group[0] for group in groups])
         self._shares = np.cumsum(shares / shares.sum())
@@ -106,7 +113,7 @@ class PatchSampler:
         shape = (training.batch_size, len(self._records[0].channels))
         flips = (how.random((training.batch_size, 3)) < 0.5) & [a in training.flip_axes for a in "zyx"]
         scale = 1 + training.intensity_scale_sd * how.standard_normal(shape, np.float32)
-        shift = training.intensity_shift_sd * how.standard_normal(shape, np.float32)
+        shift = training.intensity_shift_sd * self._spread * how.standard_normal(shape, np.float32)
         draws = []
         for n in range(training.batch_size):
             exam, centre_zyx = self._centre(where)

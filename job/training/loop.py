@@ -5,6 +5,7 @@ B patches, C channels, K classes, Z Y X voxels.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from job.training.resident import PatchShape, ResidentExams
 from job.training.schedule import learning_rate
 
 HISTORY_LINES = 200
-"""Lines of the history of a whole training, at most."""
+"""Lines of the history of a whole training, at most, validations aside."""
 
 Validate = Callable[[], dict[str, float | None]]
 """Mean Dice by structure over the validation exams, with the network as it is."""
@@ -170,7 +171,7 @@ def record(
     validate_every = settings.validate_every or max(settings.steps // 5, 1)
     last = state.step == settings.steps
     validated = validate is not None and (last or state.step % validate_every == 0)
-    if last or validated or state.step % max(settings.steps // HISTORY_LINES, 1) == 0:
+    if last or validated or state.step % ceil(settings.steps / HISTORY_LINES) == 0:
         loss = state.loss_sum.item() / state.loss_steps
         require_finite(loss, state.step)
         line: dict[str, Any] = {

@@ -24,7 +24,13 @@ class FoldProgress:
     """The record of one fold's work over all attempts."""
 
     def __init__(
-        self, run: Storage, fold: int, steps: int, clock: PhaseClock, stop_requested: Callable[[], bool]
+        self,
+        run: Storage,
+        fold: int,
+        steps: int,
+        clock: PhaseClock,
+        stop_requested: Callable[[], bool],
+        conditions: str,
     ) -> None:
         self.clock = clock
         self._run = run
@@ -44,6 +50,7 @@ class FoldProgress:
         self.attempt = earlier.attempt + 1 if earlier else 1
         self.started = earlier.started if earlier else utc_now()
         self.lost_steps = earlier.lost_steps if earlier else 0
+        self.conditions = tuple(dict.fromkeys((*(earlier.conditions if earlier else ()), conditions)))
         self._reached = earlier.step if earlier else 0
         if earlier:
             clock.add_earlier(earlier.seconds)
@@ -84,6 +91,7 @@ class FoldProgress:
             loss=self._loss,
             seconds_left=self._seconds_left() if phase == "train" else None,
             seconds=self.clock.seconds(),
+            conditions=self.conditions,
         )
         self._run.write(layout.heartbeat(self._fold), heartbeat.to_json())
         self._log(heartbeat)

@@ -41,7 +41,6 @@ class ResidentExams:
         self._images_CZYX = [torch.from_numpy(r.image(channels)).to(device) for r in readers]
         self._host_labels_ZYX = [_labels_in_mask(reader) for reader in readers]
         self._buffer_BCZYX: Tensor | None = None
-        # The loss sees the labels as they are; outside the mask, too, though no patch is centred there.
         self._labels_1ZYX = [torch.from_numpy(reader.label())[None].to(device) for reader in readers]
 
     def labels_of(self, exam: int, region: Region) -> NDArray[np.uint8]:

@@ -44,6 +44,7 @@ FOLD_COLUMNS = {
     "precision": "str",
     "device": "str",
     "threads": "int64",
+    "conditions": "str",
     "attempts": "int64",
     "lost_steps": "int64",
     "peak_memory_gib": "Float64",
@@ -142,7 +143,8 @@ class _Tables:
                 )
         seconds = {f"{phase}_seconds": value for phase, value in cost.seconds.items()}
         own = {"fold": result.fold, "arm": result.arm, "repeat": result.repeat, "precision": result.precision}
-        self.folds.append(own | cost.model_dump(include=set(FOLD_COLUMNS)) | seconds)
+        costs = cost.model_dump(include=set(FOLD_COLUMNS)) | {"conditions": "; ".join(cost.conditions)}
+        self.folds.append(own | costs | seconds)
         for package, version in cost.versions.items():
             self.versions.setdefault(package, {}).setdefault(version, []).append(result.fold)
 

@@ -42,12 +42,13 @@ Command = Callable[[int, Slot], list[str]]
 """The command line that runs a fold in a slot."""
 
 
-def fold_command(run: Storage, store: Storage) -> Command:
+def fold_command(run: Storage, store: Storage, *, checkpoint_minutes: float) -> Command:
     """`python -m job fold` on a run and its store; a worker stops when this process is gone."""
 
     def command(fold: int, slot: Slot) -> list[str]:
         arguments = ["--index", str(fold), "--run", run.url, "--store", store.url, "--device", slot.device]
         arguments += ["--threads", str(slot.threads), "--stop-with", str(os.getpid())]
+        arguments += ["--checkpoint-minutes", str(checkpoint_minutes)]
         return [sys.executable, "-m", "job", "fold", *arguments]
 
     return command
@@ -82,8 +83,6 @@ class LocalExecutor:
 
     def submit(self, folds: Sequence[int]) -> None:
         """Queues folds, in this order."""
-        for fold in folds:
-            self._run.delete(layout.failure(fold))
         self._waiting.extend(folds)
 
     def poll(self) -> Snapshot:
@@ -114,6 +113,7 @@ class LocalExecutor:
 
     def _started(self, fold: int, slot: Slot) -> _Worker:
         self._attempts[fold] = self._attempts.get(fold, 0) + 1
+        self._run.delete(layout.failure(fold))  # of an earlier sweep
         log = Path(self._run.url, layout.log(fold))
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:

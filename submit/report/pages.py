@@ -75,6 +75,7 @@ def page(
     combinations = [(structure, metric) for structure in structures_of(manifest.study) for metric in METRICS]
     provenance: dict[str, Mapping[str, Sequence[int]]] = {
         "precision": _folds_by(results.folds, "precision"),
+        "conditions": _folds_by(results.folds, "conditions"),
         **results.versions,
     }
     return _template().render(

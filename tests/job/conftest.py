@@ -29,7 +29,7 @@ STUDY: dict[str, Any] = {
         "channels": ["t1", "t2", {"name": "adc", "normalisation": "fixed", "range": [0.0, 3000.0]}],
         "classes": {"GTV-T": 1, "GTV-Ln": 2},
     },
-    "compute": {"block_shape": [8, 7, 4]},
+    "store": {"block_shape": [8, 7, 4]},
 }
 
 FileContents = NDArray[Any] | bytes | None
@@ -98,6 +98,6 @@ def exam_files(seed: int, shape_xyz: tuple[int, int, int]) -> dict[str, NDArray[
         "t1.nii.gz": draws.normal(300, 50, shape_xyz).astype(np.float32),
         "t2.nii.gz": draws.integers(0, 1000, shape_xyz).astype(np.int16),
         "adc.nii.gz": draws.uniform(0, 3500, shape_xyz).astype(np.float32),
-        "label.nii.gz": label,
+        "label.nii.gz": label * mask,
         "mask.nii.gz": mask,
     }

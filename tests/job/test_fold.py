@@ -26,7 +26,9 @@ CPU = torch.device("cpu")
 
 
 def worker(tiny: TinyRun, stop: Any = lambda: False) -> Worker:
-    return Worker(run=tiny.run, store=tiny.store, device=CPU, threads=1, stop_requested=stop)
+    return Worker(
+        run=tiny.run, store=tiny.store, device=CPU, threads=1, checkpoint_seconds=300, stop_requested=stop
+    )
 
 
 def result(tiny: TinyRun, fold: int) -> FoldResult:
@@ -211,6 +213,7 @@ def test_a_store_without_the_run_s_exams_is_refused(make_tiny_run: Any, tmp_path
         store=type(tiny.store)(tmp_path / "empty"),
         device=CPU,
         threads=1,
+        checkpoint_seconds=300,
         stop_requested=lambda: False,
     )
     with pytest.raises(DataError, match="submit prepare"):
@@ -224,6 +227,7 @@ def test_a_folder_that_is_no_run_is_refused(make_tiny_run: Any, tmp_path: Path) 
         store=tiny.store,
         device=CPU,
         threads=1,
+        checkpoint_seconds=300,
         stop_requested=lambda: False,
     )
     with pytest.raises(StudyError, match=r"no manifest\.json"):
@@ -245,18 +249,18 @@ def start(tiny: TinyRun, fold: int, *options: str) -> subprocess.Popen[bytes]:
 
 
 LONG = {"steps": 300, "validation_patients": 1, "validate_every": 60}
-OFTEN = {"checkpoint_minutes": 0.002}
+OFTEN = ("--checkpoint-minutes", "0.002")
 
 
 @pytest.mark.slow
 def test_a_fold_killed_at_ten_random_moments_ends_bit_for_bit_as_one_that_was_not(make_tiny_run: Any) -> None:
-    whole = make_tiny_run("whole", training=LONG, compute=OFTEN)
-    killed = make_tiny_run("killed", training=LONG, compute=OFTEN)
-    assert subprocess.run(command(whole, 2), stderr=subprocess.DEVNULL, check=False).returncode == 0
+    whole = make_tiny_run("whole", training=LONG)
+    killed = make_tiny_run("killed", training=LONG)
+    assert subprocess.run(command(whole, 2, *OFTEN), stderr=subprocess.DEVNULL, check=False).returncode == 0
     seconds = result(whole, 2).cost.seconds["total"]
     chance = random.Random(time.time_ns())
     for phase in ["load", *["train"] * 7, "test", "test"]:
-        process = start(killed, 2)
+        process = start(killed, 2, *OFTEN)
         if phase == "load":
             time.sleep(chance.uniform(0.1, 1.5))
         else:

@@ -1,10 +1,14 @@
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
+from job.contract import layout
 from job.contract.exit_codes import ExitCode
 
 
@@ -77,3 +81,51 @@ def test_a_run_folder_that_cannot_be_written_is_temporary_or_a_bug_but_not_lost(
     (tiny.folder / "folds").write_text("in the way")
     ended = job("fold", "--index", "0", "--run", tiny.run.url, "--store", tiny.store.url, "--device", "cpu")
     assert ended.returncode == ExitCode.TEMPORARY
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_stops_after_a_checkpoint_as_a_request_to_stop_does(
+    make_tiny_run: Any, number: signal.Signals
+) -> None:
+    tiny = make_tiny_run(training={"steps": 100_000})
+    command = [sys.executable, "-m", "job", "fold", "--index", "0", "--device", "cpu", "--threads", "1"]
+    command += ["--run", tiny.run.url, "--store", tiny.store.url]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as worker:
+        deadline = time.monotonic() + 60
+        while not tiny.run.exists(layout.heartbeat(0)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        worker.send_signal(number)
+        _, errors = worker.communicate(timeout=60)
+    assert worker.returncode == ExitCode.STOPPED, errors
+    assert tiny.run.exists(f"{layout.checkpoints(0)}/latest.json")
+
+
+def test_checkpoints_are_as_far_apart_as_the_command_line_says(make_tiny_run: Any) -> None:
+    tiny = make_tiny_run(training={"steps": 100_000})
+    command = [sys.executable, "-m", "job", "fold", "--index", "0", "--device", "cpu", "--threads", "1"]
+    command += ["--run", tiny.run.url, "--store", tiny.store.url, "--checkpoint-minutes", "0.001"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as worker:
+        deadline = time.monotonic() + 60
+        while not tiny.run.exists(f"{layout.checkpoints(0)}/latest.json"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        worker.kill()
+
+
+def test_a_second_worker_of_a_fold_is_told_to_try_again(make_tiny_run: Any) -> None:
+    tiny = make_tiny_run(training={"steps": 1})
+    arguments = ["fold", "--index", "0", "--run", tiny.run.url, "--store", tiny.store.url, "--device", "cpu"]
+    lock = tiny.folder / layout.worker_lock(0)
+    lock.parent.mkdir(parents=True)
+    with FileLock(lock):
+        ended = job(*arguments)
+    assert ended.returncode == ExitCode.TEMPORARY
+    assert f"another worker is at this fold: it holds {lock}" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not tiny.run.exists(layout.heartbeat(0))
+    assert job(*arguments).returncode == ExitCode.DONE
+
+
+def test_a_folder_that_is_no_run_is_left_as_it_is(tmp_path: Path) -> None:
+    job("fold", "--index", "0", "--run", str(tmp_path), "--store", str(tmp_path))
+    assert list(tmp_path.iterdir()) == []

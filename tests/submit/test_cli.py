@@ -204,3 +204,15 @@ def test_a_manifest_that_was_changed_is_wrong_usage(
     assert ended.code == 64
     assert "the manifest was changed after it was written" in ended.err
     assert "Traceback" not in ended.err
+
+
+def test_a_place_that_cannot_be_written_is_named_with_a_remedy(submit: Submit, study_file: Path) -> None:
+    for place in (str(study_file), f"{study_file}/below"):
+        ended = submit("phantom", place)
+        assert (ended.code, ended.out) == (75, "")
+        assert ended.err.startswith(f"error: {study_file}")
+        assert ended.err.endswith("Not a directory; name a folder, not a file, then run the command again\n")
+    ended = submit("phantom", "/proc/x")
+    assert ended.code == 75
+    assert ended.err.startswith("error: /proc/x")
+    assert "Traceback" not in ended.err

@@ -137,6 +137,54 @@ def test_without_a_name_the_newest_run_of_the_study_is_found(write_study: WriteS
     assert find_run(None, study_file).url == str(newest)
 
 
+def begin(folder: Path, started: str) -> None:
+    submission = Submission(backend="local", host="node", pid=1, started=started, store="/store")
+    (folder / layout.SUBMISSION).write_text(submission.model_dump_json())
+
+
+def test_a_run_that_goes_on_is_the_newest_again(write_study: WriteStudy) -> None:
+    study_file = write_study()
+    first = start(study_file, "a", "b", created="2026-01-01T00:00:00+00:00")
+    second = start(study_file, "a", "b", "c", created="2026-01-02T00:00:00+00:00")
+    begin(first, "2026-01-01T00:00:01+00:00")
+    begin(second, "2026-01-02T00:00:01+00:00")
+    assert find_run(None, study_file).url == str(second)
+    begin(first, "2026-01-03T00:00:00+00:00")
+    assert find_run(None, study_file).url == str(first)
+
+
+@pytest.mark.parametrize("contents", ["", "{}", "3"])
+def test_a_damaged_submission_leaves_the_time_when_the_run_was_made(
+    write_study: WriteStudy, contents: str
+) -> None:
+    study_file = write_study()
+    newest = start(study_file, "a", "b", created="2026-01-02T00:00:00+00:00")
+    (newest / layout.SUBMISSION).write_text(contents)
+    start(study_file, "a", "b", "c", created="2026-01-01T00:00:00+00:00")
+    assert find_run(None, study_file).url == str(newest)
+
+
+@pytest.mark.parametrize(
+    ("change", "noted"),
+    [
+        ("", False),
+        ("[compute]\ncores_per_fold = 2\n", False),
+        ("[sweep]\nseed = 1\n", True),
+        ("[training]\nvalidation_patients = 9\n", True),
+    ],
+)
+def test_a_run_of_an_earlier_text_of_the_study_is_noted(
+    write_study: WriteStudy, capsys: pytest.CaptureFixture[str], change: str, noted: bool
+) -> None:
+    study_file = write_study()
+    run = start(study_file, "a", "b")
+    study_file.write_text(study_file.read_text() + change)
+    assert find_run(None, study_file).url == str(run)
+    shown = capsys.readouterr()
+    note = f"note: {run.name} was started last, but {study_file} was changed since\n"
+    assert (shown.out, shown.err) == ("", note if noted else "")
+
+
 def test_a_study_without_runs_says_how_to_start_one(write_study: WriteStudy) -> None:
     start(write_study("other"), "a", "b")
     study_file = write_study()
@@ -228,3 +276,14 @@ def test_the_state_of_a_fold_follows_from_its_files(
     assert statuses[2].heartbeat == heartbeat(2, age_seconds=59)
     assert statuses[6].failure == failure
     assert statuses[6].heartbeat is not None
+
+
+@pytest.mark.parametrize("contents", [b"", b"{}", b"half of a rec"])
+def test_an_unreadable_record_of_one_fold_does_not_hide_the_others(
+    storage: LocalStorage, make_manifest: Callable[..., Manifest], contents: bytes
+) -> None:
+    for key in (layout.heartbeat(0), layout.failure(1)):
+        storage.write(key, contents)
+    storage.write(layout.heartbeat(2), heartbeat(2, age_seconds=1).to_json())
+    states = [status.state for status in survey(storage, make_manifest(2), NOW)]
+    assert states == ["missing", "missing", "running", "missing", "missing", "missing"]

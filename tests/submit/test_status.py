@@ -4,6 +4,7 @@ import platform
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,7 +41,7 @@ def run(storage: LocalStorage, make_manifest: Callable[..., Manifest]) -> LocalS
 @pytest.fixture
 def sweeping(run: LocalStorage) -> Iterator[subprocess.Popen[str]]:
     """A process that holds the run's lock, as a sweep does."""
-    command = [sys.executable, "-c", HOLD_LOCK, str(run.root / "sweep.lock")]
+    command = [sys.executable, "-c", HOLD_LOCK, str(run.root / layout.SWEEP_LOCK)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "locked\n"
@@ -127,6 +128,20 @@ def test_a_running_sweep_is_asked_to_stop(run: LocalStorage, sweeping: subproces
     done = cancel_run(run.url, NO_STUDY)
     assert done == f"{run.url}: process {sweeping.pid} was asked to stop; its folds write checkpoints first"
     assert sweeping.wait(10) == 7
+
+
+def test_a_sweep_that_has_just_begun_is_asked_and_not_the_one_before_it(
+    run: LocalStorage, sweeping: subprocess.Popen[str]
+) -> None:
+    with subprocess.Popen(["sleep", "60"]) as stranger:  # has got the number of the sweep before
+        submit_by(run, stranger.pid)
+        says_who_it_is = threading.Timer(0.3, submit_by, (run, sweeping.pid))
+        says_who_it_is.start()
+        assert f"process {sweeping.pid} was asked to stop" in cancel_run(run.url, NO_STUDY)
+        says_who_it_is.join()
+        assert sweeping.wait(10) == 7
+        assert stranger.poll() is None
+        stranger.kill()
 
 
 def test_a_process_that_does_not_hold_the_lock_is_left_alone(run: LocalStorage) -> None:

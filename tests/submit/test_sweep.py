@@ -1,5 +1,6 @@
 """The loop of a sweep, with shell commands for workers and real signals."""
 
+import errno
 import io
 import os
 import signal
@@ -76,6 +77,31 @@ def test_a_signal_stops_the_workers_and_a_second_one_ends_them_at_once(
     assert interrupted
     assert (snapshot.done, sorted(snapshot.stopped)) == ((), [0, 1, 2])
     assert "stopping: running folds write their checkpoints" in printed(console)
+
+
+@pytest.mark.parametrize("signals", [0, 1])
+def test_no_worker_outlives_a_sweep_that_ends_in_an_error(
+    storage: LocalStorage, console: Console, monkeypatch: pytest.MonkeyPatch, signals: int
+) -> None:
+    """The other fold's failure cannot be written; a signal ends a worker that does not heed the request."""
+    deaf = UNTIL_TERMINATED.replace("exit 143", "")
+    script = 'echo $$ > "$0/pid"; ' + (deaf if signals else UNTIL_TERMINATED)
+    slots = [Slot(device="cpu", threads=1)] * 2
+    fails = 'while [ ! -e "$0/../0/ready" ]; do sleep 0.02; done; exit 64'
+
+    def command(fold: int, _: Slot) -> list[str]:
+        return ["sh", "-c", [script, fails][fold], str(storage.root / layout.fold(fold))]
+
+    def full(key: str, data: bytes) -> None:
+        for delay in range(signals):
+            threading.Timer(1 + delay, os.kill, (os.getpid(), signal.SIGINT)).start()
+        raise OSError(errno.ENOSPC, "No space left on device", key)
+
+    monkeypatch.setattr(storage, "write", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        work(LocalExecutor(storage, slots, command), storage, range(2), console)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(storage.read("folds/0/pid")), 0)
 
 
 def test_the_end_of_a_sweep_names_failed_folds_their_logs_and_what_is_left(

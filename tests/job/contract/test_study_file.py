@@ -70,15 +70,15 @@ def test_a_mistake_of_syntax_is_placed(study_file: Path, text: str, place: str) 
     [
         ("presets = 3", "presets: unknown key; did you mean 'preset'?; known keys: name, cohort, sweep, "),
         ("trainin = {}", "trainin: unknown key; did you mean 'training'?; known keys: name,"),
-        ("zzz = 1", "zzz: unknown key; known keys: name, cohort, sweep, network, training, "),
+        ("zzz = 1", "zzz: unknown key; known keys: name, cohort, sweep, store, network, training, "),
         (
             'cohort.chanels = ["a"]',
             "cohort.chanels: unknown key; did you mean 'channels'?; known keys: root, ",
         ),
         ("training.learningrate = 1", "training.learningrate: unknown key; did you mean 'learning_rate'?"),
         (
-            "compute.stor = 's'",
-            "compute.stor: unknown key; did you mean 'store'?; known keys: backend, store, ",
+            "compute.run = 's'",
+            "compute.run: unknown key; did you mean 'runs'?; known keys: backend, runs, ",
         ),
         (
             'cohort.channels = ["t1", { name = "t2", normalization = "none" }]',

@@ -26,7 +26,7 @@ LABEL[1, 1], LABEL[2, 2] = 1, 2
 
 def load(source: LocalStorage, study: Study) -> Exam:
     (files,) = find_exams(source.list(), study.cohort)
-    return load_exam(source, files, study.cohort, study.compute.store_dtype)
+    return load_exam(source, files, study.cohort, study.store.dtype)
 
 
 def problems_of(source: LocalStorage, study: Study) -> dict[str, str]:
@@ -104,7 +104,7 @@ def test_real_exams_are_loaded(
     exam = load_exam(source, files, study.cohort, "float16")
     label = np.rint(np.asarray(nib.load(source.root / patient / "label.nii.gz").dataobj))
     assert exam.label_ZYX.shape == label.shape[::-1]
-    assert exam.label_ZYX.sum() == np.count_nonzero(label)
+    assert exam.label_ZYX.sum() + exam.outside_mask == np.count_nonzero(label)
     for number, image_ZYX in enumerate(exam.image_CZYX.astype(np.float64)):
         inside = image_ZYX[image_ZYX != 0 if exam.mask_ZYX is None else exam.mask_ZYX > 0]
         assert inside.size == pytest.approx(exam.statistics[number].voxels, rel=1e-3)
@@ -153,7 +153,8 @@ def test_whatever_is_not_0_is_inside_the_mask(
 ) -> None:
     mask = np.zeros(LABEL.shape, np.int16)
     mask[1:, 2] = value
-    exam = load(make_cohort(["p1"], {"p1/mask.nii.gz": mask}, shape_xyz=LABEL.shape), make_study())
+    changes = {"p1/mask.nii.gz": mask, "p1/label.nii.gz": LABEL * (mask != 0)}
+    exam = load(make_cohort(["p1"], changes, shape_xyz=LABEL.shape), make_study())
     np.testing.assert_array_equal(exam.mask_ZYX, (mask != 0)[::-1, ::-1].T)
 
 
@@ -277,7 +278,28 @@ def test_values_that_float16_cannot_hold_are_a_problem(
     assert problem == (
         f"p1/adc.nii.gz: found values up to {largest} after normalisation (none); "
         "expected 6.10352e-05 to 65504, the range of float16; "
-        'choose another normalisation, or compute.store_dtype = "float32"'
+        'choose another normalisation, or store.dtype = "float32"'
     )
-    exam = load(source, make_study(cohort=cohort, compute={"store_dtype": "float32"}))
+    exam = load(source, make_study(cohort=cohort, store={"dtype": "float32"}))
     np.testing.assert_array_equal(exam.image_CZYX[0], values[::-1, ::-1].T)
+
+
+def test_a_rim_of_labels_outside_the_mask_is_background_and_counted(
+    make_cohort: MakeCohort, make_study: MakeStudy
+) -> None:
+    label = np.ones((20, 18, 10), np.uint8)
+    mask = np.ones_like(label)
+    mask[0, 0, :] = 0  # 10 of 3600 voxels
+    changes = {"p1/label.nii.gz": label, "p1/mask.nii.gz": mask}
+    exam = load(make_cohort(["p1"], changes), make_study())
+    assert exam.outside_mask == 10
+    np.testing.assert_array_equal(exam.label_ZYX, mask[::-1, ::-1].T)
+
+
+def test_a_structure_outside_the_mask_is_a_mistake(make_cohort: MakeCohort, make_study: MakeStudy) -> None:
+    label = np.ones((20, 18, 10), np.uint8)
+    mask = np.ones_like(label)
+    mask[0] = 0  # 180 of 3600 voxels
+    source = make_cohort(["p1"], {"p1/label.nii.gz": label, "p1/mask.nii.gz": mask})
+    problem = problems_of(source, make_study())["p1/label.nii.gz"]
+    assert "found 180 of 3600 labelled voxels outside the mask; expected at most 1%" in problem

@@ -34,8 +34,9 @@ def normalised(
 
 
 def test_the_textbook_values_have_the_textbook_statistics() -> None:
-    result = statistics(VALUES, INSIDE)
+    result = statistics(VALUES, (VALUES - 5) / 2, INSIDE)
     assert (result.voxels, result.mean, result.sd, result.minimum, result.maximum) == (8, 5, 2, 2, 9)
+    assert result.normalised_sd == 1
 
 
 def test_zscores_are_taken_over_the_region_and_0_outside() -> None:

@@ -204,6 +204,12 @@ def test_the_contrast_is_in_standard_deviations_of_the_noise() -> None:
     assert channel_truths()["t1"].contrast == {"GTV-T": 0.0, "GTV-Ln": 0.0}
 
 
+def test_a_channel_betrays_the_sum_of_its_look_alikes() -> None:
+    # T2*: one of 0.45 beside the primary tumour, two of 0.8 beside the nodes, all betrayed by nothing else.
+    t2star = channel_truths()["t2star"]
+    assert t2star.betrays == t2star.betrays_alone == {"GTV-T": 0.45, "GTV-Ln": 1.6}
+
+
 def test_ktrans_and_ve_betray_the_same_look_alikes_and_nothing_alone() -> None:
     ktrans, ve = channel_truths()["ktrans"], channel_truths()["ve"]
     assert ktrans.betrays == ve.betrays

@@ -164,7 +164,7 @@ def test_exams_come_and_go_without_making_the_others_again(
 def test_files_regrouped_into_patients_change_the_record_but_not_the_arrays(
     make_cohort: MakeCohort, make_study: MakeStudy, store: LocalStorage
 ) -> None:
-    source = make_cohort(["a_1", "a_2"])
+    source = make_cohort(["a_1", "a_2", "b_1"])
     before, _ = prepare(source, store, make_study())
     arrays = {key: seen for key, seen in untouched(store).items() if ".zarr/" in key}
     grouped = {
@@ -173,7 +173,7 @@ def test_files_regrouped_into_patients_change_the_record_but_not_the_arrays(
         "mask": "{patient}_{exam}/mask.nii.gz",
     }
     after, _ = prepare(source, store, make_study(cohort=grouped))
-    assert [(e.exam, e.patient) for e in after.exams] == [("a_1", "a"), ("a_2", "a")]
+    assert [(e.exam, e.patient) for e in after.exams] == [("a_1", "a"), ("a_2", "a"), ("b_1", "b")]
     assert [e.digest for e in after.exams] == [e.digest for e in before.exams]
     assert {key: seen for key, seen in untouched(store).items() if ".zarr/" in key} == arrays
     record = read_record(store, after.recipe, "a_1", after.exams[0].digest)
@@ -186,7 +186,7 @@ def test_another_recipe_lies_beside_the_first(
     source = make_cohort(PATIENTS)
     half, _ = prepare(source, store, make_study())
     before = files_of(store)
-    single, made = prepare(source, store, make_study(compute={"store_dtype": "float32"}))
+    single, made = prepare(source, store, make_study(store={"dtype": "float32"}))
     assert made == 3
     assert single.recipe != half.recipe
     assert files_of(store).items() >= before.items()
@@ -220,23 +220,17 @@ def test_an_index_stays_as_it_was_when_a_new_exam_has_problems(
     assert files_of(store) == before
 
 
-@pytest.mark.parametrize("mask", [True, False])
-def test_a_class_that_no_exam_has_is_a_problem(
-    make_cohort: MakeCohort, make_study: MakeStudy, store: LocalStorage, mask: bool
+@pytest.mark.parametrize("patients_with_it", [0, 1])
+def test_a_class_that_fewer_than_two_patients_have_is_a_problem(
+    make_cohort: MakeCohort, make_study: MakeStudy, store: LocalStorage, patients_with_it: int
 ) -> None:
-    """With a mask, voxels of the class outside it do not count: no patch would be centred on one."""
-    label = np.ones((20, 18, 10), np.uint8)
-    label[:10] = 2 if mask else 1
-    inside = np.ones_like(label)
-    inside[:10] = 0
-    changes = {
-        f"{p}/{name}.nii.gz": data for p in PATIENTS for name, data in (("label", label), ("mask", inside))
-    }
-    source = make_cohort(PATIENTS, changes)
-    study = make_study(cohort={"mask": "{patient}/mask.nii.gz" if mask else None})
-    where = "inside the mask in any of 3 exams" if mask else "in any of 3 exams"
+    """The fold that tests the only patient who has it could not learn it."""
+    without = np.ones((20, 18, 10), np.uint8)
+    source = make_cohort(PATIENTS, {f"{p}/label.nii.gz": without for p in PATIENTS[patients_with_it:]})
+    study = make_study(cohort={"mask": None})
+    found = rf"found class 'GTV-Ln' \(\[2\]\) in {patients_with_it} patients \(3 exams\); expected"
     for attempt in (lambda: prepare(source, store, study), lambda: check(source, study)):
-        with pytest.raises(DataError, match=rf"found no voxel of class 'GTV-Ln' \(\[2\]\) {where}; expected"):
+        with pytest.raises(DataError, match=found):
             attempt()
     assert not store.exists(layout.store_index(recipe_of(study)))
 

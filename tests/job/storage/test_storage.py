@@ -264,6 +264,43 @@ def test_local_linked_folders_are_listed_and_dangling_links_are_not(tmp_path: Pa
     assert keys(LocalStorage(tmp_path / "root")) == ["linked/exam/t1.nii"]
 
 
+def test_local_links_back_to_where_they_lie_are_not_followed(tmp_path: Path) -> None:
+    for folder, other in (("a", "b"), ("b", "a")):
+        LocalStorage(tmp_path).write(f"root/{folder}/file", b"1")
+        (tmp_path / "root" / folder / "other").symlink_to(tmp_path / "root" / other)
+    (tmp_path / "root" / "a" / "up").symlink_to(tmp_path)
+    (tmp_path / "root" / "itself").symlink_to("itself")
+    assert keys(LocalStorage(tmp_path / "root")) == [
+        "a/file",
+        "a/other/file",
+        "b/file",
+        "b/other/file",
+    ]
+
+
+def test_local_a_file_that_is_replaced_by_a_copy_with_its_size_and_time_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+    status = (tmp_path / "a").stat()
+    before = [item.fingerprint for item in LocalStorage(tmp_path).list()]
+    threading.Event().wait(0.05)  # file systems keep times in ticks of some milliseconds
+    (tmp_path / "a").write_bytes(b"2")
+    os.utime(tmp_path / "a", ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (tmp_path / "a").stat().st_mtime_ns == status.st_mtime_ns
+    assert [item.fingerprint for item in LocalStorage(tmp_path).list()] != before
+
+
+def test_local_a_full_disk_is_an_error_with_the_name_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left on device") as error:
+        LocalStorage(tmp_path).write("a", b"1")
+    assert error.value.filename == str(tmp_path / "a")
+
+
 def test_local_a_folder_that_cannot_be_read_is_an_error_and_no_gap(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

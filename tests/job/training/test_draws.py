@@ -7,12 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from job.contract.study import Training
+from job.data.normalisation import ChannelStatistics
 from job.data.store import ExamReader, ExamRecord, Region, open_exams
 from job.training.draws import OUTSIDE, PatchSampler, class_groups, generator
 
 
 def training(**changes: Any) -> Training:
     return Training(**{"steps": 10, "batch_size": 40, "segment_shape": (9, 9, 5), **changes})
+
+
+def spread(sd: float) -> ChannelStatistics:
+    return ChannelStatistics(voxels=1, mean=0, sd=1, minimum=0, maximum=0, normalised_sd=sd, sha256="")
 
 
 def record(
@@ -29,6 +34,7 @@ def record(
         block_zyx=block,
         classes=classes,
         channels=("c", "d"),
+        statistics=(spread(1), spread(0.2)),
         label_counts=tuple(counts),
     )
 
@@ -147,13 +153,14 @@ def test_flips_happen_half_the_time_and_only_along_chosen_axes() -> None:
     assert abs(flips[:, 0].sum() - 1000) < 112
 
 
-def test_intensity_draws_have_the_chosen_spread_for_every_channel_of_the_study() -> None:
+def test_intensity_draws_are_in_standard_deviations_of_each_channel_of_the_study() -> None:
+    """The second channel has an SD of 0.2: a fixed range instead of a z-score."""
     label = cube((8, 8, 8), 1, (2, 2, 2), 3)
     sampler = sampler_of(label, settings=training(intensity_shift_sd=0.05, intensity_scale_sd=0.01))
     draws = [d for step in range(100) for d in sampler.draw(step)]
     shift, scale = np.array([d.shift for d in draws]), np.array([d.scale for d in draws])
     assert shift.shape == (4000, 2)
-    np.testing.assert_allclose(shift.std(axis=0), 0.05, rtol=0.06)
+    np.testing.assert_allclose(shift.std(axis=0), [0.05, 0.01], rtol=0.06)
     np.testing.assert_allclose(scale.std(axis=0), 0.01, rtol=0.06)
     np.testing.assert_allclose(scale.mean(axis=0), 1, atol=0.001)
     assert abs(np.corrcoef(shift.T)[0, 1]) < 0.08

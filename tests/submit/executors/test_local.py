@@ -90,7 +90,8 @@ def test_gpus_stay_idle_where_the_study_asks_for_the_cpu() -> None:
 
 def test_a_fold_is_run_by_the_entry_point_of_the_container(tmp_path: Path) -> None:
     run, store = LocalStorage(tmp_path / "run"), LocalStorage(tmp_path / "store")
-    assert fold_command(run, store)(7, Slot(device="cuda:1", threads=4)) == [
+    command = fold_command(run, store, checkpoint_minutes=2.5)
+    assert command(7, Slot(device="cuda:1", threads=4)) == [
         sys.executable,
         "-m",
         "job",
@@ -101,6 +102,7 @@ def test_a_fold_is_run_by_the_entry_point_of_the_container(tmp_path: Path) -> No
         *("--device", "cuda:1"),
         *("--threads", "4"),
         *("--stop-with", str(os.getpid())),
+        *("--checkpoint-minutes", "2.5"),
     ]
 
 
@@ -226,10 +228,16 @@ def test_the_log_of_a_fold_keeps_what_each_attempt_printed(
     assert run.read(layout.log(0)) == b"out\nerr\n" * 2
 
 
-def test_a_fold_that_is_tried_anew_has_not_failed(make_executor: MakeExecutor, run: LocalStorage) -> None:
-    run.write(layout.failure(0), b"{}")
-    make_executor({}).submit([0])
+def test_a_fold_has_failed_until_it_is_tried_anew(make_executor: MakeExecutor, run: LocalStorage) -> None:
+    for fold in (0, 1):
+        run.write(layout.failure(fold), b"{}")
+    executor = make_executor({0: UNTIL_TERMINATED})
+    executor.submit([0, 1])
+    executor.poll()
     assert not run.exists(layout.failure(0))
+    executor.cancel(now=False)
+    assert finish(executor).stopped == (1, 0)
+    assert run.exists(layout.failure(1))
 
 
 def test_cancelled_folds_write_their_checkpoint_and_are_not_started_again(
