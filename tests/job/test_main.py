@@ -2,6 +2,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from filelock import FileLock
 
 from job.contract import layout
 from job.contract.exit_codes import ExitCode
+from job.storage import Storage
+from tests.conftest import TinyRun
 
 
 def job(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -83,33 +86,41 @@ def test_a_run_folder_that_cannot_be_written_is_temporary_or_a_bug_but_not_lost(
     assert ended.returncode == ExitCode.TEMPORARY
 
 
+@pytest.fixture
+def long_fold(make_tiny_run: Any) -> Iterator[tuple[TinyRun, subprocess.Popen[str]]]:
+    """A worker that trains for hours, with checkpoints every few milliseconds."""
+    tiny = make_tiny_run(training={"steps": 100_000})
+    command = [sys.executable, "-m", "job", "fold", "--index", "0", "--device", "cpu", "--threads", "1"]
+    command += ["--run", tiny.run.url, "--store", tiny.store.url, "--checkpoint-minutes", "0.0001"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as worker:
+        yield tiny, worker
+        worker.kill()
+
+
+def wait_for(storage: Storage, key: str) -> None:
+    deadline = time.monotonic() + 60
+    while not storage.exists(key):
+        assert time.monotonic() < deadline, f"no {key}"
+        time.sleep(0.05)
+
+
+def test_checkpoints_are_as_far_apart_as_the_command_line_says(
+    long_fold: tuple[TinyRun, subprocess.Popen[str]],
+) -> None:
+    tiny, _ = long_fold
+    wait_for(tiny.run, f"{layout.checkpoints(0)}/latest.json")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_stops_after_a_checkpoint_as_a_request_to_stop_does(
-    make_tiny_run: Any, number: signal.Signals
+    long_fold: tuple[TinyRun, subprocess.Popen[str]], number: signal.Signals
 ) -> None:
-    tiny = make_tiny_run(training={"steps": 100_000})
-    command = [sys.executable, "-m", "job", "fold", "--index", "0", "--device", "cpu", "--threads", "1"]
-    command += ["--run", tiny.run.url, "--store", tiny.store.url]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as worker:
-        deadline = time.monotonic() + 60
-        while not tiny.run.exists(layout.heartbeat(0)) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        worker.send_signal(number)
-        _, errors = worker.communicate(timeout=60)
+    tiny, worker = long_fold
+    wait_for(tiny.run, layout.heartbeat(0))
+    worker.send_signal(number)
+    _, errors = worker.communicate(timeout=60)
     assert worker.returncode == ExitCode.STOPPED, errors
     assert tiny.run.exists(f"{layout.checkpoints(0)}/latest.json")
-
-
-def test_checkpoints_are_as_far_apart_as_the_command_line_says(make_tiny_run: Any) -> None:
-    tiny = make_tiny_run(training={"steps": 100_000})
-    command = [sys.executable, "-m", "job", "fold", "--index", "0", "--device", "cpu", "--threads", "1"]
-    command += ["--run", tiny.run.url, "--store", tiny.store.url, "--checkpoint-minutes", "0.001"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as worker:
-        deadline = time.monotonic() + 60
-        while not tiny.run.exists(f"{layout.checkpoints(0)}/latest.json"):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        worker.kill()
 
 
 def test_a_second_worker_of_a_fold_is_told_to_try_again(make_tiny_run: Any) -> None:
