@@ -138,7 +138,8 @@ class PatchSampler:
         block = int(np.searchsorted(ends[exam], number, side="right"))
         number -= int(ends[exam][block - 1]) if block else 0
         region = self._records[exam].block_region(block)
-        hits = np.isin(self._labels_of(exam, region), labels)
+        block_ZYX = self._labels_of(exam, region)
+        hits = np.logical_or.reduce([block_ZYX == label for label in labels])
         inside = np.unravel_index(np.flatnonzero(hits)[number], hits.shape)
         z, y, x = (int(i) + axis.start for i, axis in zip(inside, region, strict=True))
         return exam, (z, y, x)
