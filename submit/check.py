@@ -62,7 +62,10 @@ def prepare_study(study_file: Path, console: Console) -> str:
 def show_problems(error: DataError, console: Console) -> None:
     """One table with every problem, the file first."""
     table = Table(title=f"{len(error.problems)} problems", title_justify="left", show_lines=True)
-    for column in ("file", "found", "expected", "remedy"):
+    longest = max(len(problem.file) for problem in error.problems)
+    # A name that is broken in the middle cannot be copied.
+    table.add_column("file", overflow="fold", min_width=min(longest, console.width // 2))
+    for column in ("found", "expected", "remedy"):
         table.add_column(column, overflow="fold")
     for problem in error.problems:
         table.add_row(problem.file, problem.found, problem.expected, problem.remedy)

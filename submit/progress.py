@@ -86,7 +86,7 @@ class SweepProgress:
         text = f"{len(snapshot.done)} of {self._total} done, {len(snapshot.running)} running"
         if snapshot.failed:
             text += f", {len(snapshot.failed)} failed"
-        if parts > 0 and not snapshot.finished:
+        if parts >= 0.5 and not snapshot.finished:  # less says more about loading than about folds
             left = (time.monotonic() - self._start) / parts * (self._total - parts)
             text += f", {duration(left)} left"
         self._bar.update(self._task, completed=parts, description=text)

@@ -23,6 +23,7 @@ from job.data.prepare import prepare_cohort
 from job.data.store import read_record
 from job.places import cohort_root, store_root
 from job.storage import Storage
+from submit.analysis.results_table import collect_results
 from submit.executors.local import LocalExecutor, fold_command
 from submit.executors.protocol import Executor, Snapshot
 from submit.machine import (
@@ -99,8 +100,9 @@ def sweep(study_file: Path, study: Study, folds: Sequence[int], console: Console
     need_gib = fold_memory_gib([read_record(store, index.recipe, e.exam, e.digest) for e in index.exams])
     slots, limit = within_memory(machine_slots(study), need_gib, available_memory_gib())
     with hold(run, store):
-        keys = (item.key for item in run.list(f"{layout.FOLDS}/"))
-        done = set(layout.folds_with("result.json", keys))
+        done = set(
+            collect_results(run, manifest).done
+        )  # refuses damaged and foreign results: they would stay
         todo = [fold for fold in folds if fold not in done]
         console.print(
             f"run [bold]{manifest.run}[/bold]: {len(todo)} folds to do, {len(done)} of {manifest.folds} done, "
@@ -219,7 +221,8 @@ def describe_plan(study: Study, grid: Grid, folds: Sequence[int]) -> list[str]:
     """What a sweep would run."""
     slots = machine_slots(study)
     return [
-        f"{len(grid)} folds = {grid.extent}; would run {len(folds)}: {format_folds(folds)}",
+        f"{len(grid)} folds = {grid.extent}; "
+        f"would run {len(folds)} (less those that are done): {format_folds(folds)}",
         f"arms: {', '.join(arm.name for arm in grid.arms)}",
         f"each: {study.training.steps} steps of {study.training.batch_size} patches, then one test",
         f"{len(slots)} at a time, each with {slots[0].threads} thread(s) on {slots[0].device.partition(':')[0]}",

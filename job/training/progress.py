@@ -38,9 +38,8 @@ class FoldProgress:
         self._steps = steps
         self._stop_requested = stop_requested
         self._history: list[dict[str, Any]] = []
-        self._first_beat = time.monotonic()
+        self._pace_from: tuple[int, float] | None = None
         self._last_beat = -HEARTBEAT_SECONDS
-        self._first_step = 0
         self._step = 0
         self._loss: float | None = None
         self._phase: Phase = "load"
@@ -58,7 +57,7 @@ class FoldProgress:
     def resume(self, step: int, recorded: int) -> None:
         """Goes on from a checkpoint of this step: lines of the history after `recorded` will be written again."""
         self.lost_steps += max(self._reached - step, 0)
-        self._first_step = self._step = step
+        self._step = step
         try:
             lines = self._run.read(layout.history(self._fold)).decode().splitlines()
         except FileNotFoundError:
@@ -135,7 +134,11 @@ class FoldProgress:
             return None
 
     def _seconds_left(self) -> float | None:
-        done = self._step - self._first_step
-        if done <= 0:
+        """From the pace since the second beat of the training: loading and the first step are no measure."""
+        if self._pace_from is None:
+            self._pace_from = (self._step, time.monotonic())
             return None
-        return round((time.monotonic() - self._first_beat) / done * (self._steps - self._step), 1)
+        step, begun = self._pace_from
+        if self._step <= step:
+            return None
+        return round((time.monotonic() - begun) / (self._step - step) * (self._steps - self._step), 1)

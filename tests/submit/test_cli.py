@@ -149,7 +149,9 @@ def test_a_dry_run_says_what_would_be_run_and_makes_nothing(submit: Submit, stud
     before = sorted(study_file.parent.rglob("*"))
     ended = submit("sweep", str(study_file), "--array", "9", "--folds", "0-2,4", "--dry-run")
     assert ended.code == 0
-    assert "9 folds = 3 arms x 3 exams x 1 repeat(s); would run 4: 0-2,4" in ended.out
+    assert (
+        "9 folds = 3 arms x 3 exams x 1 repeat(s); would run 4 (less those that are done): 0-2,4" in ended.out
+    )
     assert "arms: reference, without t2, without t1[late]" in ended.out
     assert "each: 150 steps of 8 patches, then one test" in ended.out
     assert sorted(study_file.parent.rglob("*")) == before
