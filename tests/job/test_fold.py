@@ -250,12 +250,13 @@ def start(tiny: TinyRun, fold: int, *options: str) -> subprocess.Popen[bytes]:
 
 LONG = {"steps": 300, "validation_patients": 1, "validate_every": 60}
 OFTEN = ("--checkpoint-minutes", "0.002")
+SMALL_TILES = {"segment_shape": [7, 7, 5], "tile_batch": 1}  # a test that lasts long enough to be killed in
 
 
 @pytest.mark.slow
 def test_a_fold_killed_at_ten_random_moments_ends_bit_for_bit_as_one_that_was_not(make_tiny_run: Any) -> None:
-    whole = make_tiny_run("whole", training=LONG)
-    killed = make_tiny_run("killed", training=LONG)
+    whole = make_tiny_run("whole", training=LONG, evaluation=SMALL_TILES)
+    killed = make_tiny_run("killed", training=LONG, evaluation=SMALL_TILES)
     assert subprocess.run(command(whole, 2, *OFTEN), stderr=subprocess.DEVNULL, check=False).returncode == 0
     seconds = result(whole, 2).cost.seconds["total"]
     chance = random.Random(time.time_ns())
