@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from job.contract import environment, layout
 from job.contract.errors import DataError, Stopped, StudyError
 from job.contract.exit_codes import ExitCode
+from job.machine import available_cores
 from job.storage import LocalStorage, Storage, open_storage
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -50,7 +51,7 @@ def fold(
         run=open_storage(run),
         store=open_storage(store),
         device=torch_device(device),
-        threads=threads or len(os.sched_getaffinity(0)),
+        threads=threads or available_cores(),
         checkpoint_seconds=checkpoint_minutes * 60,
         stop_requested=stop,
     )
@@ -74,7 +75,7 @@ def prepare(
         cohort_root(study, settings),
         store_root(study, settings),
         settings,
-        workers=workers or len(os.sched_getaffinity(0)),
+        workers=workers or available_cores(),
         progress=lambda done, total: log.info("%d of %d exams are ready", done, total),
     )
     log.info("%d exams were made, the others were there", made)

@@ -18,7 +18,7 @@ from job.contract.study import Study
 from job.data.store import ExamReader, open_exams
 from job.evaluation.whole_exam import ExamTester, zyx
 from job.networks.build import initial_network
-from job.outcome import conditions_of, cost_of, exam_result, fold_result, mean_dice, write_weights
+from job.outcome import conditions_of, cost_of, fold_result, test_exams, validation, write_weights
 from job.places import read_manifest
 from job.storage import Storage
 from job.training.checkpoint import Checkpoints
@@ -54,44 +54,39 @@ def run_fold(worker: Worker, index: int) -> None:
         Stopped: The worker was asked to stop; all is saved.
     """
     manifest = read_manifest(worker.run)
-    fold = manifest.grid.fold(index)
+    study, fold = manifest.study, manifest.grid.fold(index)
     checkpoints = Checkpoints(worker.run, index, worker.checkpoint_seconds)
     if worker.run.exists(layout.result(index)):
         log.info("fold %d is done already", index)
         checkpoints.delete()  # which a worker that was killed right after its result had left
         return
-    study, clock = manifest.study, PhaseClock(worker.device)
-    readers = partial(open_exams, worker.store, manifest)
+    clock, readers = PhaseClock(worker.device), partial(open_exams, worker.store, manifest)
     precision = resolve_precision(study.training.precision, worker.device)
     make_deterministic(precision, worker.device, worker.threads)
     conditions = conditions_of(worker.device, worker.threads, precision)
-    progress = FoldProgress(worker.run, index, study.training.steps, clock, worker.stop_requested, conditions)
-    with clock.phase("load"):
-        network = initial_network(study, fold.arm.channels, repeat=fold.repeat, unit=fold.unit)
-        state = TrainingState(network.to(worker.device), study.training, precision)
-        state.restore(checkpoints)
-        progress.resume(state.step, state.recorded)
-        progress.beat("load", state.step)
-    tester = ExamTester(study, network, fold.arm.channels, precision, progress.alive)
-    if state.recorded < study.training.steps:
+    with FoldProgress(
+        worker.run, index, study.training.steps, clock, worker.stop_requested, conditions
+    ) as progress:
         with clock.phase("load"):
-            patches = load_patches(manifest, fold, readers(fold.training_exams), worker.device)
-        plan = training_plan(study, fold, precision, forward_of(network, patches.shape))
-        held_out = readers(fold.validation_exams)
-        validate = partial(mean_dice, tester, held_out) if held_out else None
-        train(state, patches, plan, validate, checkpoints, progress)
-    progress.beat("test", state.step)
-    weights_sha256 = write_weights(worker.run, index, network)
-    keys = layout.predictions(index, len(fold.test_exams))
-    tests = [
-        exam_result(worker.run, tester, reader, key, clock)
-        for reader, key in zip(readers(fold.test_exams), keys, strict=True)
-    ]
-    cost = cost_of(progress, worker.device, worker.threads)
-    result = fold_result(manifest, fold, precision, weights_sha256, tests, cost)
-    worker.run.create(layout.result(index), result.to_json())
-    checkpoints.delete()
-    progress.beat("done", state.step)
+            network = initial_network(study, fold.arm.channels, repeat=fold.repeat, unit=fold.unit)
+            state = TrainingState(network.to(worker.device), study.training, precision)
+            state.restore(checkpoints)
+        progress.resume(state.step, state.recorded)
+        tester = ExamTester(study, network, fold.arm.channels, precision, progress.alive)
+        if state.recorded < study.training.steps:
+            with clock.phase("load"):
+                patches = load_patches(manifest, fold, readers(fold.training_exams), worker.device)
+            plan = training_plan(study, fold, precision, forward_of(network, patches.shape))
+            validate = validation(tester, readers(fold.validation_exams))
+            train(state, patches, plan, validate, checkpoints, progress)
+        progress.beat("test", state.step)
+        weights_sha256 = write_weights(worker.run, index, network)
+        tests = test_exams(worker.run, index, tester, readers(fold.test_exams), clock)
+        cost = cost_of(progress, worker.device, worker.threads)
+        result = fold_result(manifest, fold, precision, weights_sha256, tests, cost)
+        worker.run.create(layout.result(index), result.to_json())
+        checkpoints.delete()
+        progress.beat("done", state.step)
 
 
 def load_patches(

@@ -2,7 +2,7 @@
 
 import platform
 import resource
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from importlib.metadata import version
 from statistics import fmean
@@ -33,7 +33,15 @@ def write_weights(run: Storage, fold: int, network: nn.Module) -> str:
     return sha256(data).hexdigest()
 
 
-def exam_result(
+def test_exams(
+    run: Storage, fold: int, tester: ExamTester, readers: Sequence[ExamReader], clock: PhaseClock
+) -> list[ExamResult]:
+    """Tests the exams of a fold and writes its predictions."""
+    keys = layout.predictions(fold, len(readers))
+    return [_exam_result(run, tester, *test, clock) for test in zip(readers, keys, strict=True)]
+
+
+def _exam_result(
     run: Storage, tester: ExamTester, reader: ExamReader, prediction: str, clock: PhaseClock
 ) -> ExamResult:
     """Tests an exam and writes its prediction, in the label map's own values, onto the original grid."""
@@ -81,14 +89,20 @@ def fold_result(
     )
 
 
-def mean_dice(tester: ExamTester, readers: Sequence[ExamReader]) -> dict[str, float | None]:
-    """Mean Dice by structure over whole exams; None where no exam has it defined."""
-    scores = [tester.score(reader, tester.predict(reader)) for reader in readers]
-    means: dict[str, float | None] = {}
-    for name in scores[0]:
-        defined = [dice for score in scores if (dice := score[name].dice) is not None]
-        means[name] = fmean(defined) if defined else None
-    return means
+def validation(
+    tester: ExamTester, readers: Sequence[ExamReader]
+) -> Callable[[], dict[str, float | None]] | None:
+    """Gives the mean Dice by structure over whole exams, None where no exam has it defined; None without exams."""
+
+    def mean_dice() -> dict[str, float | None]:
+        scores = [tester.score(reader, tester.predict(reader)) for reader in readers]
+        means: dict[str, float | None] = {}
+        for name in scores[0]:
+            defined = [dice for score in scores if (dice := score[name].dice) is not None]
+            means[name] = fmean(defined) if defined else None
+        return means
+
+    return mean_dice if readers else None
 
 
 def conditions_of(device: torch.device, threads: int, precision: Precision) -> str:

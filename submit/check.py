@@ -8,10 +8,11 @@ from rich.table import Table
 from job.contract.errors import DataError
 from job.contract.study_file import load_study
 from job.data.prepare import check_cohort, prepare_cohort
+from job.machine import available_cores
 from job.places import cohort_root, store_root
-from submit.machine import available_cores
 from submit.progress import ExamProgress
 from submit.sweep import expected_grid
+from submit.wording import counted
 
 
 def check_study(study_file: Path, console: Console) -> bool:
@@ -33,7 +34,8 @@ def check_study(study_file: Path, console: Console) -> bool:
     patch = study.training.patch_shape or architecture.input_shape(segment)
     field, predicted = architecture.receptive_field(), architecture.output_shape(segment)
     lines = (
-        f"cohort: {len(exams)} exams of {len({exam.patient for exam in exams})} patients, no problem found",
+        f"cohort: {counted(len(exams), 'exam')} of {counted(len({exam.patient for exam in exams}), 'patient')}, "
+        "no problem found",
         f"channels: {', '.join(study.cohort.channel_names)}; classes: {', '.join(study.cohort.class_names)}",
         f"grid: {len(grid)} folds = {grid.extent}",
         f"network: {study.network.name} {study.network.variant}, receptive field {_by(field)}; "
@@ -56,12 +58,12 @@ def prepare_study(study_file: Path, console: Console) -> str:
         index, made = prepare_cohort(
             cohort_root(study_file, study), store, study, workers=available_cores(), progress=progress
         )
-    return f"{store.url}: {made} exams made, {len(index.exams) - made} were there"
+    return f"{store.url}: {counted(made, 'exam')} made, {len(index.exams) - made} there already"
 
 
 def show_problems(error: DataError, console: Console) -> None:
     """One table with every problem, the file first."""
-    table = Table(title=f"{len(error.problems)} problems", title_justify="left", show_lines=True)
+    table = Table(title=counted(len(error.problems), "problem"), title_justify="left", show_lines=True)
     longest = max(len(problem.file) for problem in error.problems)
     # A name that is broken in the middle cannot be copied.
     table.add_column("file", overflow="fold", min_width=min(longest, console.width // 2))

@@ -16,7 +16,9 @@ from job.contract.exit_codes import ExitCode
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 StudyFile = Annotated[Path, typer.Argument(help="Study file.")]
-Run = Annotated[str | None, typer.Argument(help="Folder or name of the run; default: the newest.")]
+Run = Annotated[
+    str | None, typer.Argument(help="Run (folder or name), or study file; default: the newest run.")
+]
 StudyOption = Annotated[Path, typer.Option("--study", help="Study file whose runs are meant.")]
 STUDY = Path("study.toml")
 
@@ -27,12 +29,13 @@ INTERRUPTED = 130
 TYPER_USAGE = 2
 """Typer's own exit code for a wrong command line."""
 
-REMEDIES: dict[int | None, str] = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make space"),
+MISPLACED: dict[int | None, str] = {
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "name a place that you may write to"),
     **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "name a folder, not a file"),
 }
-"""What to do when files cannot be read or written, by the system's reason."""
+"""Remedies by the system's reason why files cannot be read or written, where the command must be changed."""
+REMEDIES = MISPLACED | dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make space")
+"""All remedies."""
 
 
 @app.callback()
@@ -144,7 +147,7 @@ def _console() -> "Console":
 def main() -> None:
     """Runs the command line; errors of the user are a message and an exit code, not a traceback."""
     try:
-        app()
+        app(prog_name="submit")
     except SystemExit as end:
         sys.exit(ExitCode.USAGE if end.code == TYPER_USAGE else end.code)
     except StudyError as error:
@@ -159,4 +162,4 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename is not None else ""
         remedy = REMEDIES.get(error.errno, "check the path and the device it is on")
         typer.echo(f"error: {where}{error.strerror or error}; {remedy}, then run the command again", err=True)
-        sys.exit(ExitCode.TEMPORARY)
+        sys.exit(ExitCode.USAGE if error.errno in MISPLACED else ExitCode.TEMPORARY)

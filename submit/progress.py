@@ -11,6 +11,7 @@ from job.contract import layout
 from job.contract.results import Heartbeat
 from job.storage import Storage
 from submit.executors.protocol import Snapshot
+from submit.wording import duration
 
 LINE_SECONDS = 30.0
 """Between two lines where there is no terminal."""
@@ -54,6 +55,7 @@ class SweepProgress:
         self._start = time.monotonic()
         self._last = 0.0
         self._reported: set[int] = set()
+        self._retries_told = 0
         self._bar = Progress(
             TextColumn("folds"),
             BarColumn(),
@@ -74,9 +76,13 @@ class SweepProgress:
 
     def show(self, snapshot: Snapshot) -> None:
         """Shows the state, not more often than is useful."""
-        for fold in set(snapshot.failed) - self._reported:
+        for line in snapshot.retries[self._retries_told :]:
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._retries_told = len(snapshot.retries)
+        for fold in sorted(set(snapshot.failed) - self._reported):
             self._reported.add(fold)
-            self._console.print(f"fold {fold} failed; log: {self._run.url}/{layout.log(fold)}", markup=False)
+            where = f"{self._run.url}/{layout.log(fold)}"
+            self._console.print(f"fold {fold} failed; log: {where}", markup=False, soft_wrap=True)
         pause = REFRESH_SECONDS if self._console.is_terminal else LINE_SECONDS
         if time.monotonic() - self._last < pause and not snapshot.finished:
             return
@@ -99,10 +105,3 @@ class SweepProgress:
         except (FileNotFoundError, ValueError):
             return 0.0
         return heartbeat.step / heartbeat.steps
-
-
-def duration(seconds: float) -> str:
-    """Seconds as `h:mm:ss`."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}"

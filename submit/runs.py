@@ -16,8 +16,8 @@ from job.contract.manifest import Manifest
 from job.contract.results import Failure, Heartbeat, Record, utc_now
 from job.contract.study import Study
 from job.contract.study_file import load_study
-from job.data.prepare import StoreIndex
-from job.places import read_manifest, resolve
+from job.data.prepare import StoreIndex, read_index
+from job.places import read_manifest, resolve, store_root
 from job.storage import Storage, open_storage
 
 R = TypeVar("R", bound=Record)
@@ -58,17 +58,7 @@ def create_run(study_file: Path, study: Study, index: StoreIndex) -> tuple[Stora
     Raises:
         StudyError: The cohort is too small for the study.
     """
-    try:
-        manifest = Manifest.freeze(
-            study,
-            exams=index.exams,
-            recipe=index.recipe,
-            created=utc_now(),
-            code_version=version("loosweep"),
-        )
-    except ValueError as error:
-        raise StudyError(f"{study_file}: {error}") from None
-    run = open_storage(f"{resolve(study_file, study.compute.runs)}/{manifest.run}")
+    run, manifest = _place_of(study_file, study, index)
     if run.create(layout.MANIFEST, manifest.to_json()):
         return run, manifest
     existing = read_manifest(run)
@@ -82,14 +72,47 @@ def create_run(study_file: Path, study: Study, index: StoreIndex) -> tuple[Stora
     return run, manifest
 
 
+def submitted_run(study_file: Path, study: Study) -> tuple[Storage, Manifest] | None:
+    """The run of a study over the cohort as it was last prepared, if it was submitted before.
+
+    Raises:
+        StudyError: The cohort is too small for the study, or the run's manifest was changed.
+    """
+    index = read_index(store_root(study_file, study), study)
+    if index is None:
+        return None
+    run, manifest = _place_of(study_file, study, index)
+    if not run.exists(layout.MANIFEST):
+        return None
+    existing = read_manifest(run)
+    return (run, existing) if existing.digest == manifest.digest else None
+
+
+def _place_of(study_file: Path, study: Study, index: StoreIndex) -> tuple[Storage, Manifest]:
+    """Where a study's run is or will be, and its manifest."""
+    try:
+        manifest = Manifest.freeze(
+            study,
+            exams=index.exams,
+            recipe=index.recipe,
+            created=utc_now(),
+            code_version=version("loosweep"),
+        )
+    except ValueError as error:
+        raise StudyError(f"{study_file}: {error}") from None
+    return open_storage(f"{resolve(study_file, study.compute.runs)}/{manifest.run}"), manifest
+
+
 def find_run(name: str | None, study_file: Path) -> Storage:
-    """The run of this name or folder; without a name, the run of the study that was started last.
+    """The run of this name or folder; of a study file or without a name, the study's run that was started last.
 
     If that run is of an earlier text of the study file, standard error says so.
 
     Raises:
         StudyError: There is no such run.
     """
+    if name is not None and name.endswith(".toml"):
+        return find_run(None, Path(name))
     if name is not None and Path(name, layout.MANIFEST).is_file():
         return open_storage(name)
     if name is not None and not study_file.is_file():

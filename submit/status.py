@@ -16,9 +16,9 @@ from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.fold_ranges import format_folds
 from job.places import read_manifest
-from submit.progress import duration
 from submit.runs import FoldStatus, State, find_run, survey
 from submit.sweep_lock import holder
+from submit.wording import duration
 
 
 def show_status(name: str | None, study_file: Path, *, as_json: bool) -> None:
@@ -91,7 +91,7 @@ def cancel_run(name: str | None, study_file: Path) -> str:
 def _cells(status: FoldStatus) -> tuple[str, str, str, str]:
     heartbeat = status.heartbeat
     if heartbeat is None:
-        return ("", "", "", "")
+        return ("", str(status.failure.attempts) if status.failure else "", "", "")
     left = "" if heartbeat.seconds_left is None else duration(heartbeat.seconds_left)
     elapsed = duration(heartbeat.seconds.get("total", 0.0))
     return (f"{heartbeat.step}/{heartbeat.steps}", str(heartbeat.attempt), elapsed, left)

@@ -11,7 +11,7 @@ from types import FrameType
 from rich.console import Console
 
 from job.contract import layout
-from job.contract.errors import StudyError
+from job.contract.errors import DataError, StudyError
 from job.contract.fold_ranges import format_folds, parse_folds
 from job.contract.grid import Grid
 from job.contract.manifest import Manifest, grid_of
@@ -21,21 +21,17 @@ from job.contract.study_file import load_study
 from job.data.cohort_files import find_exams
 from job.data.prepare import prepare_cohort
 from job.data.store import read_record
+from job.machine import available_cores, available_memory_gib
 from job.places import cohort_root, store_root
 from job.storage import Storage
 from submit.analysis.results_table import collect_results
 from submit.executors.local import LocalExecutor, fold_command
 from submit.executors.protocol import Executor, Snapshot
-from submit.machine import (
-    available_cores,
-    available_memory_gib,
-    fold_memory_gib,
-    machine_slots,
-    within_memory,
-)
+from submit.machine import fold_memory_gib, machine_slots, within_memory
 from submit.progress import ExamProgress, SweepProgress
-from submit.runs import create_run
+from submit.runs import create_run, submitted_run
 from submit.sweep_lock import hold
+from submit.wording import counted
 
 POLL_SECONDS = 0.2
 
@@ -100,17 +96,28 @@ def sweep(study_file: Path, study: Study, folds: Sequence[int], console: Console
     need_gib = fold_memory_gib([read_record(store, index.recipe, e.exam, e.digest) for e in index.exams])
     slots, limit = within_memory(machine_slots(study), need_gib, available_memory_gib())
     with hold(run, store):
-        done = set(
-            collect_results(run, manifest).done
-        )  # refuses damaged and foreign results: they would stay
-        todo = [fold for fold in folds if fold not in done]
+        todo, done = missing_of(run, manifest, folds)
         console.print(
-            f"run [bold]{manifest.run}[/bold]: {len(todo)} folds to do, {len(done)} of {manifest.folds} done, "
+            f"run [bold]{manifest.run}[/bold]: {counted(len(todo), 'fold')} to do, "
+            f"{done} of {manifest.folds} done, "
             f"{len(slots)} at a time on {', '.join(sorted({slot.device for slot in slots}))}{limit}"
         )
         command = fold_command(run, store, checkpoint_minutes=study.compute.checkpoint_minutes)
         snapshot, interrupted = work(LocalExecutor(run, slots, command), run, todo, console)
     return Outcome(run=run, manifest=manifest, snapshot=snapshot, interrupted=interrupted)
+
+
+def missing_of(run: Storage, manifest: Manifest, folds: Sequence[int]) -> tuple[list[int], int]:
+    """Those of the folds that are not done, and how many of the run are.
+
+    Raises:
+        DataError: Results that are damaged or of another run: nothing would replace them.
+    """
+    results = collect_results(run, manifest)
+    if results.problems:
+        raise DataError(results.problems)
+    done = set(results.done)
+    return [fold for fold in folds if fold not in done], len(done)
 
 
 def work(executor: Executor, run: Storage, folds: Sequence[int], console: Console) -> tuple[Snapshot, bool]:
@@ -135,7 +142,8 @@ def work(executor: Executor, run: Storage, folds: Sequence[int], console: Consol
                     executor.cancel(now=obeyed > 1)
                     console.print("stopping: running folds write their checkpoints (again to stop at once)")
                 time.sleep(POLL_SECONDS)
-            progress.show(snapshot)
+            if folds:
+                progress.show(snapshot)
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)
@@ -160,12 +168,12 @@ def _ending(executor: Executor, signals: Sequence[int]) -> Iterator[None]:
 def describe_outcome(outcome: Outcome) -> list[str]:
     """What to tell the user at the end, failed folds with their logs."""
     run, snapshot = outcome.run, outcome.snapshot
-    lines = [f"{len(snapshot.done)} folds done in this sweep"]
+    lines = [f"{counted(len(snapshot.done), 'fold')} done in this sweep"]
     for fold in sorted(snapshot.failed):
         failure = Failure.model_validate_json(run.read(layout.failure(fold)))
         lines.append(
-            f"fold {fold} failed ({failure.attempts} attempts, exit code {failure.exit_code}): {failure.message}\n"
-            f"    log: {run.url}/{layout.log(fold)}"
+            f"fold {fold} failed ({counted(failure.attempts, 'attempt')}, exit code {failure.exit_code}): "
+            f"{failure.message}\n    log: {run.url}/{layout.log(fold)}"
         )
     if snapshot.stopped:
         lines.append(
@@ -196,7 +204,7 @@ def run_sweep(
     require_array(grid, array)
     wanted = requested_folds(grid, folds)
     if dry_run:
-        print("\n".join(describe_plan(study, grid, wanted)))
+        print("\n".join(describe_plan(study_file, study, grid, wanted)))
         return None
     outcome = sweep(study_file, study, wanted, console)
     console.print("\n".join(describe_outcome(outcome)), highlight=False, markup=False, soft_wrap=True)
@@ -217,12 +225,13 @@ def requested_folds(grid: Grid, folds: str | None) -> Sequence[int]:
         raise StudyError(f"--folds: {error} ({grid.extent})") from None
 
 
-def describe_plan(study: Study, grid: Grid, folds: Sequence[int]) -> list[str]:
-    """What a sweep would run."""
+def describe_plan(study_file: Path, study: Study, grid: Grid, folds: Sequence[int]) -> list[str]:
+    """What a sweep would run, given the cohort as it was last prepared."""
     slots = machine_slots(study)
+    known = submitted_run(study_file, study)
+    todo, done = missing_of(*known, folds) if known else (list(folds), 0)
     return [
-        f"{len(grid)} folds = {grid.extent}; "
-        f"would run {len(folds)} (less those that are done): {format_folds(folds)}",
+        f"{len(grid)} folds = {grid.extent}; {done} done; would run {len(todo)}: {format_folds(todo) or 'none'}",
         f"arms: {', '.join(arm.name for arm in grid.arms)}",
         f"each: {study.training.steps} steps of {study.training.batch_size} patches, then one test",
         f"{len(slots)} at a time, each with {slots[0].threads} thread(s) on {slots[0].device.partition(':')[0]}",

@@ -205,10 +205,9 @@ class DeepMedicArchitecture:
 
     def _too_small(self, axis: int, patch: int, output: int) -> ValueError:
         return ValueError(
-            f"a patch of {patch} voxels along {_AXES[axis]} is too small: the receptive field is "
-            f"{self.receptive_field()[axis]}, and an output of {output} needs a patch of at least "
-            f"{self._smallest_patch(axis, output)}; use a larger patch, or smaller kernels or factors along "
-            f"{_AXES[axis]}"
+            f"a patch of {patch} voxels along {_AXES[axis]} is too small: to predict {output} of them, the "
+            f"network must see at least {self._smallest_patch(axis, output)}; use a larger patch, or smaller "
+            f"kernels or factors along {_AXES[axis]}"
         )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 
 class StudyError(ValueError):
@@ -28,6 +29,11 @@ class DataError(Exception):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    @classmethod
+    def of(cls, *, file: str, found: str, expected: str, remedy: str) -> Self:
+        """The error of a single problem."""
+        return cls([Problem(file=file, found=found, expected=expected, remedy=remedy)])
 
 
 class Stopped(Exception):

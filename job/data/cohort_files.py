@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from glob import escape
 
@@ -47,14 +47,9 @@ def find_exams(objects: Iterable[StoredObject], cohort: Cohort) -> tuple[ExamFil
     roles["labels"] = (cohort.labels, "")
     if cohort.mask is not None:
         roles["mask"] = (cohort.mask, "")
-    found: dict[tuple[str, str], dict[str, list[StoredObject]]] = defaultdict(lambda: defaultdict(list))
-    for role, (pattern, channel) in roles.items():
-        expression = _expression(pattern, channel)
-        for item in objects:
-            if match := expression.fullmatch(item.key):
-                found[match["patient"], match.groupdict().get("exam", "")][role].append(item)
+    found = _matches(objects, roles)
     if not found:
-        raise DataError([_nothing_matches(cohort, objects)])
+        raise _nothing_matches(cohort, objects)
     found, problems = _without_excluded(found, cohort)
     exams = []
     for (patient, exam), files in sorted(found.items()):
@@ -78,6 +73,19 @@ def find_exams(objects: Iterable[StoredObject], cohort: Cohort) -> tuple[ExamFil
     if problems:
         raise DataError(problems)
     return tuple(exams)
+
+
+def _matches(
+    objects: Sequence[StoredObject], roles: Mapping[str, tuple[str, str]]
+) -> dict[tuple[str, str], dict[str, list[StoredObject]]]:
+    """By (patient, exam), the files of each role; a role is a pattern and what stands for its `{channel}`."""
+    found: dict[tuple[str, str], dict[str, list[StoredObject]]] = defaultdict(lambda: defaultdict(list))
+    for role, (pattern, channel) in roles.items():
+        expression = _expression(pattern, channel)
+        for item in objects:
+            if match := expression.fullmatch(item.key):
+                found[match["patient"], match.groupdict().get("exam", "")][role].append(item)
+    return found
 
 
 def _expression(pattern: str, channel: str) -> re.Pattern[str]:
@@ -114,9 +122,9 @@ def _spelled(pattern: str, channel: str, patient: str, exam: str) -> str:
     return pattern.replace("{channel}", channel).replace("{patient}", patient).replace("{exam}", exam)
 
 
-def _nothing_matches(cohort: Cohort, objects: list[StoredObject]) -> Problem:
+def _nothing_matches(cohort: Cohort, objects: list[StoredObject]) -> DataError:
     examples = [item.key for item in objects if item.key.endswith((".nii", ".nii.gz"))][:3]
-    return Problem(
+    return DataError.of(
         file=cohort.pattern,
         found=f"no match among {len(objects)} files" + (f", e.g. {', '.join(examples)}" if examples else ""),
         expected="a file for every channel of every exam",

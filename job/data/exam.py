@@ -61,43 +61,61 @@ def load_exam(source: Storage, files: ExamFiles, cohort: Cohort, dtype: str) -> 
     """
     problems: list[Problem] = []
     reader = _Reader(source)
-    grid = label_ZYX = mask_ZYX = image_CZYX = None
-    stats: list[ChannelStatistics] = []
-    outside_mask = 0
+    labels: _Labels | None = None
+    grid: _Grid | None = None
     with collecting(problems):
         volume = reader.read(files.labels.key)
         grid = _Grid(files.labels.key, volume)
-        label_ZYX = _classes(volume, files.labels.key, cohort)
-        image_CZYX = np.zeros((len(cohort.channels), *label_ZYX.shape), dtype)
-    if files.mask is not None:
-        with collecting(problems):
-            volume = reader.read(files.mask.key, grid)
-            mask_ZYX = _mask(volume, files.mask.key)
-            if label_ZYX is not None:
-                outside_mask = _clear_outside(mask_ZYX, label_ZYX, files.labels.key)
+        labels = _read_labels(reader, volume, grid, files, cohort)
+    image_CZYX = None if labels is None else np.zeros((len(files.channels), *labels.label_ZYX.shape), dtype)
+    stats: list[ChannelStatistics] = []
     for position, (channel, item) in enumerate(zip(cohort.channels, files.channels, strict=True)):
         with collecting(problems):
             volume = reader.read(item.key, grid)
-            if image_CZYX is None or (files.mask is not None and mask_ZYX is None):
-                continue  # what it would be held against is broken, and reported
-            region_ZYX = volume.data_ZYX != 0 if mask_ZYX is None else mask_ZYX > 0
-            normalised_ZYX = _normalised(volume, region_ZYX, channel, item.key, image_CZYX.dtype)
-            stats.append(statistics(volume.data_ZYX, normalised_ZYX, region_ZYX))
-            image_CZYX[position] = normalised_ZYX
+            if labels is not None and image_CZYX is not None:  # else they are reported
+                region_ZYX = volume.data_ZYX != 0 if labels.mask_ZYX is None else labels.mask_ZYX > 0
+                normalised_ZYX = _normalised(volume, region_ZYX, channel, item.key, image_CZYX.dtype)
+                stats.append(statistics(volume.data_ZYX, normalised_ZYX, region_ZYX))
+                image_CZYX[position] = normalised_ZYX
     if problems:
         raise DataError(problems)
     assert grid is not None
-    assert label_ZYX is not None
+    assert labels is not None
     assert image_CZYX is not None
     return Exam(
         image_CZYX=image_CZYX,
-        label_ZYX=label_ZYX,
-        mask_ZYX=mask_ZYX,
+        label_ZYX=labels.label_ZYX,
+        mask_ZYX=labels.mask_ZYX,
         geometry=grid.geometry,
         statistics=tuple(stats),
-        outside_mask=outside_mask,
+        outside_mask=labels.outside_mask,
         sha256=tuple(reader.sha256[item.key] for item in files.all),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Labels:
+    label_ZYX: NDArray[np.uint8]
+    mask_ZYX: NDArray[np.uint8] | None
+    outside_mask: int
+
+
+def _read_labels(
+    reader: "_Reader", volume: Volume, grid: "_Grid", files: ExamFiles, cohort: Cohort
+) -> _Labels:
+    """The labels inside the mask; all that is wrong with either file is one error."""
+    problems: list[Problem] = []
+    label_ZYX = mask_ZYX = None
+    with collecting(problems):
+        label_ZYX = _classes(volume, files.labels.key, cohort)
+    if files.mask is not None:
+        with collecting(problems):
+            mask_ZYX = _mask(reader.read(files.mask.key, grid), files.mask.key)
+    if problems:
+        raise DataError(problems)
+    assert label_ZYX is not None
+    outside = 0 if mask_ZYX is None else _clear_outside(mask_ZYX, label_ZYX, files.labels.key)
+    return _Labels(label_ZYX=label_ZYX, mask_ZYX=mask_ZYX, outside_mask=outside)
 
 
 class _Grid:
@@ -114,15 +132,11 @@ class _Grid:
             found, expected = f"a grid that is {apart:.3g} voxels away ({geometry.orientation})", "the grid"
         else:
             return
-        raise DataError(
-            [
-                Problem(
-                    file=name,
-                    found=found,
-                    expected=f"{expected} of {self.name} ({self.geometry.orientation})",
-                    remedy="resample the exam's files onto one grid",
-                )
-            ]
+        raise DataError.of(
+            file=name,
+            found=found,
+            expected=f"{expected} of {self.name} ({self.geometry.orientation})",
+            remedy="resample the exam's files onto one grid",
         )
 
 
@@ -159,15 +173,11 @@ def _classes(volume: Volume, name: str, cohort: Cohort) -> NDArray[np.uint8]:
         classes = ", ".join(
             f"{c} = {list(v)}" for c, v in zip(cohort.classes, cohort.class_values, strict=True)
         )
-        raise DataError(
-            [
-                Problem(
-                    file=name,
-                    found=f"unknown label values {found}",
-                    expected=f"{classes}, background = {list(cohort.background)}",
-                    remedy="add the values to cohort.classes or cohort.background",
-                )
-            ]
+        raise DataError.of(
+            file=name,
+            found=f"unknown label values {found}",
+            expected=f"{classes}, background = {list(cohort.background)}",
+            remedy="add the values to cohort.classes or cohort.background",
         )
     return label_ZYX
 
@@ -175,15 +185,11 @@ def _classes(volume: Volume, name: str, cohort: Cohort) -> NDArray[np.uint8]:
 def _mask(volume: Volume, name: str) -> NDArray[np.uint8]:
     mask_ZYX: NDArray[np.uint8] = (integral(volume, name) != 0).astype(np.uint8)
     if not mask_ZYX.any():
-        raise DataError(
-            [
-                Problem(
-                    file=name,
-                    found="an empty mask",
-                    expected="voxels that are not 0",
-                    remedy="correct the mask",
-                )
-            ]
+        raise DataError.of(
+            file=name,
+            found="an empty mask",
+            expected="voxels that are not 0",
+            remedy="correct the mask",
         )
     return mask_ZYX
 
@@ -194,15 +200,11 @@ def _clear_outside(mask_ZYX: NDArray[np.uint8], label_ZYX: NDArray[np.uint8], na
     outside_ZYX = (mask_ZYX == 0) & (label_ZYX > 0)
     outside = int(np.count_nonzero(outside_ZYX))
     if outside > OUTSIDE_MASK_SHARE * labelled:
-        raise DataError(
-            [
-                Problem(
-                    file=name,
-                    found=f"{outside} of {labelled} labelled voxels outside the mask",
-                    expected=f"at most {OUTSIDE_MASK_SHARE:.0%}, since what lies outside counts as background",
-                    remedy="correct the mask or the labels, or leave cohort.mask out",
-                )
-            ]
+        raise DataError.of(
+            file=name,
+            found=f"{outside} of {labelled} labelled voxels outside the mask",
+            expected=f"at most {OUTSIDE_MASK_SHARE:.0%}, since what lies outside counts as background",
+            remedy="correct the mask or the labels, or leave cohort.mask out",
         )
     label_ZYX[outside_ZYX] = 0
     return outside
@@ -214,26 +216,18 @@ def _normalised(
     try:
         normalised_ZYX = normalise(volume.data_ZYX, region_ZYX, channel)
     except ValueError as error:
-        raise DataError(
-            [
-                Problem(
-                    file=name,
-                    found=str(error),
-                    expected="intensities that vary",
-                    remedy="correct the file or its mask, or leave the exam out with cohort.exclude",
-                )
-            ]
+        raise DataError.of(
+            file=name,
+            found=str(error),
+            expected="intensities that vary",
+            remedy="correct the file or its mask, or leave the exam out with cohort.exclude",
         ) from None
     largest, limits = float(np.abs(normalised_ZYX).max()), np.finfo(dtype)
     if largest > float(limits.max) or 0 < largest < float(limits.tiny):
-        raise DataError(
-            [
-                Problem(
-                    file=name,
-                    found=f"values up to {largest:g} after normalisation ({channel.normalisation})",
-                    expected=f"{limits.tiny:g} to {limits.max:g}, the range of {dtype}",
-                    remedy='choose another normalisation, or store.dtype = "float32"',
-                )
-            ]
+        raise DataError.of(
+            file=name,
+            found=f"values up to {largest:g} after normalisation ({channel.normalisation})",
+            expected=f"{limits.tiny:g} to {limits.max:g}, the range of {dtype}",
+            remedy='choose another normalisation, or store.dtype = "float32"',
         )
     return normalised_ZYX.astype(dtype)

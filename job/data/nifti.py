@@ -23,7 +23,7 @@ from nibabel.orientations import (
 )
 from numpy.typing import NDArray
 
-from job.contract.errors import DataError, Problem
+from job.contract.errors import DataError
 
 GRID_TOLERANCE = 0.1
 """Files of an exam are on one grid if no corner is further apart than this, in edges of the smallest voxel."""
@@ -104,14 +104,9 @@ def read_volume(data: bytes, name: str) -> Volume:
     if (unit := int(image.header["xyzt_units"]) & 7) in _OTHER_UNITS:
         raise _wrong(name, f"lengths in {_OTHER_UNITS[unit]}", "millimetres", "correct the header's units")
     values = np.asarray(image.dataobj, dtype=np.float32).reshape(shape)
-    if not np.isfinite(values).all():
-        count = int(values.size - np.isfinite(values).sum())
-        raise _wrong(
-            name,
-            f"{count} voxels that are NaN, infinite or beyond 32-bit floats",
-            "finite values",
-            "replace them (e.g. by 0) or mask the map",
-        )
+    if undefined := int(values.size - np.isfinite(values).sum()):
+        found = f"{undefined} voxels that are NaN, infinite or beyond 32-bit floats"
+        raise _wrong(name, found, "finite values", "replace them (e.g. by 0) or mask the map")
     canonical = apply_orientation(values, io_orientation(affine))
     header = base64.b64encode(image.header.binaryblock).decode()
     return Volume(
@@ -205,4 +200,4 @@ def _damaged(name: str, error: object) -> DataError:
 
 
 def _wrong(name: str, found: str, expected: str, remedy: str) -> DataError:
-    return DataError([Problem(file=name, found=found, expected=expected, remedy=remedy)])
+    return DataError.of(file=name, found=found, expected=expected, remedy=remedy)

@@ -70,24 +70,41 @@ def prepare_cohort(
         return write_exam(store, study, exam, name=files.exam, patient=files.patient, sources=sources), True
 
     done = _each(prepare, exams, workers, progress)
-    records = [record for record, _ in done]
+    index = _index_of(recipe, study, [record for record, _ in done])
+    if read_index(store, study) != index:
+        store.write(layout.store_index(recipe), index.model_dump_json(indent=1).encode())
+    return index, sum(made for _, made in done)
+
+
+def read_index(store: Storage, study: Study) -> StoreIndex | None:
+    """The index of a study's cohort as it was last prepared; None if it was not, or the index is damaged."""
+    try:
+        return StoreIndex.model_validate_json(store.read(layout.store_index(recipe_of(study))))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _index_of(recipe: str, study: Study, records: Sequence[ExamRecord]) -> StoreIndex:
+    """The index of exams that are whole.
+
+    Raises:
+        DataError: A class that cannot be learnt, or images that are there twice.
+    """
     _require_all_classes(study.cohort, [(r.patient, [sum(b) for b in r.label_counts]) for r in records])
+    channels = len(study.cohort.channels)  # come first among the sources
     _require_distinct(
         {
-            source.key: channel.sha256
+            record.exam: {
+                source.key: channel.sha256
+                for source, channel in zip(record.sources[:channels], record.statistics, strict=True)
+            }
             for record in records
-            for source, channel in zip(record.sources, record.statistics, strict=False)  # channels come first
         }
     )
-    index = StoreIndex(
+    return StoreIndex(
         recipe=recipe,
         exams=tuple(ExamEntry(exam=r.exam, patient=r.patient, digest=r.digest) for r in records),
     )
-    contents = index.model_dump_json(indent=1).encode()
-    key = layout.store_index(recipe)
-    if not store.exists(key) or store.read(key) != contents:
-        store.write(key, contents)
-    return index, sum(made for _, made in done)
 
 
 def check_cohort(source: Storage, study: Study, *, workers: int, progress: Progress) -> tuple[ExamFiles, ...]:
@@ -108,7 +125,7 @@ def check_cohort(source: Storage, study: Study, *, workers: int, progress: Progr
     found = _each(summary, exams, workers, progress)
     patients = [exam.patient for exam in exams]
     _require_all_classes(study.cohort, [(p, v) for p, (v, _) in zip(patients, found, strict=True)])
-    _require_distinct({key: digest for _, digests in found for key, digest in digests.items()})
+    _require_distinct({exam.exam: digests for exam, (_, digests) in zip(exams, found, strict=True)})
     return exams
 
 
@@ -164,26 +181,32 @@ def _made_from(record: ExamRecord, source: Storage, files: ExamFiles) -> bool:
     )
 
 
-def _require_distinct(images: dict[str, str]) -> None:
+def _require_distinct(images: dict[str, dict[str, str]]) -> None:
     """Refuses an image that is there twice.
 
     As another exam it would leak into training, as another channel it would make leaving one out meaningless.
 
     Args:
-        images: SHA-256 of the voxels of each channel's file.
+        images: By exam, SHA-256 of the voxels of each channel's file.
     """
-    by_contents: dict[str, list[str]] = defaultdict(list)
-    for key, digest in images.items():
-        by_contents[digest].append(key)
+    by_contents: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for exam, files in images.items():
+        for key, digest in files.items():
+            by_contents[digest].append((exam, key))
+    # A copied exam is one problem, and not one for each of its channels.
+    by_exams: dict[tuple[str, ...], list[list[str]]] = defaultdict(list)
+    for uses in by_contents.values():
+        if len(uses) > 1:
+            by_exams[tuple(exam for exam, _ in uses)].append([key for _, key in uses])
     problems = [
         Problem(
-            file=keys[0],
-            found=f"the same image as {', '.join(keys[1:])}",
+            file=copies[0][0],
+            found=f"the same image as {', '.join(copies[0][1:])}"
+            + (f"; so are {len(copies) - 1} other channels of these exams" if len(copies) > 1 else ""),
             expected="a file of its own for each channel of each exam",
             remedy="replace the copies by the right files, or leave exams out with cohort.exclude",
         )
-        for keys in by_contents.values()
-        if len(keys) > 1
+        for copies in by_exams.values()
     ]
     if problems:
         raise DataError(problems)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from job.contract import layout
-from job.contract.errors import DataError, Problem
+from job.contract.errors import DataError
 from job.contract.manifest import Manifest
 from job.contract.study import Study
 from job.data.exam import Exam
@@ -124,15 +124,29 @@ def write_exam(
         patient: The exam's patient.
         sources: The files it was made from.
     """
+    record = _record_of(study, exam, name=name, patient=patient, sources=tuple(sources))
+    key = layout.exam_record(record.recipe, name, record.digest)
+    if not store.exists(key):  # else other files gave the same contents, which folds may be reading
+        try:
+            _write_arrays(store, record, exam)
+        except OSError:  # perhaps because what another attempt left is damaged
+            store.delete(layout.exam_arrays(record.recipe, name, record.digest))
+            _write_arrays(store, record, exam)
+    store.write(key, record.model_dump_json(indent=1).encode())
+    return record
+
+
+def _record_of(
+    study: Study, exam: Exam, *, name: str, patient: str, sources: tuple[Source, ...]
+) -> ExamRecord:
     recipe = recipe_of(study)
     x, y, z = study.store.block_shape
     block_zyx = (z, y, x)
-    digest = _digest(recipe, exam)
     geometry = exam.geometry
-    record = ExamRecord(
+    return ExamRecord(
         exam=name,
         patient=patient,
-        digest=digest,
+        digest=_digest(recipe, exam),
         recipe=recipe,
         channels=study.cohort.channel_names,
         classes=study.cohort.class_names,
@@ -148,17 +162,8 @@ def write_exam(
         original_affine=tuple(map(tuple, geometry.affine.tolist())),
         original_orientation=geometry.orientation,
         original_header=geometry.header,
-        sources=tuple(sources),
+        sources=sources,
     )
-    key = layout.exam_record(recipe, name, digest)
-    if not store.exists(key):  # else other files gave the same contents, which folds may be reading
-        try:
-            _write_arrays(store, record, exam)
-        except ValueError:  # what another attempt left is damaged
-            store.delete(layout.exam_arrays(recipe, name, digest))
-            _write_arrays(store, record, exam)
-    store.write(key, record.model_dump_json(indent=1).encode())
-    return record
 
 
 def read_record(store: Storage, recipe: str, exam: str, digest: str) -> ExamRecord:
@@ -178,15 +183,11 @@ def read_record(store: Storage, recipe: str, exam: str, digest: str) -> ExamReco
         if record.digest == digest:
             return record
         found = f"digest {record.digest[:12]}"
-    raise DataError(
-        [
-            Problem(
-                file=key,
-                found=found,
-                expected=f"the exam with digest {digest[:12]}",
-                remedy="name the run's store, or prepare it again with `submit prepare`",
-            )
-        ]
+    raise DataError.of(
+        file=key,
+        found=found,
+        expected=f"the exam with digest {digest[:12]}",
+        remedy="name the run's store, or prepare it again with `submit prepare`",
     )
 
 
@@ -260,15 +261,11 @@ def _whole(key: str) -> Iterator[None]:
     except ValueError as error:
         if str(error).startswith(_PASSING):
             raise OSError(f"{key}: {error}") from None
-        raise DataError(
-            [
-                Problem(
-                    file=key,
-                    found=f"missing or damaged data ({error})",
-                    expected="the exam as it was prepared",
-                    remedy="delete the folder and its record, then run `submit prepare` again",
-                )
-            ]
+        raise DataError.of(
+            file=key,
+            found=f"missing or damaged data ({error})",
+            expected="the exam as it was prepared",
+            remedy="delete the folder and its record, then run `submit prepare` again",
         ) from None
 
 
@@ -306,23 +303,22 @@ def _write_array(store: Storage, key: str, data: NDArray[Any], block_zyx: ShapeZ
         "codecs": codecs,
         "index_codecs": [*checksummed, {"name": "crc32c"}],
     }
-    array = ts.open(
-        {
-            "driver": "zarr3",
-            "kvstore": store.array_location(key),
-            "metadata": {
-                "shape": list(data.shape),
-                "data_type": data.dtype.name,
-                "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": shard}},
-                "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
-                "dimension_names": ["c", "z", "y", "x"][-data.ndim :],
-            },
-            "store_data_equal_to_fill_value": True,  # so that a block that is not there is missing
+    spec = {
+        "driver": "zarr3",
+        "kvstore": store.array_location(key),
+        "metadata": {
+            "shape": list(data.shape),
+            "data_type": data.dtype.name,
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": shard}},
+            "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
+            "dimension_names": ["c", "z", "y", "x"][-data.ndim :],
         },
-        create=True,
-        open=True,
-    ).result()
-    array.write(data).result()
+        "store_data_equal_to_fill_value": True,  # so that a block that is not there is missing
+    }
+    try:
+        ts.open(spec, create=True, open=True).result().write(data).result()
+    except ValueError as error:  # TensorStore's for a full disk, too
+        raise OSError(f"{store.url}/{key}: {error}") from None
 
 
 def _digest(recipe: str, exam: Exam) -> str:

@@ -98,7 +98,8 @@ class LocalStorage:
 
     def array_location(self, key: str) -> dict[str, Any]:
         """TensorStore's key-value store of a folder."""
-        return {"driver": "file", "path": f"{self._path(key)}/"}
+        # TensorStore refuses paths with "..", which a study file may well have.
+        return {"driver": "file", "path": f"{self._path(key).resolve()}/"}
 
     def _temporary(self, path: Path, data: bytes) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)

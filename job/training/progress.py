@@ -4,9 +4,12 @@ import json
 import logging
 import os
 import platform
+import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
 
 from job.contract import layout
 from job.contract.errors import Stopped
@@ -15,13 +18,18 @@ from job.storage import Storage
 from job.training.clock import PhaseClock
 
 HEARTBEAT_SECONDS = 5.0
+PULSE_SECONDS = 20.0
+"""Of a heartbeat within long work; well below the age at which `submit status` takes a fold as interrupted."""
 LOG_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
 
 
 class FoldProgress:
-    """The record of one fold's work over all attempts."""
+    """The record of one fold's work over all attempts.
+
+    Within its `with` block the heartbeat stays young, however long a step takes.
+    """
 
     def __init__(
         self,
@@ -45,6 +53,9 @@ class FoldProgress:
         self._phase: Phase = "load"
         self._logged_phase = ""
         self._last_log = 0.0
+        self._written: Heartbeat | None = None
+        self._writing, self._ended = threading.Lock(), threading.Event()
+        self._pulse = threading.Thread(target=self._keep_young, daemon=True)
         earlier = self._earlier()
         self.attempt = earlier.attempt + 1 if earlier else 1
         self.started = earlier.started if earlier else utc_now()
@@ -54,15 +65,25 @@ class FoldProgress:
         if earlier:
             clock.add_earlier(earlier.seconds)
 
+    def __enter__(self) -> Self:
+        self._pulse.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._pulse.join()
+
     def resume(self, step: int, recorded: int) -> None:
         """Goes on from a checkpoint of this step: lines of the history after `recorded` will be written again."""
         self.lost_steps += max(self._reached - step, 0)
-        self._step = step
         try:
             lines = self._run.read(layout.history(self._fold)).decode().splitlines()
         except FileNotFoundError:
-            return
+            lines = []
         self._history = [line for line in map(json.loads, lines) if line["step"] <= recorded]
+        self.beat("load", step)
 
     def record(self, line: dict[str, Any]) -> None:
         """Adds a line to the history."""
@@ -92,7 +113,7 @@ class FoldProgress:
             seconds=self.clock.seconds(),
             conditions=self.conditions,
         )
-        self._run.write(layout.heartbeat(self._fold), heartbeat.to_json())
+        self._write(heartbeat)
         self._log(heartbeat)
 
     def flush_history(self) -> None:
@@ -119,6 +140,20 @@ class FoldProgress:
         """The exception to raise once everything is saved."""
         self.beat("stopped", self._step)
         return Stopped(f"fold {self._fold} stopped at step {self._step} of {self._steps}")
+
+    def _write(self, heartbeat: Heartbeat) -> None:
+        with self._writing:
+            self._run.write(layout.heartbeat(self._fold), heartbeat.to_json())
+            self._written = heartbeat
+
+    def _keep_young(self) -> None:
+        """Renews the heartbeat's time while the work itself has no occasion to."""
+        while not self._ended.wait(PULSE_SECONDS):
+            with self._writing:
+                if self._written is not None and time.monotonic() - self._last_beat >= PULSE_SECONDS:
+                    renewed = self._written.model_copy(update={"time": utc_now()})
+                    with suppress(OSError):  # the work meets the same fault, and ends with it
+                        self._run.write(layout.heartbeat(self._fold), renewed.to_json())
 
     def _log(self, heartbeat: Heartbeat) -> None:
         if heartbeat.phase == self._logged_phase and time.monotonic() - self._last_log < LOG_SECONDS:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from job.contract import layout
 from job.contract.cohort import UNION
-from job.contract.errors import DataError, Problem
+from job.contract.errors import Problem
 from job.contract.grid import Fold
 from job.contract.manifest import Manifest
 from job.contract.results import Failure, FoldResult, Record
@@ -67,9 +67,11 @@ class Results:
     done: tuple[int, ...]
     """Folds with a result, whatever an earlier attempt left."""
     missing: tuple[int, ...]
-    """Folds with neither a result nor a failure."""
+    """Folds with neither a result nor a failure that can be used."""
     failed: tuple[Failure, ...]
     """Folds without a result whose last attempt failed."""
+    problems: tuple[Problem, ...]
+    """Files that are damaged, or of another manifest: they are left out, so that their folds are missing."""
 
 
 def structures_of(study: Study) -> tuple[str, ...]:
@@ -84,20 +86,17 @@ def collect_results(storage: Storage, manifest: Manifest) -> Results:
     Args:
         storage: Rooted at the run.
         manifest: What the run is.
-
-    Raises:
-        DataError: Files that are damaged, or that are not of this manifest; each is named.
     """
     keys = [entry.key for entry in storage.list(f"{layout.FOLDS}/")]
-    done = layout.folds_with("result.json", keys)
-    failed = sorted(set(layout.folds_with("failure.json", keys)) - set(done))
+    with_result = layout.folds_with("result.json", keys)
+    with_failure = sorted(set(layout.folds_with("failure.json", keys)) - set(with_result))
     problems: list[Problem] = []
     tables = _Tables()
-    for result in _results(storage, manifest, done, problems):
+    for result in _results(storage, manifest, with_result, problems):
         tables.add(result)
-    failures = list(_failures(storage, manifest, failed, problems))
-    if problems:
-        raise DataError(problems)
+    failures = tuple(_failures(storage, manifest, with_failure, problems))
+    done = tuple(row["fold"] for row in tables.folds)
+    failed = {failure.fold for failure in failures}
     return Results(
         table=DataFrame(tables.scores, columns=list(SCORE_COLUMNS)).astype(SCORE_COLUMNS),
         folds=_fold_table(tables.folds),
@@ -105,9 +104,10 @@ def collect_results(storage: Storage, manifest: Manifest) -> Results:
             package: {version: tuple(folds) for version, folds in found.items()}
             for package, found in sorted(tables.versions.items())
         },
-        done=tuple(done),
-        missing=tuple(sorted(set(range(manifest.folds)) - set(done) - set(failed))),
-        failed=tuple(failures),
+        done=done,
+        missing=tuple(sorted(set(range(manifest.folds)) - set(done) - failed)),
+        failed=failures,
+        problems=tuple(problems),
     )
 
 

@@ -20,6 +20,9 @@ from submit.executors.protocol import Snapshot
 PAUSE_SECONDS = 5.0
 """Before a second attempt; doubled for each further one."""
 
+_MARK = "---"
+"""Begins the line of a log with which an attempt begins."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Slot:
@@ -79,6 +82,7 @@ class LocalExecutor:
         self._done: list[int] = []
         self._failed: list[int] = []
         self._stopped: list[int] = []
+        self._retries: list[str] = []
         self._cancelled = False
 
     def submit(self, folds: Sequence[int]) -> None:
@@ -101,6 +105,7 @@ class LocalExecutor:
             done=tuple(self._done),
             failed=tuple(self._failed),
             stopped=tuple(self._stopped),
+            retries=tuple(self._retries),
         )
 
     def cancel(self, *, now: bool) -> None:
@@ -117,6 +122,9 @@ class LocalExecutor:
         log = Path(self._run.url, layout.log(fold))
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
+            # Written before the worker is there, so that the log of one that is killed at once is not empty.
+            output.write(f"{_MARK} attempt {self._attempts[fold]}, {utc_now()}, {slot.device}\n".encode())
+            output.flush()
             process = subprocess.Popen(
                 self._command(fold, slot),
                 stdin=subprocess.DEVNULL,
@@ -135,7 +143,12 @@ class LocalExecutor:
         elif self._cancelled:
             self._stopped.append(fold)
         elif self._ends[fold, code] < attempts_allowed(code):
-            pause = 0.0 if code == ExitCode.STOPPED else self._pause_seconds * 2 ** (self._attempts[fold] - 1)
+            attempt = self._attempts[fold]
+            pause = 0.0 if code == ExitCode.STOPPED else self._pause_seconds * 2 ** (attempt - 1)
+            self._retries.append(
+                f"fold {fold}: attempt {attempt} ended ({self._last_line(fold, code)}); "
+                f"attempt {attempt + 1} follows"
+            )
             self._not_before[fold] = time.monotonic() + pause
             self._waiting.appendleft(fold)
         else:
@@ -156,4 +169,6 @@ class LocalExecutor:
             cause = " (out of memory?)" if code == -signal.SIGKILL else ""
             return f"killed by {signal.Signals(-code).name}{cause}"
         lines = Path(self._run.url, layout.log(fold)).read_text(errors="replace").split("\n")
-        return next((line for line in reversed(lines) if line.strip()), "no output")
+        return next(
+            (line for line in reversed(lines) if line.strip() and not line.startswith(_MARK)), "no output"
+        )

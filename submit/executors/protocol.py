@@ -16,6 +16,8 @@ class Snapshot:
     """Given up: failed as often as the exit code allows."""
     stopped: tuple[int, ...]
     """Cancelled; their checkpoints are written."""
+    retries: tuple[str, ...] = ()
+    """A line for each attempt that ended in vain and is followed by another, in the order of their ends."""
 
     @property
     def finished(self) -> bool:

@@ -36,11 +36,13 @@ def make_report(
 
     Raises:
         StudyError: There is no such run.
-        DataError: A result belongs to another run, or is damaged.
     """
     run = find_run(name, study_file)
     manifest = read_manifest(run)
     results = collect_results(run, manifest)
+    if results.problems:
+        print(f"left out of the report: {DataError(results.problems)}", file=sys.stderr)
+    _warn_of_mixture(results)
     if as_json:
         return aggregate(results, manifest).to_json().decode()
     whole = write_report(run, manifest, results, _montages(run, manifest, results, store))
@@ -84,9 +86,21 @@ def _montages(run: Storage, manifest: Manifest, results: Results, store: str | N
         return montages_of(results, manifest, load_exam, load_prediction)
     except (DataError, FileNotFoundError) as error:
         print(
-            f"no pictures of exams in the report: {error}; name the block store with --store", file=sys.stderr
+            f"no pictures of exams in the report, unless --store names the block store: {error}",
+            file=sys.stderr,
         )
         return Montages()
+
+
+def _warn_of_mixture(results: Results) -> None:
+    """Says so if folds ran under conditions that differ: their numbers would not repeat bit for bit elsewhere."""
+    conditions = sorted(results.folds["conditions"].unique())
+    if len(conditions) > 1:
+        print(
+            f"note: folds ran under {len(conditions)} conditions, so that pairs differ by rounding too: "
+            f"{'; '.join(conditions)}",
+            file=sys.stderr,
+        )
 
 
 def _summary(whole: Aggregate) -> list[str]:

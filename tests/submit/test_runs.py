@@ -107,6 +107,11 @@ def test_a_run_is_found_by_its_folder_without_a_study_file(write_study: WriteStu
     assert find_run(str(folder), tmp_path / "nothing.toml").url == str(folder)
 
 
+def test_a_study_file_stands_for_its_newest_run(write_study: WriteStudy, tmp_path: Path) -> None:
+    folder = start(write_study(), "a", "b")
+    assert find_run(str(write_study()), tmp_path / "nothing.toml").url == str(folder)
+
+
 def test_a_run_is_found_by_its_name(write_study: WriteStudy) -> None:
     study_file = write_study()
     folder = start(study_file, "a", "b")

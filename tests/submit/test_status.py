@@ -79,6 +79,18 @@ def fail(run: LocalStorage, fold: int) -> None:
     run.write(layout.failure(fold), failure.to_json())
 
 
+def test_a_fold_that_failed_before_its_first_heartbeat_shows_its_attempts(
+    run: LocalStorage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    fail(run, 2)
+    show_status(run.url, NO_STUDY, as_json=False)
+    row = next(
+        line for line in capsys.readouterr().out.splitlines() if "failed" in line and "without" in line
+    )
+    assert [cell.strip() for cell in row.split("│")[4:7]] == ["failed", "", "3"]
+
+
 def test_the_status_names_every_fold_that_is_not_done(
     run: LocalStorage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,12 @@ def test_a_sweep_ends_when_every_fold_has(storage: LocalStorage, console: Consol
 def test_nothing_to_do_ends_at_once(storage: LocalStorage, console: Console) -> None:
     snapshot, interrupted = work(executor_of(storage, {}), storage, [], console)
     assert (snapshot.finished, interrupted) == (True, False)
+    assert printed(console) == ""
+
+
+def test_a_retry_is_told_once(storage: LocalStorage, console: Console) -> None:
+    work(executor_of(storage, {0: "echo KeyError: [x]; exit 70"}), storage, range(2), console)
+    assert printed(console).count("fold 0: attempt 1 ended (KeyError: [x]); attempt 2 follows\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -117,7 +123,7 @@ def test_the_end_of_a_sweep_names_failed_folds_their_logs_and_what_is_left(
         for shown in (snapshot, stopped.poll())
     ]
     assert describe_outcome(outcomes[0]) == [
-        "1 folds done in this sweep",
+        "1 fold done in this sweep",
         f"fold 1 failed (2 attempts, exit code 70): KeyError\n    log: {storage.url}/folds/1/log.txt",
     ]
     assert describe_outcome(outcomes[1]) == [

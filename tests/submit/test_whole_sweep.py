@@ -79,6 +79,7 @@ def test_an_interrupted_sweep_goes_on_to_the_same_results(study: Path) -> None:
     done = results(study)
     assert len(done) == FOLDS
     assert all(done[fold] == result for fold, result in before.items())
+    assert "12 done; would run 0: none" in run("sweep", study, "--dry-run")
     again = run("sweep", study)
     assert f"0 folds to do, {FOLDS} of {FOLDS} done" in again
 
@@ -93,6 +94,10 @@ def test_an_interrupted_sweep_goes_on_to_the_same_results(study: Path) -> None:
 
     damaged = next(study.parent.glob("runs/*/folds/1/result.json"))
     damaged.write_text("")
+    told = run("report", study)
+    assert "left out of the report: folds/1/result.json: found 0 bytes that cannot be read" in told
+    assert "11 of 12 folds done" in told
+    assert "missing: 1" in told
     assert "folds/1/result.json" in run("sweep", study, code=65)
     damaged.unlink()
     run("sweep", study)
@@ -124,7 +129,7 @@ def test_a_fold_with_damaged_data_fails_alone_and_is_named_with_its_log(study: P
     shard.write_bytes(bytes(data))
     # Fold 3 tests the damaged exam; fold 6 tests the patient's other exam, and so does not train on it.
     output = run("sweep", study, "--folds", "3,6", code=1)
-    assert "fold 3 failed (1 attempts, exit code 65)" in output
+    assert "fold 3 failed (1 attempt, exit code 65)" in output
     assert "folds/3/log.txt" in output
     states = [fold["state"] for fold in json.loads(run("status", "--study", study, "--json"))["folds"]]
     assert (states[3], states[6]) == ("failed", "done")

@@ -141,11 +141,11 @@ def test_an_output_of_whole_low_resolution_voxels_is_a_centre_crop_of_the_smalle
     assert architecture.output_start(patch, cube(15)) == cube((patch[0] - 15) // 2)
 
 
-def test_a_patch_too_small_names_axis_receptive_field_and_smallest_patch() -> None:
-    message = "48 voxels along z is too small: the receptive field is 51, and an output of 1 .* at least 49"
+def test_a_patch_too_small_names_its_axis_and_the_smallest_patch() -> None:
+    message = "48 voxels along z is too small: to predict 1 of them, the network must see at least 49"
     with pytest.raises(ValueError, match=message):
         paper().segment_for((55, 55, 48))
-    with pytest.raises(ValueError, match=r"54 voxels along y .* output of 9 .* at least 55"):
+    with pytest.raises(ValueError, match=r"54 voxels along y .* to predict 9 of them, .* at least 55"):
         paper().output_start((55, 54, 55), cube(9))
     assert paper().segment_for(cube(49)) == cube(19)
 

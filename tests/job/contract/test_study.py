@@ -143,8 +143,8 @@ IMPOSSIBLE = [
     (
         # 4 kernels of 3, and a factor of 3 along x: 3 * (8 + 1) = 27
         "training.patch_shape = [24, 25, 9]",
-        "[training] a patch of 24 voxels along x is too small: the receptive field is 27, and an output of 1 "
-        "needs a patch of at least 25",
+        "[training] a patch of 24 voxels along x is too small: to predict 1 of them, the network "
+        "must see at least 25",
     ),
     (
         "training.segment_shape = [21, 21, 8]",

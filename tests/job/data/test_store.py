@@ -1,6 +1,8 @@
 """The block store: what is written comes back, from the blocks needed only, or is an error."""
 
 import json
+import re
+import resource
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -371,6 +373,22 @@ def test_exams_may_have_any_name(
     digest = write(store, make_study(), exam, name).digest
     record = read_record(store, recipe_of(make_study()), name, digest)
     np.testing.assert_array_equal(ExamReader(store, record).label(), exam.label_ZYX)
+
+
+def test_a_full_disk_is_an_error_of_the_storage_and_leaves_no_record(
+    make_exam: MakeExam, make_study: MakeStudy, tmp_path: Path
+) -> None:
+    """A limit on the size of files stands for the disk: TensorStore meets it as it would a full one."""
+    store, earlier = LocalStorage(tmp_path), resource.getrlimit(resource.RLIMIT_FSIZE)
+    exam = make_exam((20, 40, 40), "float32")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, earlier[1]))
+    try:
+        with pytest.raises(OSError, match=re.escape(str(tmp_path))):
+            write_exam(store, make_study(), exam, name="p1", patient="p1", sources=SOURCES)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, earlier)
+    assert not [item.key for item in store.list() if item.key.endswith(".json") and ".zarr/" not in item.key]
+    assert write_exam(store, make_study(), exam, name="p1", patient="p1", sources=SOURCES).exam == "p1"
 
 
 def test_a_record_that_is_missing_damaged_or_of_other_contents_is_an_error(

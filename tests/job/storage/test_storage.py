@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import tensorstore as ts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -254,6 +255,14 @@ def test_local_files_get_the_permissions_of_any_other_file(tmp_path: Path) -> No
     LocalStorage(tmp_path).write("a", b"1")
     (tmp_path / "b").write_bytes(b"1")
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_local_arrays_are_found_below_a_root_with_dots(tmp_path: Path) -> None:
+    """As a study file may say; TensorStore refuses such a path."""
+    (tmp_path / "study").mkdir()
+    location = LocalStorage(tmp_path / "study/../store").array_location("image")
+    ts.KvStore.open(location).result().write("a", b"1").result()
+    assert (tmp_path / "store/image/a").read_bytes() == b"1"
 
 
 def test_local_linked_folders_are_listed_and_dangling_links_are_not(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import pytest
 from pandas import NA
 
 from job.contract import layout
-from job.contract.errors import DataError
 from job.contract.results import Failure
 from submit.analysis.results_table import FOLD_COLUMNS, SCORE_COLUMNS, collect_results
 
@@ -14,9 +13,7 @@ def failure_of(fold):
 
 
 def problems_of(storage, manifest):
-    with pytest.raises(DataError) as caught:
-        collect_results(storage, manifest)
-    return caught.value.problems
+    return collect_results(storage, manifest).problems
 
 
 def test_each_structure_of_each_exam_of_a_done_fold_has_a_row(storage, make_manifest, make_result, score):
@@ -128,7 +125,7 @@ def test_a_patient_wise_fold_gives_rows_for_each_of_its_exams(storage, make_mani
         ({"exams": ()}, "number of test exams 0"),
     ],
 )
-def test_a_result_that_contradicts_the_manifest_is_refused(
+def test_a_result_that_contradicts_the_manifest_is_left_out_and_named(
     changes, named, storage, make_manifest, make_result, score
 ):
     manifest = make_manifest()
@@ -152,7 +149,7 @@ def test_a_result_that_contradicts_the_manifest_is_refused(
         ({"scores": {}}, "structures of exam exam0 none"),
     ],
 )
-def test_a_result_of_other_exam_contents_is_refused(
+def test_a_result_of_other_exam_contents_is_left_out_and_named(
     changes, named, storage, make_manifest, make_result, score
 ):
     manifest = make_manifest()
@@ -173,7 +170,11 @@ def test_every_damaged_file_is_named_and_not_only_the_first(storage, make_manife
     storage.write(layout.failure(3), b"")
 
     problems = problems_of(storage, manifest)
+    results = collect_results(storage, manifest)
 
+    assert (results.done, results.failed) == ((0,), ())
+    assert set(results.table["fold"]) == set(results.folds["fold"]) == {0}
+    assert results.missing == tuple(range(1, manifest.folds))
     assert [problem.file for problem in problems] == [
         "folds/1/result.json",
         "folds/2/result.json",
@@ -183,7 +184,7 @@ def test_every_damaged_file_is_named_and_not_only_the_first(storage, make_manife
     assert {problem.remedy for problem in problems} == {"delete the file and run the sweep again"}
 
 
-def test_a_fold_beyond_the_grid_is_refused(storage, make_manifest, write_dice):
+def test_a_fold_beyond_the_grid_is_left_out_and_named(storage, make_manifest, write_dice):
     manifest = make_manifest()
     storage.write(layout.result(9), b"{}")
     storage.write(layout.failure(10), b"{}")
@@ -195,7 +196,7 @@ def test_a_fold_beyond_the_grid_is_refused(storage, make_manifest, write_dice):
     assert result.expected == "a fold within 0..8, as in manifest.json"
 
 
-def test_the_failure_of_another_fold_is_refused(storage, make_manifest):
+def test_the_failure_of_another_fold_is_left_out_and_named(storage, make_manifest):
     storage.write(layout.failure(3), failure_of(4).to_json())
 
     (problem,) = problems_of(storage, make_manifest())

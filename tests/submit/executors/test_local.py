@@ -61,6 +61,13 @@ def poll_until(executor: LocalExecutor, condition: Callable[[Snapshot], bool]) -
     return snapshot
 
 
+def lines_of(run: LocalStorage, fold: int) -> tuple[list[str], list[str]]:
+    """The lines of a log with which attempts begin, and the others."""
+    lines = run.read(layout.log(fold)).decode().splitlines()
+    marks = [line for line in lines if line.startswith("--- attempt")]
+    return marks, [line for line in lines if line not in marks]
+
+
 def finish(executor: LocalExecutor) -> Snapshot:
     return poll_until(executor, lambda snapshot: snapshot.finished)
 
@@ -146,6 +153,18 @@ def test_a_fold_is_given_up_after_the_attempts_that_its_end_allows(
     assert failure.time.endswith("+00:00")
 
 
+def test_each_attempt_in_vain_is_told_with_its_reason(make_executor: MakeExecutor, run: LocalStorage) -> None:
+    executor = make_executor({0: "kill -KILL $$", 1: "echo KeyError; exit 70"})
+    executor.submit([0, 1])
+    snapshot = finish(executor)
+    assert sorted(snapshot.retries) == [
+        "fold 0: attempt 1 ended (killed by SIGKILL (out of memory?)); attempt 2 follows",
+        "fold 0: attempt 2 ended (killed by SIGKILL (out of memory?)); attempt 3 follows",
+        "fold 1: attempt 1 ended (KeyError); attempt 2 follows",
+    ]
+    assert len(lines_of(run, 0)[0]) == 3
+
+
 def test_a_failing_fold_does_not_stop_the_others(make_executor: MakeExecutor) -> None:
     executor = make_executor({0: "exit 64", 2: "kill -KILL $$", 3: "exit 70"}, slots=(CPU, CPU))
     executor.submit(range(6))
@@ -215,8 +234,8 @@ def test_no_more_folds_run_than_there_are_slots_and_each_has_a_device_of_its_own
 
     poll_until(executor, finished)
     assert max(at_once) == 2
-    logs = {run.read(layout.log(fold)) for fold in range(5)}
-    assert logs == {b"cuda:0 3 3\n", b"cuda:1 5 5\n"}
+    logs = {tuple(lines_of(run, fold)[1]) for fold in range(5)}
+    assert logs == {("cuda:0 3 3",), ("cuda:1 5 5",)}
 
 
 def test_the_log_of_a_fold_keeps_what_each_attempt_printed(
@@ -225,7 +244,9 @@ def test_the_log_of_a_fold_keeps_what_each_attempt_printed(
     executor = make_executor({0: "echo out; echo err >&2; exit 70"})
     executor.submit([0])
     finish(executor)
-    assert run.read(layout.log(0)) == b"out\nerr\n" * 2
+    marks, printed = lines_of(run, 0)
+    assert printed == ["out", "err"] * 2
+    assert [mark.split(",")[0] for mark in marks] == ["--- attempt 1", "--- attempt 2"]
 
 
 def test_a_fold_has_failed_until_it_is_tried_anew(make_executor: MakeExecutor, run: LocalStorage) -> None:

@@ -1,0 +1,66 @@
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from job.contract import layout
+from job.contract.results import Heartbeat
+from job.storage import LocalStorage
+from job.training import progress
+from job.training.clock import PhaseClock
+from job.training.progress import FoldProgress
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> LocalStorage:
+    return LocalStorage(tmp_path)
+
+
+def progress_of(run: LocalStorage) -> FoldProgress:
+    return FoldProgress(run, 3, 100, PhaseClock(torch.device("cpu")), lambda: False, "cpu, 1 thread")
+
+
+def heartbeat(run: LocalStorage) -> Heartbeat:
+    return Heartbeat.model_validate_json(run.read(layout.heartbeat(3)))
+
+
+def test_a_heartbeat_stays_young_while_a_step_takes_long(
+    run: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "PULSE_SECONDS", 0.05)
+    with progress_of(run) as fold:
+        fold.resume(0, 0)
+        fold.beat("train", 7)
+        first = heartbeat(run)
+        deadline = time.monotonic() + 30
+        while heartbeat(run).time == first.time:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        later = heartbeat(run)
+        assert later.model_dump(exclude={"time"}) == first.model_dump(exclude={"time"})
+        fold.stop()
+    assert heartbeat(run).phase == "stopped"
+
+
+def test_nothing_is_written_before_an_earlier_attempt_was_read(
+    run: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its steps, its seconds and its history would be lost."""
+    monkeypatch.setattr(progress, "PULSE_SECONDS", 0.01)
+    run.write(layout.history(3), b'{"step": 10, "loss": 1.0}\n{"step": 20, "loss": 0.5}\n')
+    with progress_of(run) as fold:
+        time.sleep(0.2)
+        assert not run.exists(layout.heartbeat(3))
+        fold.resume(15, 10)
+    assert run.read(layout.history(3)) == b'{"step": 10, "loss": 1.0}\n'
+    assert heartbeat(run).step == 15
+
+
+def test_attempts_and_lost_steps_add_up(run: LocalStorage) -> None:
+    for attempt, (resumed, reached) in enumerate([(0, 40), (30, 60), (55, 100)], start=1):
+        with progress_of(run) as fold:
+            fold.resume(resumed, 0)
+            fold.beat("train", reached)
+            assert fold.attempt == attempt
+    assert heartbeat(run).lost_steps == 10 + 5
