@@ -18,7 +18,15 @@ from job.contract.study import Study
 from job.data.store import ExamReader, open_exams
 from job.evaluation.whole_exam import ExamTester, zyx
 from job.networks.build import initial_network
-from job.outcome import conditions_of, cost_of, fold_result, test_exams, validation, write_weights
+from job.outcome import (
+    conditions_of,
+    cost_of,
+    fold_result,
+    test_exam,
+    validation,
+    weights_file,
+    write_outcome,
+)
 from job.places import read_manifest
 from job.storage import Storage
 from job.training.checkpoint import Checkpoints
@@ -80,11 +88,11 @@ def run_fold(worker: Worker, index: int) -> None:
             validate = validation(tester, readers(fold.validation_exams))
             train(state, patches, plan, validate, checkpoints, progress)
         progress.beat("test", state.step)
-        weights_sha256 = write_weights(worker.run, index, network)
-        tests = test_exams(worker.run, index, tester, readers(fold.test_exams), clock)
-        cost = cost_of(progress, worker.device, worker.threads)
-        result = fold_result(manifest, fold, precision, weights_sha256, tests, cost)
-        worker.run.create(layout.result(index), result.to_json())
+        tested = [test_exam(tester, reader, clock) for reader in readers(fold.test_exams)]
+        weights, cost = weights_file(network), cost_of(progress, worker.device, worker.threads)
+        result = fold_result(manifest, fold, precision, weights, tested, cost)
+        progress.require_alone()
+        write_outcome(worker.run, result, weights, [prediction for _, prediction in tested])
         checkpoints.delete()
         progress.beat("done", state.step)
 

@@ -25,26 +25,8 @@ from job.training.precision import Precision
 from job.training.progress import FoldProgress
 
 
-def write_weights(run: Storage, fold: int, network: nn.Module) -> str:
-    """Writes the trained network; the SHA-256 of the file, which depends on the weights only."""
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-    data = save(tensors)
-    run.write(layout.weights(fold), data)
-    return sha256(data).hexdigest()
-
-
-def test_exams(
-    run: Storage, fold: int, tester: ExamTester, readers: Sequence[ExamReader], clock: PhaseClock
-) -> list[ExamResult]:
-    """Tests the exams of a fold and writes its predictions."""
-    keys = layout.predictions(fold, len(readers))
-    return [_exam_result(run, tester, *test, clock) for test in zip(readers, keys, strict=True)]
-
-
-def _exam_result(
-    run: Storage, tester: ExamTester, reader: ExamReader, prediction: str, clock: PhaseClock
-) -> ExamResult:
-    """Tests an exam and writes its prediction, in the label map's own values, onto the original grid."""
+def test_exam(tester: ExamTester, reader: ExamReader, clock: PhaseClock) -> tuple[ExamResult, bytes]:
+    """The scores of an exam; and its prediction, in the label map's own values, on the original grid."""
     record = reader.record
     with clock.phase("inference"):
         predicted_ZYX = tester.predict(reader)
@@ -52,22 +34,27 @@ def _exam_result(
         scores = tester.score(reader, predicted_ZYX)
     values = np.array([0, *(values[0] for values in tester.class_values)])
     data = write_labels(values[predicted_ZYX], record.geometry)
-    run.write(prediction, data)
-    return ExamResult(
+    result = ExamResult(
         exam=record.exam,
         patient=record.patient,
         digest=record.digest,
         scores=scores,
         prediction_sha256=sha256(data).hexdigest(),
     )
+    return result, data
+
+
+def weights_file(network: nn.Module) -> bytes:
+    """The trained network as a safetensors file; its bytes depend on the weights only."""
+    return save({name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()})
 
 
 def fold_result(
     manifest: Manifest,
     fold: Fold,
     precision: Precision,
-    weights_sha256: str,
-    exams: Sequence[ExamResult],
+    weights: bytes,
+    tested: Sequence[tuple[ExamResult, bytes]],
     cost: Cost,
 ) -> FoldResult:
     """What `result.json` says."""
@@ -83,10 +70,18 @@ def fold_result(
         validation_exams=fold.validation_exams,
         steps=manifest.study.training.steps,
         precision=precision,
-        weights_sha256=weights_sha256,
-        exams=tuple(exams),
+        weights_sha256=sha256(weights).hexdigest(),
+        exams=tuple(exam for exam, _ in tested),
         cost=cost,
     )
+
+
+def write_outcome(run: Storage, result: FoldResult, weights: bytes, predictions: Sequence[bytes]) -> None:
+    """Writes weights and predictions, then the result, which says that the fold is done."""
+    run.write(layout.weights(result.fold), weights)
+    for key, prediction in zip(layout.predictions(result.fold, len(predictions)), predictions, strict=True):
+        run.write(key, prediction)
+    run.create(layout.result(result.fold), result.to_json())
 
 
 def validation(

@@ -113,28 +113,28 @@ def find_run(name: str | None, study_file: Path) -> Storage:
     """
     if name is not None and name.endswith(".toml"):
         return find_run(None, Path(name))
-    if name is not None and Path(name, layout.MANIFEST).is_file():
+    if name is not None and ("://" in name or Path(name, layout.MANIFEST).is_file()):
         return open_storage(name)
     if name is not None and not study_file.is_file():
         raise StudyError(f"{name}: no folder of a run, and {study_file} is not there to look up runs by name")
     study = load_study(study_file)
-    root = Path(resolve(study_file, study.compute.runs))
-    runs = {path.parent.name: path for path in root.glob(f"*/{layout.MANIFEST}")}
+    root = open_storage(resolve(study_file, study.compute.runs))
+    runs = {run: open_storage(f"{root.url}/{run}") for run in root.folders()}
+    runs = {run: storage for run, storage in runs.items() if storage.exists(layout.MANIFEST)}
     if name is not None:
         if name not in runs:
-            raise StudyError(f"{root} has no run {name!r}; its runs: {', '.join(sorted(runs)) or 'none'}")
-        return open_storage(str(runs[name].parent))
-    started = {path.parent: _started(path, study.name) for path in runs.values()}
-    own = [(time, folder) for folder, time in started.items() if time is not None]
+            raise StudyError(f"{root.url} has no run {name!r}; its runs: {', '.join(runs) or 'none'}")
+        return runs[name]
+    started = {run: _started(storage, study.name) for run, storage in runs.items()}
+    own = [(time, run) for run, time in started.items() if time is not None]
     if not own:
         raise StudyError(
-            f"{root} has no run of study {study.name} yet; start one with `submit sweep {study_file}`"
+            f"{root.url} has no run of study {study.name} yet; start one with `submit sweep {study_file}`"
         )
-    newest = open_storage(str(max(own)[1]))
-    if not _is_of(newest, study):
-        name = Path(newest.url).name
-        print(f"note: {name} was started last, but {study_file} was changed since", file=sys.stderr)
-    return newest
+    newest = max(own)[1]
+    if not _is_of(runs[newest], study):
+        print(f"note: {newest} was started last, but {study_file} was changed since", file=sys.stderr)
+    return runs[newest]
 
 
 def read_submission(run: Storage) -> Submission:
@@ -183,17 +183,17 @@ def _read(run: Storage, key: str, kind: type[R]) -> R | None:
         return None
 
 
-def _started(manifest: Path, study: str) -> str | None:
+def _started(run: Storage, study: str) -> str | None:
     """When a run was last started, or None if it is another study's; runs of older versions are not validated."""
     try:
-        content = json.loads(manifest.read_bytes())
+        content = json.loads(run.read(layout.MANIFEST))
         if content["study"]["name"] != study:
             return None
         made = str(content["created"])
     except (ValueError, KeyError, TypeError):
-        raise StudyError(f"{manifest} is damaged; move its folder away") from None
+        raise StudyError(f"{run.url}/{layout.MANIFEST} is damaged; move its folder away") from None
     try:
-        return str(json.loads(manifest.with_name(layout.SUBMISSION).read_bytes())["started"])
+        return str(json.loads(run.read(layout.SUBMISSION))["started"])
     except (OSError, ValueError, KeyError, TypeError):
         return made  # prepared, but not started yet
 

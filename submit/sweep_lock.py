@@ -4,7 +4,7 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from filelock import FileLock, Timeout
 
@@ -13,6 +13,7 @@ from job.contract.errors import StudyError
 from job.contract.results import utc_now
 from job.storage import Storage
 from submit.runs import Submission, read_submission
+from submit.scratch import local_path
 
 SWEEP_WAITS_SECONDS = 5.0
 """Longer than a look at the lock takes, so that `holder` does not keep a sweep from starting."""
@@ -30,7 +31,7 @@ def hold(run: Storage, store: Storage) -> Iterator[None]:
     try:
         held = _lock(run).acquire(timeout=SWEEP_WAITS_SECONDS)
     except Timeout:
-        other, name = read_submission(run), Path(run.url).name
+        other, name = read_submission(run), PurePosixPath(run.url).name
         raise StudyError(
             f"run {name} is being worked on by process {other.pid} on {other.host}; wait for it, or end it "
             f"with `submit cancel {name}`"
@@ -59,4 +60,6 @@ def holder(run: Storage) -> Submission | None:
 
 
 def _lock(run: Storage) -> FileLock:
-    return FileLock(Path(run.url, layout.SWEEP_LOCK))
+    path = local_path(run, layout.SWEEP_LOCK)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path)

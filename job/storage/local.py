@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from job.storage.protocol import StoredObject
+from job.storage.protocol import StoredObject, require_below
 
 _TEMPORARY = ".partial-"
 
@@ -26,10 +26,8 @@ class LocalStorage:
         return str(self.root)
 
     def _path(self, key: str) -> Path:
-        path = self.root / key
-        if path == self.root or ".." in Path(key).parts or Path(key).is_absolute():
-            raise ValueError(f"key {key!r} does not name a file below {self.root}")
-        return path
+        require_below(key, self.url)
+        return self.root / key
 
     def read(self, key: str) -> bytes:
         """The contents of a file."""
@@ -86,6 +84,14 @@ class LocalStorage:
             # A copy can take over the time of modification, but not that of the change of the file itself.
             fingerprint = f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
             yield StoredObject(key=key, size_bytes=status.st_size, fingerprint=fingerprint)
+
+    def folders(self, prefix: str = "") -> tuple[str, ...]:
+        """Names of the folders directly below a folder, sorted."""
+        folder = self._path(prefix) if prefix else self.root
+        try:
+            return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir()))
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
 
     def delete(self, prefix: str) -> None:
         """Delete a file, or all files below a folder; nothing there is no error."""

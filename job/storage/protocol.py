@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 
@@ -13,6 +14,17 @@ class StoredObject:
     size_bytes: int
     fingerprint: str
     """Changes when the contents may have changed."""
+
+
+def require_below(key: str, root: str) -> None:
+    """Refuses a key that does not name something below a storage's root.
+
+    Raises:
+        ValueError: Names both.
+    """
+    parts = PurePosixPath(key).parts
+    if not parts or ".." in parts or key.startswith("/"):
+        raise ValueError(f"key {key!r} does not name a file below {root}")
 
 
 class Storage(Protocol):
@@ -44,6 +56,10 @@ class Storage(Protocol):
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """All files whose key starts with the prefix, in the order of their keys."""
+        ...
+
+    def folders(self, prefix: str = "") -> tuple[str, ...]:
+        """Names of the folders directly below a folder, sorted."""
         ...
 
     def delete(self, prefix: str) -> None:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from job.contract import layout
-from job.contract.errors import Stopped
+from job.contract.errors import Stopped, StudyError
 from job.contract.results import Heartbeat, Phase, utc_now
 from job.storage import Storage
 from job.training.clock import PhaseClock
@@ -91,7 +91,11 @@ class FoldProgress:
         self._loss = line["loss"]
 
     def beat(self, phase: Phase, step: int) -> None:
-        """Writes heartbeat and history, unless that was done a moment ago in the same phase."""
+        """Writes heartbeat and history, unless that was done a moment ago in the same phase.
+
+        Raises:
+            StudyError: Another worker took over.
+        """
         self._step = step
         if phase == self._phase and time.monotonic() - self._last_beat < HEARTBEAT_SECONDS:
             return
@@ -141,7 +145,23 @@ class FoldProgress:
         self.beat("stopped", self._step)
         return Stopped(f"fold {self._fold} stopped at step {self._step} of {self._steps}")
 
+    def require_alone(self) -> None:
+        """Refuses to go on beside another worker, such as a retry that began because this one was thought lost.
+
+        The one that began later goes on; of two that began at once, the one that wrote last.
+
+        Raises:
+            StudyError: Names the other.
+        """
+        other = self._earlier()
+        own = (platform.node(), os.getpid())
+        if self._written and other and other.attempt >= self.attempt and (other.host, other.pid) != own:
+            raise StudyError(
+                f"fold {self._fold} was taken over by process {other.pid} on {other.host}; it goes on there"
+            )
+
     def _write(self, heartbeat: Heartbeat) -> None:
+        self.require_alone()
         with self._writing:
             self._run.write(layout.heartbeat(self._fold), heartbeat.to_json())
             self._written = heartbeat

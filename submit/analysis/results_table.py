@@ -1,6 +1,7 @@
 """Reads what the folds of a run left behind into tables, and names what is missing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,6 +18,11 @@ from job.contract.study import Study
 from job.storage import Storage
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+READERS = 16
+"""Files read at a time."""
+READ_AHEAD = 1000
+"""Files held in memory at most."""
 
 SCORE_COLUMNS = {
     "fold": "int64",
@@ -160,12 +166,13 @@ def _results(
 ) -> Iterator[FoldResult]:
     """The results that fit the manifest; the others become problems."""
     grid, structures = manifest.grid, structures_of(manifest.study)
-    for index in done:
+    inside = [index for index in done if index < len(grid)]
+    problems += [_outside(layout.result(index), index, manifest) for index in done if index >= len(grid)]
+    for index, data in zip(
+        inside, _read_all(storage, [layout.result(index) for index in inside]), strict=True
+    ):
         key = layout.result(index)
-        if index >= len(grid):
-            problems.append(_outside(key, index, manifest))
-            continue
-        result = _parse(FoldResult, storage.read(key), key, problems)
+        result = _parse(FoldResult, data, key, problems)
         if result is None:
             continue
         problem = _disagreement(result, manifest, grid.fold(index), structures)
@@ -173,6 +180,13 @@ def _results(
             yield result
         else:
             problems.append(problem)
+
+
+def _read_all(storage: Storage, keys: Sequence[str]) -> Iterator[bytes]:
+    """The contents of many files, in order; a bucket answers many requests at a time."""
+    with ThreadPoolExecutor(READERS) as pool:
+        for first in range(0, len(keys), READ_AHEAD):
+            yield from pool.map(storage.read, keys[first : first + READ_AHEAD])
 
 
 def _failures(

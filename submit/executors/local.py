@@ -8,14 +8,14 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from job.contract import layout
 from job.contract.exit_codes import ExitCode, attempts_allowed
 from job.contract.results import Failure, utc_now
 from job.contract.study import Compute
-from job.storage import Storage
+from job.storage import LocalStorage, Storage
 from submit.executors.protocol import Snapshot
+from submit.scratch import local_path
 
 PAUSE_SECONDS = 5.0
 """Before a second attempt; doubled for each further one."""
@@ -119,7 +119,7 @@ class LocalExecutor:
     def _started(self, fold: int, slot: Slot) -> _Worker:
         self._attempts[fold] = self._attempts.get(fold, 0) + 1
         self._run.delete(layout.failure(fold))  # of an earlier sweep
-        log = Path(self._run.url, layout.log(fold))
+        log = local_path(self._run, layout.log(fold))
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             # Written before the worker is there, so that the log of one that is killed at once is not empty.
@@ -138,6 +138,8 @@ class LocalExecutor:
 
     def _ended(self, fold: int, code: int) -> None:
         self._ends[fold, code] += 1
+        if not isinstance(self._run, LocalStorage):
+            self._run.write(layout.log(fold), local_path(self._run, layout.log(fold)).read_bytes())
         if self._run.exists(layout.result(fold)):  # whatever happened to the process afterwards
             self._done.append(fold)
         elif self._cancelled:
@@ -168,7 +170,7 @@ class LocalExecutor:
         if code < 0:
             cause = " (out of memory?)" if code == -signal.SIGKILL else ""
             return f"killed by {signal.Signals(-code).name}{cause}"
-        lines = Path(self._run.url, layout.log(fold)).read_text(errors="replace").split("\n")
+        lines = local_path(self._run, layout.log(fold)).read_text(errors="replace").split("\n")
         return next(
             (line for line in reversed(lines) if line.strip() and not line.startswith(_MARK)), "no output"
         )

@@ -46,15 +46,13 @@ def make_report(
     if as_json:
         return aggregate(results, manifest).to_json().decode()
     whole = write_report(run, manifest, results, _montages(run, manifest, results, store))
-    folder = Path(run.url, layout.ANALYSIS)
+    folder = f"{run.url}/{layout.ANALYSIS}"
     if output is not None:
         target = open_storage(str(output))
         for item in run.list(f"{layout.ANALYSIS}/"):
             target.write(item.key.removeprefix(f"{layout.ANALYSIS}/"), run.read(item.key))
-        folder = output
-    return "\n".join(
-        (*_summary(whole), f"report: {folder / 'report.html'}", f"        {folder / 'report.json'}")
-    )
+        folder = target.url
+    return "\n".join((*_summary(whole), f"report: {folder}/report.html", f"        {folder}/report.json"))
 
 
 def _montages(run: Storage, manifest: Manifest, results: Results, store: str | None) -> Montages:

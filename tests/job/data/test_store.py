@@ -359,7 +359,6 @@ def test_what_a_killed_attempt_left_is_replaced_and_what_is_whole_is_not_touched
     assert {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in folder.rglob("*")} == before
     store.delete(key)
     (folder / "image" / "c" / "0" / "0" / "0" / "0").write_bytes(b"half")
-    (folder / "image" / "c" / "0" / "0" / "0" / "0.__lock").write_bytes(b"half")
     write(store, make_study(), exam)
     assert set(folder.rglob("*")) == set(before)
     np.testing.assert_array_equal(ExamReader(store, record).image([0, 1, 2]), exam.image_CZYX)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from job.contract import layout
+from job.contract.errors import StudyError
 from job.contract.results import Heartbeat
 from job.storage import LocalStorage
 from job.training import progress
@@ -64,3 +65,21 @@ def test_attempts_and_lost_steps_add_up(run: LocalStorage) -> None:
             fold.beat("train", reached)
             assert fold.attempt == attempt
     assert heartbeat(run).lost_steps == 10 + 5
+
+
+def test_a_worker_stops_when_a_later_one_has_taken_over(
+    run: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with progress_of(run) as lost:
+        lost.resume(0, 0)
+        retry = progress_of(run)
+        monkeypatch.setattr("platform.node", lambda: "elsewhere")
+        with retry:
+            retry.resume(0, 0)
+            monkeypatch.undo()
+            with pytest.raises(StudyError, match=r"fold 3 was taken over by process \d+ on elsewhere"):
+                lost.beat("train", 50)
+            assert heartbeat(run).step == 0
+            monkeypatch.setattr("platform.node", lambda: "elsewhere")
+            retry.beat("train", 60)
+        assert heartbeat(run).attempt == 2

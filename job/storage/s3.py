@@ -1,0 +1,240 @@
+"""Storage in an S3 bucket, of AWS or of any server that speaks its protocol (`AWS_ENDPOINT_URL`).
+
+Credentials, region and endpoint are found as by every AWS tool: environment, profile, or the container's role.
+"""
+
+import errno
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    FlexibleChecksumError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+
+from job.contract.errors import StudyError
+from job.storage.protocol import StoredObject, require_below
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+T = TypeVar("T")
+
+CONFIG = Config(
+    # Throttling ("SlowDown"), 5xx and dropped connections; waits double, with jitter.
+    retries={"mode": "standard", "total_max_attempts": 8},
+    connect_timeout=10,
+    read_timeout=60,
+    max_pool_connections=32,
+)
+READS = 5
+"""Times that a body is asked for: the client's own retries end when the body begins."""
+PAUSE_SECONDS = 0.2
+"""Before a second read; doubled for each further one."""
+DELETED_AT_ONCE = 1000
+"""The most keys that a request to delete may name."""
+
+_ABSENT = {"NoSuchKey", "NotFound", "404"}
+_EXISTS = {"PreconditionFailed", "412"}
+_RACING = {"ConditionalRequestConflict", "409"}
+_FORBIDDEN = {
+    *("AccessDenied", "AllAccessDisabled", "Forbidden", "403"),
+    *("ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"),
+}
+
+
+class S3Storage:
+    """A prefix of a bucket.
+
+    Every object carries the SHA-256 of its contents, and every read is held against it: what a connection cut
+    off or flipped is read again, and never taken for data.
+    """
+
+    def __init__(self, url: str, client: "S3Client | None" = None) -> None:
+        bucket, _, prefix = url.removeprefix("s3://").partition("/")
+        if not bucket:
+            raise StudyError(f"{url}: names no bucket; write s3://bucket/folder")
+        self.bucket, self._prefix = bucket, prefix.strip("/")
+        self._client = client or boto3.client("s3", config=CONFIG)
+
+    @property
+    def url(self) -> str:
+        """`s3://bucket/prefix`."""
+        return f"s3://{self.bucket}/{self._prefix}".rstrip("/")
+
+    def read(self, key: str) -> bytes:
+        """The contents of a file."""
+        return self._again(lambda: self._read_once(key), self._url_of(key))
+
+    def _read_once(self, key: str) -> bytes:
+        answer = self._client.get_object(Bucket=self.bucket, Key=self._full(key), ChecksumMode="ENABLED")
+        data = answer["Body"].read()
+        if len(data) != answer["ContentLength"]:
+            raise _Passing(errno.EIO, f"{len(data)} of {answer['ContentLength']} bytes")
+        expected = answer["Metadata"].get("sha256")  # none in files that others wrote
+        if expected is not None and sha256(data).hexdigest() != expected:
+            raise _Passing(errno.EIO, "contents that are not those that were written")
+        return data
+
+    def write(self, key: str, data: bytes) -> None:
+        """Write or replace a file."""
+        self._put(key, data)
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write a file unless there is one; whether it was written. Of racing writers one wins."""
+        writer = uuid4().hex
+        try:
+            self._put(key, data, writer=writer, IfNoneMatch="*")
+        except FileExistsError:
+            # The answer to a first try may have been lost, and the client's second try met its own file.
+            with _translated(self._url_of(key)):
+                found = self._client.head_object(Bucket=self.bucket, Key=self._full(key))
+            return found["Metadata"].get("writer") == writer
+        return True
+
+    def _put(self, key: str, data: bytes, *, writer: str | None = None, **condition: Any) -> None:
+        metadata = {"sha256": sha256(data).hexdigest()} | ({"writer": writer} if writer else {})
+        self._again(
+            lambda: self._client.put_object(
+                Bucket=self.bucket, Key=self._full(key), Body=data, Metadata=metadata, **condition
+            ),
+            self._url_of(key),
+        )
+
+    def exists(self, key: str) -> bool:
+        """Whether there is such a file."""
+        try:
+            with _translated(self._url_of(key)):
+                self._client.head_object(Bucket=self.bucket, Key=self._full(key))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """All files whose key starts with the prefix, in the order of their keys."""
+        if prefix:
+            require_below(prefix, self.url)
+        base = f"{self._prefix}/" if self._prefix else ""
+        found = [
+            StoredObject(
+                key=item["Key"].removeprefix(base),
+                size_bytes=item["Size"],
+                fingerprint=f"{item['Size']}-{item['ETag']}",
+            )
+            for page in self._pages(base + prefix)
+            for item in page.get("Contents", ())
+        ]
+        yield from sorted(
+            found, key=lambda item: item.key
+        )  # not every server keeps the order that AWS promises
+
+    def folders(self, prefix: str = "") -> tuple[str, ...]:
+        """Names of the folders directly below a folder, sorted."""
+        if prefix:
+            require_below(prefix, self.url)
+        start = "".join(f"{part}/" for part in (self._prefix, prefix.strip("/")) if part)
+        found = [
+            item["Prefix"].removeprefix(start).rstrip("/")
+            for page in self._pages(start, "/")
+            for item in page.get("CommonPrefixes", ())
+        ]
+        return tuple(sorted(found))
+
+    def _pages(self, prefix: str, delimiter: str = "") -> Iterator[Any]:
+        paginator = self._client.get_paginator("list_objects_v2")
+        pages = iter(paginator.paginate(Bucket=self.bucket, Prefix=prefix, Delimiter=delimiter))
+        while True:
+            with _translated(self.url):
+                page = next(pages, None)
+            if page is None:
+                return
+            yield page
+
+    def delete(self, prefix: str) -> None:
+        """Delete a file, or all files below a folder; nothing there is no error."""
+        full = self._full(prefix)
+        below = [{"Key": f"{full}/{item.key.removeprefix(f'{prefix}/')}"} for item in self.list(f"{prefix}/")]
+        with _translated(self._url_of(prefix)):
+            if not below:
+                self._client.delete_object(Bucket=self.bucket, Key=full)
+                return
+            for first in range(0, len(below), DELETED_AT_ONCE):
+                batch: Any = {"Objects": below[first : first + DELETED_AT_ONCE], "Quiet": True}
+                answer = self._client.delete_objects(Bucket=self.bucket, Delete=batch)
+                for problem in answer.get("Errors", ()):
+                    raise OSError(errno.EIO, problem.get("Message", "cannot be deleted"), problem.get("Key"))
+
+    def array_location(self, key: str) -> dict[str, Any]:
+        """TensorStore's key-value store of a folder."""
+        location = {"driver": "s3", "bucket": self.bucket, "path": f"{self._full(key)}/"}
+        endpoint = self._client.meta.endpoint_url
+        if "amazonaws.com" in endpoint:
+            return location  # TensorStore finds the bucket's region by itself
+        return location | {"endpoint": endpoint, "aws_region": self._client.meta.region_name}
+
+    def _full(self, key: str) -> str:
+        require_below(key, self.url)
+        return f"{self._prefix}/{key}" if self._prefix else key
+
+    def _url_of(self, key: str) -> str:
+        return f"{self.url}/{key}"
+
+    def _again(self, request: Callable[[], T], url: str) -> T:
+        """The outcome of a request that is repeated after what may pass."""
+        for attempt in range(READS):
+            if attempt:
+                time.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
+            try:
+                with _translated(url):
+                    return request()
+            except _Passing as error:
+                last = error
+        raise OSError(errno.EIO, f"{last.strerror} ({READS} attempts)", url)
+
+
+class _Passing(OSError):
+    """What a second try may not meet: a body that is cut off or damaged, a writer at the same key."""
+
+
+@contextmanager
+def _translated(url: str) -> Iterator[None]:
+    """Turns the client's errors into those of `Storage`."""
+    try:
+        yield
+    except ClientError as error:
+        raise _in_words(error, url) from None
+    except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError) as error:
+        raise StudyError(
+            f"{url}: no AWS credentials ({error}); sign in (`aws configure` or `aws sso login`), or set AWS_PROFILE"
+        ) from None
+    except (FlexibleChecksumError, HTTPClientError, IncompleteReadError) as error:
+        raise _Passing(errno.EIO, str(error), url) from None
+    except BotoCoreError as error:
+        raise OSError(errno.EIO, str(error), url) from None
+
+
+def _in_words(error: ClientError, url: str) -> Exception:
+    code = error.response.get("Error", {}).get("Code", "")
+    if code in _ABSENT:
+        return FileNotFoundError(errno.ENOENT, "no such object", url)
+    if code == "NoSuchBucket":
+        return StudyError(f"{url}: there is no such bucket; correct its name, or deploy the stack first")
+    if code in _EXISTS:
+        return FileExistsError(errno.EEXIST, "is there already", url)
+    if code in _RACING:
+        return _Passing(errno.EIO, str(error), url)
+    if code in _FORBIDDEN:
+        return PermissionError(errno.EACCES, f"access denied ({code})", url)
+    return OSError(errno.EIO, str(error), url)
