@@ -8,7 +8,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -16,11 +17,17 @@ from typing import Annotated
 import typer
 from filelock import FileLock, Timeout
 
+from job import spot
 from job.contract import environment, layout
 from job.contract.errors import DataError, Stopped, StudyError
 from job.contract.exit_codes import ExitCode
+from job.contract.fold_ranges import fold_at
+from job.contract.grid import Grid
 from job.machine import available_cores
 from job.storage import LocalStorage, Storage, open_storage
+
+ALONE_SECONDS = 600.0
+"""For which a worker waits for the end of another one at its fold, which finishes its step first."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 log = logging.getLogger("job")
@@ -33,9 +40,16 @@ def job() -> None:
 
 @app.command()
 def fold(
-    index: Annotated[int, typer.Option(help="Number of the fold.", min=0)],
-    run: Annotated[str, typer.Option(envvar=environment.RUN, help="Folder of the run.")],
-    store: Annotated[str, typer.Option(envvar=environment.STORE, help="Folder of the block store.")],
+    *,
+    index: Annotated[int | None, typer.Option(help="Number of the fold.", min=0)] = None,
+    folds: Annotated[
+        str | None, typer.Option(envvar=environment.FOLDS, help="Folds of an array job, e.g. 0-7,12.")
+    ] = None,
+    position: Annotated[
+        int, typer.Option(envvar=environment.ARRAY_INDEX, help="Which of them, from 0.", min=0)
+    ] = 0,
+    run: Annotated[str, typer.Option(envvar=environment.RUN, help="Folder or URL of the run.")],
+    store: Annotated[str, typer.Option(envvar=environment.STORE, help="Folder or URL of the block store.")],
     device: Annotated[str, typer.Option(envvar=environment.DEVICE, help="cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads; 0: all cores.", min=0)] = 0,
     checkpoint_minutes: Annotated[float, typer.Option(help="Time between two checkpoints.", min=0)] = 5.0,
@@ -43,6 +57,8 @@ def fold(
 ) -> None:
     """Train and test one fold, going on from its last checkpoint."""
     stop = StopRequest(parent=stop_with)
+    if environment.BATCH_JOB in os.environ:
+        spot.watch(os.environ.get(environment.METADATA, spot.ENDPOINT), stop.request)
     from job.device import torch_device
     from job.fold import Worker, run_fold
     from job.places import read_manifest
@@ -55,9 +71,9 @@ def fold(
         checkpoint_seconds=checkpoint_minutes * 60,
         stop_requested=stop,
     )
-    read_manifest(worker.run).grid.fold(index)  # refuses a wrong run or number before anything is written
-    with _alone(worker.run, index):
-        run_fold(worker, index)
+    number = _chosen(read_manifest(worker.run).grid, index, folds, position)
+    with _alone(worker.run, number, stop):
+        run_fold(worker, number)
 
 
 @app.command()
@@ -81,16 +97,44 @@ def prepare(
     log.info("%d exams were made, the others were there", made)
 
 
+def _chosen(grid: Grid, index: int | None, folds: str | None, position: int) -> int:
+    """The fold to run; refused before anything is written.
+
+    Raises:
+        StudyError: None is named, or one outside the grid.
+    """
+    if index is None and folds is None:
+        raise StudyError(f"name a fold: --index N, or in an array job {environment.FOLDS}")
+    if index is None:
+        try:
+            index = fold_at(folds or "", position, size=len(grid))
+        except ValueError as error:
+            raise StudyError(f"{environment.FOLDS}: {error}") from None
+    return grid.fold(index).index
+
+
 @contextmanager
-def _alone(run: Storage, index: int) -> Iterator[None]:
-    """Keeps another worker of this machine off a fold: one whose sweep was killed may live on for a while."""
+def _alone(run: Storage, index: int, stop_requested: Callable[[], bool]) -> Iterator[None]:
+    """Keeps another worker of this machine off a fold; waits for one whose sweep was killed to end by itself."""
     if not isinstance(run, LocalStorage):
         yield
         return
     path = run.root / layout.worker_lock(index)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path, timeout=0):
+    lock, deadline = FileLock(path), time.monotonic() + ALONE_SECONDS
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=1)
+        except Timeout:
+            if stop_requested():
+                raise Stopped(f"fold {index} stopped before it began") from None
+            if time.monotonic() >= deadline:
+                raise
+            log.info("waiting for the end of another worker at fold %d", index)
+    try:
         yield
+    finally:
+        lock.release()
 
 
 class StopRequest:
@@ -103,6 +147,10 @@ class StopRequest:
             signal.signal(number, self._receive)
 
     def _receive(self, *_: object) -> None:
+        self.request()
+
+    def request(self) -> None:
+        """Asks the worker to stop."""
         self._received = True
 
     def __call__(self) -> bool:
@@ -140,6 +188,11 @@ def exit_code_of(arguments: list[str]) -> ExitCode:
         log.exception("storage failed")
         return ExitCode.BUG if error.errno in (errno.EACCES, errno.EROFS) else ExitCode.TEMPORARY
     except Exception as error:
+        if type(error).__name__ == "OutOfMemoryError":  # torch's, which need not be imported for its name
+            log.error(
+                "the GPU's memory does not suffice (%s); use a smaller training.batch_size or patch", error
+            )
+            return ExitCode.USAGE
         log.exception("unexpected")
         return ExitCode.TEMPORARY if _device_lost(error) else ExitCode.BUG
     raise AssertionError("typer ends with SystemExit")

@@ -1,10 +1,10 @@
 """What is left of a fold when it ends: weights, predictions, scores, cost."""
 
 import platform
-import resource
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from importlib.metadata import version
+from pathlib import Path
 from statistics import fmean
 
 import numpy as np
@@ -117,7 +117,7 @@ def cost_of(progress: FoldProgress, device: torch.device, threads: int) -> Cost:
         started=progress.started,
         finished=utc_now(),
         seconds=progress.clock.seconds(),
-        peak_memory_gib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
+        peak_memory_gib=round(_peak_memory_gib(), 3),
         peak_device_memory_gib=round(torch.cuda.max_memory_allocated(device) / 2**30, 3) if cuda else None,
         versions={
             "loosweep": version("loosweep"),
@@ -128,5 +128,16 @@ def cost_of(progress: FoldProgress, device: torch.device, threads: int) -> Cost:
     )
 
 
+def _peak_memory_gib() -> float:
+    """Of this process since it runs this program; `getrusage` would count its parent's before."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 2**20
+
+
 def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu {platform.machine()}"
+    """Kind and model; of a CPU with the instructions that torch uses of it, on which bits depend."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return f"cpu {next(models, platform.machine())} ({torch.backends.cpu.get_cpu_capability()})"

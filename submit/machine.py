@@ -11,8 +11,11 @@ from job.data.store import ExamRecord
 from job.machine import available_cores
 from submit.executors.local import Slot, slots_of
 
-FOLD_GIB = 0.7
-"""Memory of a worker without its exams: interpreter, libraries, network and patches."""
+FOLD_GIB = 0.5
+"""Memory of a worker without exams and patches: interpreter, libraries and network."""
+BYTES_PER_VALUE = 18
+"""Of each feature value that a patch's stages read: the value as it is kept for the backward pass by
+convolution, normalisation and non-linearity, and its gradient. Measured: 16 to 17.5 for the presets' networks."""
 LABEL_BYTES = 2
 """Of a voxel: label and mask."""
 
@@ -39,19 +42,24 @@ def machine_slots(study: Study) -> tuple[Slot, ...]:
 def within_memory(slots: Sequence[Slot], need_gib: float, available_gib: float) -> tuple[Sequence[Slot], str]:
     """The slots that memory suffices for, at least one; and what to say if they are not all.
 
-    GPUs hold the exams themselves, and each is used.
+    GPUs hold exams and patches themselves, and each is used.
     """
-    room = max(int(available_gib / need_gib), 1)
+    room = int(available_gib / need_gib)
     if slots[0].device != "cpu" or room >= len(slots):
         return slots, ""
-    limit = f", limited by memory: {available_gib:.1f} GiB available, a fold needs {need_gib:.1f}"
-    return slots[:room], limit
+    limit = f", limited by memory: {available_gib:.1f} GiB available, a fold needs about {need_gib:.1f}"
+    if room < 1:
+        limit += " and may be killed; use a smaller training.batch_size or patch, or another machine"
+    return slots[: max(room, 1)], limit
 
 
-def fold_memory_gib(records: Sequence[ExamRecord]) -> float:
-    """Memory of a fold that holds all exams."""
+def fold_memory_gib(study: Study, records: Sequence[ExamRecord]) -> float:
+    """Memory of a fold on a CPU that holds all exams."""
     exams = sum(
         prod(record.shape_zyx) * (len(record.channels) * np.dtype(record.dtype).itemsize + LABEL_BYTES)
         for record in records
     )
-    return FOLD_GIB + exams / 2**30
+    architecture, segment = study.network.architecture, study.training_segment
+    patch = study.training.patch_shape or architecture.input_shape(segment)
+    values = architecture.values_read(patch, architecture.output_shape(segment))
+    return FOLD_GIB + (exams + study.training.batch_size * values * BYTES_PER_VALUE) / 2**30

@@ -56,6 +56,7 @@ class SweepProgress:
         self._last = 0.0
         self._reported: set[int] = set()
         self._retries_told = 0
+        self._begun_at: dict[int, float] = {}  # part of a fold that earlier sweeps have done
         self._bar = Progress(
             TextColumn("folds"),
             BarColumn(),
@@ -89,11 +90,12 @@ class SweepProgress:
         self._last = time.monotonic()
         ended = len(snapshot.done) + len(snapshot.failed)
         parts = ended + sum(self._part_done(fold) for fold in snapshot.running)
+        done_here = parts - sum(self._begun_at.get(fold, 0.0) for fold in (*snapshot.running, *snapshot.done))
         text = f"{len(snapshot.done)} of {self._total} done, {len(snapshot.running)} running"
         if snapshot.failed:
             text += f", {len(snapshot.failed)} failed"
-        if parts >= 0.5 and not snapshot.finished:  # less says more about loading than about folds
-            left = (time.monotonic() - self._start) / parts * (self._total - parts)
+        if done_here >= 0.5 and not snapshot.finished:  # less says more about loading than about folds
+            left = (time.monotonic() - self._start) / done_here * (self._total - parts)
             text += f", {duration(left)} left"
         self._bar.update(self._task, completed=parts, description=text)
         if not self._console.is_terminal:
@@ -104,4 +106,6 @@ class SweepProgress:
             heartbeat = Heartbeat.model_validate_json(self._run.read(layout.heartbeat(fold)))
         except (FileNotFoundError, ValueError):
             return 0.0
-        return heartbeat.step / heartbeat.steps
+        part = heartbeat.step / heartbeat.steps
+        self._begun_at.setdefault(fold, part)
+        return part

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from job.contract import layout
 from job.contract.errors import StudyError
+from job.contract.grid import Grid
 from job.contract.manifest import Manifest
 from job.contract.results import Failure, Heartbeat, Record, utc_now
 from job.contract.study import Study
@@ -72,8 +73,8 @@ def create_run(study_file: Path, study: Study, index: StoreIndex) -> tuple[Stora
     return run, manifest
 
 
-def submitted_run(study_file: Path, study: Study) -> tuple[Storage, Manifest] | None:
-    """The run of a study over the cohort as it was last prepared, if it was submitted before.
+def submitted_run(study_file: Path, study: Study, grid: Grid) -> tuple[Storage, Manifest] | None:
+    """The run of a study over the cohort as it was last prepared, if that has this grid and was submitted before.
 
     Raises:
         StudyError: The cohort is too small for the study, or the run's manifest was changed.
@@ -85,7 +86,7 @@ def submitted_run(study_file: Path, study: Study) -> tuple[Storage, Manifest] | 
     if not run.exists(layout.MANIFEST):
         return None
     existing = read_manifest(run)
-    return (run, existing) if existing.digest == manifest.digest else None
+    return (run, existing) if existing.digest == manifest.digest and existing.grid == grid else None
 
 
 def _place_of(study_file: Path, study: Study, index: StoreIndex) -> tuple[Storage, Manifest]:
@@ -147,6 +148,10 @@ def read_submission(run: Storage) -> Submission:
         return Submission.model_validate_json(run.read(layout.SUBMISSION))
     except FileNotFoundError:
         raise StudyError(f"{run.url}: was never started; use `submit sweep`") from None
+    except ValueError:
+        raise StudyError(
+            f"{run.url}/{layout.SUBMISSION} is damaged; run the sweep again, which writes it"
+        ) from None
 
 
 def survey(run: Storage, manifest: Manifest, now: datetime) -> list[FoldStatus]:

@@ -20,6 +20,9 @@ from submit.runs import FoldStatus, State, find_run, survey
 from submit.sweep_lock import holder
 from submit.wording import duration
 
+STUCK_SECONDS = 300.0
+"""A running fold that has been at one step for longer is shown as such."""
+
 
 def show_status(name: str | None, study_file: Path, *, as_json: bool) -> None:
     """Prints the state of every fold, in short or as JSON.
@@ -42,7 +45,7 @@ def show_status(name: str | None, study_file: Path, *, as_json: bool) -> None:
         if status.state in ("running", "interrupted", "failed"):
             fold = manifest.grid.fold(status.fold)
             exams = ", ".join(manifest.exams[exam].exam for exam in fold.test_exams)
-            table.add_row(str(status.fold), fold.arm.name, exams, status.state, *_cells(status))
+            table.add_row(str(status.fold), fold.arm.name, exams, _state(status), *_cells(status))
     if table.row_count:
         console.print(table, markup=False)
     for status in folds:
@@ -86,6 +89,15 @@ def cancel_run(name: str | None, study_file: Path) -> str:
     except ProcessLookupError:  # it ended since the lock was tried
         return f"{run.url}: nothing is running"
     return f"{run.url}: process {submission.pid} was asked to stop; its folds write checkpoints first"
+
+
+def _state(status: FoldStatus) -> str:
+    """The state; of a worker that lives but does not get on, since when."""
+    if status.state != "running" or status.heartbeat is None:
+        return status.state
+    moments = (datetime.fromisoformat(text) for text in (status.heartbeat.time, status.heartbeat.worked))
+    silent = (next(moments) - next(moments)).total_seconds()
+    return f"running, same step for {duration(silent)}" if silent >= STUCK_SECONDS else status.state
 
 
 def _cells(status: FoldStatus) -> tuple[str, str, str, str]:

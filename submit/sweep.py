@@ -93,7 +93,9 @@ def sweep(study_file: Path, study: Study, folds: Sequence[int], console: Console
             cohort_root(study_file, study), store, study, workers=available_cores(), progress=progress
         )
     run, manifest = create_run(study_file, study, index)
-    need_gib = fold_memory_gib([read_record(store, index.recipe, e.exam, e.digest) for e in index.exams])
+    need_gib = fold_memory_gib(
+        study, [read_record(store, index.recipe, e.exam, e.digest) for e in index.exams]
+    )
     slots, limit = within_memory(machine_slots(study), need_gib, available_memory_gib())
     with hold(run, store):
         todo, done = missing_of(run, manifest, folds)
@@ -226,9 +228,9 @@ def requested_folds(grid: Grid, folds: str | None) -> Sequence[int]:
 
 
 def describe_plan(study_file: Path, study: Study, grid: Grid, folds: Sequence[int]) -> list[str]:
-    """What a sweep would run, given the cohort as it was last prepared."""
+    """What a sweep would run, given the cohort as it was last prepared, unless its patients are others by now."""
     slots = machine_slots(study)
-    known = submitted_run(study_file, study)
+    known = submitted_run(study_file, study, grid)
     todo, done = missing_of(*known, folds) if known else (list(folds), 0)
     return [
         f"{len(grid)} folds = {grid.extent}; {done} done; would run {len(todo)}: {format_folds(todo) or 'none'}",

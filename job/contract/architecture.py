@@ -21,6 +21,7 @@ Source: Kamnitsas et al., Med Image Anal 2017;36:61-78, and github.com/deepmedic
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 
 Shape = tuple[int, int, int]
 """Voxels along (x, y, z)."""
@@ -185,11 +186,33 @@ class DeepMedicArchitecture:
 
         return along(0), along(1), along(2)
 
+    def values_read(self, patch: Shape, output: Shape) -> int:
+        """Feature values that all stages read for one patch: what its memory in training is proportional to.
+
+        Raises:
+            ValueError: The output is empty, or does not fit in the patch with its context.
+        """
+        joined = prod(output) * (self.feature_maps[-1] * len(self.factors) + sum(self.fc_features))
+        return joined + sum(self._pathway_values(self.pathway_reads(f, patch, output)) for f in self.factors)
+
+    def _pathway_values(self, reads: tuple[slice, slice, slice]) -> int:
+        shape = [len(range(part.start, part.stop, part.step)) for part in reads]
+        values = 0
+        for maps, kernel in zip(self.feature_maps, self.kernels, strict=True):
+            values += maps * prod(shape)
+            shape = [size - (edge - 1) for size, edge in zip(shape, kernel, strict=True)]
+        return values
+
     def _shrinkage(self, axis: int) -> int:
         return sum(kernel[axis] - 1 for kernel in self.kernels)
 
     def _factors_along(self, axis: int) -> list[int]:
         return [factor[axis] for factor in self.factors]
+
+    @property
+    def smallest_output(self) -> Shape:
+        """Fewest voxels that can be predicted along each axis."""
+        return _per_axis(self._smallest_output)
 
     def _smallest_output(self, axis: int) -> int:
         """One voxel, or as many as the mirrored border of `fc_kernel` copies."""

@@ -28,6 +28,18 @@ def parse_folds(text: str, *, size: int) -> tuple[int, ...]:
     return tuple(sorted(folds))
 
 
+def fold_at(text: str, position: int, *, size: int) -> int:
+    """The fold at a position of a text such as `0-7,12`, counted from 0: the work of an array job's child.
+
+    Raises:
+        ValueError: As for `parse_folds`; or the text names fewer folds.
+    """
+    folds = parse_folds(text, size=size)
+    if position >= len(folds):
+        raise ValueError(f"folds {text!r} are {len(folds)}; there is none at position {position}")
+    return folds[position]
+
+
 def format_folds(folds: Iterable[int]) -> str:
     """The shortest text of fold numbers that `parse_folds` reads back; empty for none."""
     runs: list[list[int]] = []

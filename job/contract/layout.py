@@ -8,7 +8,7 @@
         heartbeat.json               replaced every few seconds while a worker is at it
         history.jsonl                one line per logged step
         checkpoint/latest.json       points to the newest state file; written after it
-        checkpoint/<step>.pt
+        checkpoint/<step>-<digest>.pt
         weights.safetensors          the trained network
         prediction.nii.gz            on the original grid (prediction-<n>.nii.gz for several test exams)
         result.json                  written last, once

@@ -109,7 +109,9 @@ class Heartbeat(Record):
     host: str
     pid: int
     time: str
-    """UTC, ISO 8601."""
+    """Of the last sign of life, UTC, ISO 8601."""
+    worked: str
+    """When the work itself last came this far; long before `time` in a long step, or one that hangs."""
     phase: Phase
     step: int
     steps: int

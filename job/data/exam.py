@@ -73,7 +73,7 @@ def load_exam(source: Storage, files: ExamFiles, cohort: Cohort, dtype: str) -> 
         with collecting(problems):
             volume = reader.read(item.key, grid)
             if labels is not None and image_CZYX is not None:  # else they are reported
-                region_ZYX = volume.data_ZYX != 0 if labels.mask_ZYX is None else labels.mask_ZYX > 0
+                region_ZYX = _region(volume, labels.mask_ZYX, channel)
                 normalised_ZYX = _normalised(volume, region_ZYX, channel, item.key, image_CZYX.dtype)
                 stats.append(statistics(volume.data_ZYX, normalised_ZYX, region_ZYX))
                 image_CZYX[position] = normalised_ZYX
@@ -91,6 +91,15 @@ def load_exam(source: Storage, files: ExamFiles, cohort: Cohort, dtype: str) -> 
         outside_mask=labels.outside_mask,
         sha256=tuple(reader.sha256[item.key] for item in files.all),
     )
+
+
+def _region(volume: Volume, mask_ZYX: NDArray[np.uint8] | None, channel: Channel) -> NDArray[np.bool_]:
+    """The voxels that are scaled: the mask's; without one, all that are not 0, or all if the scale is given."""
+    if mask_ZYX is not None:
+        return np.asarray(mask_ZYX > 0)
+    if channel.normalisation in ("fixed", "none"):
+        return np.ones(volume.data_ZYX.shape, bool)  # 0 is a value like any other there
+    return np.asarray(volume.data_ZYX != 0)
 
 
 @dataclass(frozen=True, kw_only=True)

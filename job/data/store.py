@@ -100,7 +100,7 @@ def recipe_of(study: Study) -> str:
     """Name of the way in which a study's cohort is prepared; exams of one recipe can be compared."""
     cohort = study.cohort
     content = {
-        "format": 1,
+        "format": 2,
         "channels": [channel.model_dump(mode="json", exclude={"files"}) for channel in cohort.channels],
         "classes": dict(zip(cohort.classes, cohort.class_values, strict=True)),
         "background": cohort.background,

@@ -24,9 +24,10 @@ def tile_plan(study: Study, volume_zyx: Shape) -> TilePlan:
     architecture = study.network.architecture
     wanted = architecture.output_shape(study.evaluation_segment)
     shrinkage = [s - o for s, o in zip(study.evaluation_segment, wanted, strict=True)]
+    smallest = architecture.smallest_output
     x, y, z = (
-        min(size, volume) + shrunk
-        for size, volume, shrunk in zip(wanted, reversed(volume_zyx), shrinkage, strict=True)
+        max(min(size, volume), least) + shrunk
+        for size, volume, least, shrunk in zip(wanted, reversed(volume_zyx), smallest, shrinkage, strict=True)
     )
     patch = architecture.input_shape((x, y, z))
     output = architecture.output_shape((x, y, z))

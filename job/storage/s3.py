@@ -49,6 +49,13 @@ DELETED_AT_ONCE = 1000
 _ABSENT = {"NoSuchKey", "NotFound", "404"}
 _EXISTS = {"PreconditionFailed", "412"}
 _RACING = {"ConditionalRequestConflict", "409"}
+_MANGLED = {
+    "BadDigest",
+    "IncompleteBody",
+    "InvalidDigest",
+    "XAmzContentChecksumMismatch",
+    "XAmzContentSHA256Mismatch",
+}
 _FORBIDDEN = {
     *("AccessDenied", "AllAccessDisabled", "Forbidden", "403"),
     *("ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"),
@@ -205,7 +212,7 @@ class S3Storage:
 
 
 class _Passing(OSError):
-    """What a second try may not meet: a body that is cut off or damaged, a writer at the same key."""
+    """What a second try may not meet: a body that is cut off or damaged either way, a writer at the same key."""
 
 
 @contextmanager
@@ -233,7 +240,7 @@ def _in_words(error: ClientError, url: str) -> Exception:
         return StudyError(f"{url}: there is no such bucket; correct its name, or deploy the stack first")
     if code in _EXISTS:
         return FileExistsError(errno.EEXIST, "is there already", url)
-    if code in _RACING:
+    if code in _RACING | _MANGLED:
         return _Passing(errno.EIO, str(error), url)
     if code in _FORBIDDEN:
         return PermissionError(errno.EACCES, f"access denied ({code})", url)

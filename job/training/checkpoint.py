@@ -39,10 +39,12 @@ class Checkpoints:
         buffer = io.BytesIO()
         torch.save(state, buffer)
         data = buffer.getvalue()
-        name = f"{self._folder}/{step}.pt"
+        digest = sha256(data).hexdigest()
+        # A step may be saved twice, with another history: the file that is pointed to is never touched.
+        name = f"{self._folder}/{step}-{digest[:12]}.pt"
         before = [entry for entry in self._pointer() if entry["file"] != name][:1]
         self._run.write(name, data)
-        entries = [{"file": name, "sha256": sha256(data).hexdigest()}, *before]
+        entries = [{"file": name, "sha256": digest}, *before]
         self._run.write(f"{self._folder}/latest.json", json.dumps(entries).encode())
         kept = {entry["file"] for entry in entries}
         for item in list(self._run.list(f"{self._folder}/")):

@@ -31,6 +31,7 @@ def make_deterministic(precision: Precision, device: torch.device, threads: int)
     torch.set_num_threads(threads)
     if device.type != "cuda":
         return  # the operations in use repeat on a CPU, and the switch below imports a compiler for two seconds
+    torch.cuda.set_device(device)  # else events, streams and cuBLAS would go to the first GPU
     torch.use_deterministic_algorithms(True)
     # Filling every new tensor with NaN finds bugs and costs time; the tests run with it.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set by __setattr__

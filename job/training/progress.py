@@ -100,6 +100,7 @@ class FoldProgress:
         if phase == self._phase and time.monotonic() - self._last_beat < HEARTBEAT_SECONDS:
             return
         self._phase, self._last_beat = phase, time.monotonic()
+        self.require_alone()
         self.flush_history()
         heartbeat = Heartbeat(
             fold=self._fold,
@@ -109,6 +110,7 @@ class FoldProgress:
             host=platform.node(),
             pid=os.getpid(),
             time=utc_now(),
+            worked=utc_now(),
             phase=phase,
             step=step,
             steps=self._steps,
@@ -161,7 +163,6 @@ class FoldProgress:
             )
 
     def _write(self, heartbeat: Heartbeat) -> None:
-        self.require_alone()
         with self._writing:
             self._run.write(layout.heartbeat(self._fold), heartbeat.to_json())
             self._written = heartbeat
@@ -169,11 +170,12 @@ class FoldProgress:
     def _keep_young(self) -> None:
         """Renews the heartbeat's time while the work itself has no occasion to."""
         while not self._ended.wait(PULSE_SECONDS):
-            with self._writing:
+            # The work meets the same faults, or the other worker, and ends with them.
+            with self._writing, suppress(OSError, StudyError):
                 if self._written is not None and time.monotonic() - self._last_beat >= PULSE_SECONDS:
+                    self.require_alone()
                     renewed = self._written.model_copy(update={"time": utc_now()})
-                    with suppress(OSError):  # the work meets the same fault, and ends with it
-                        self._run.write(layout.heartbeat(self._fold), renewed.to_json())
+                    self._run.write(layout.heartbeat(self._fold), renewed.to_json())
 
     def _log(self, heartbeat: Heartbeat) -> None:
         if heartbeat.phase == self._logged_phase and time.monotonic() - self._last_log < LOG_SECONDS:

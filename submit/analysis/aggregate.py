@@ -73,6 +73,8 @@ class FoldCounts(Record):
     failed: tuple[int, ...]
     failures: tuple[Failure, ...]
     """How the last attempt of each failed fold ended."""
+    left_out: tuple[str, ...]
+    """Files that are damaged or of another manifest, with what is wrong; their folds are among the missing."""
 
 
 class Aggregate(Record):
@@ -101,6 +103,7 @@ def aggregate(results: Results, manifest: Manifest) -> Aggregate:
             missing=results.missing,
             failed=tuple(failure.fold for failure in results.failed),
             failures=results.failed,
+            left_out=tuple(str(problem) for problem in results.problems),
         ),
         arms=tuple(_arm(table, arm, structures) for arm in manifest.study.arms),
     )

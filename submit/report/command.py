@@ -80,14 +80,10 @@ def _montages(run: Storage, manifest: Manifest, results: Results, store: str | N
             labels_ZYX[values_ZYX == values[0]] = label
         return labels_ZYX
 
-    try:
-        return montages_of(results, manifest, load_exam, load_prediction)
-    except (DataError, FileNotFoundError) as error:
-        print(
-            f"no pictures of exams in the report, unless --store names the block store: {error}",
-            file=sys.stderr,
-        )
-        return Montages()
+    montages = montages_of(results, manifest, load_exam, load_prediction)
+    for problem in montages.problems:
+        print(f"no picture of an exam in the report: {problem}", file=sys.stderr)
+    return montages
 
 
 def _warn_of_mixture(results: Results) -> None:

@@ -19,6 +19,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from pandas import DataFrame, isna
 
+from job.contract.errors import DataError
 from job.contract.grid import REFERENCE
 from job.contract.manifest import Manifest
 from submit.analysis.results_table import Results
@@ -61,6 +62,8 @@ class Montages:
     shown: tuple[ExamMontage, ...] = ()
     tested: int = 0
     """Number of exams of which there could be a picture: those that the reference arm has tested."""
+    problems: tuple[str, ...] = ()
+    """Why some of those that were chosen are not shown."""
 
 
 def montages_of(
@@ -83,22 +86,28 @@ def montages_of(
     cohort, metric = manifest.study.cohort, manifest.study.endpoint.metric
     tests = _tests_by_exam(results.table, manifest)
     places = np.linspace(0, len(tests) - 1, min(limit, len(tests))).round().astype(int)
-    shown = []
+    shown: list[ExamMontage] = []
+    problems: list[str] = []
     for number, by_arm in (tests[place] for place in places):
         compared = _worst_arm(by_arm, metric)
         arms = [REFERENCE] if compared is None else [REFERENCE, compared]
-        images = load_exam(number)
+        try:
+            images = load_exam(number)
+            predictions = {_title(by_arm[a], metric): load_prediction(by_arm[a].fold, number) for a in arms}
+        except (DataError, FileNotFoundError) as error:
+            problems.append(str(error))
+            continue
         png = montage(
             images.image_CZYX,
             images.truth_ZYX,
-            {_title(by_arm[arm], metric): load_prediction(by_arm[arm].fold, number) for arm in arms},
+            predictions,
             cohort.channel_names,
             cohort.class_names,
             images.spacing_zyx_mm,
         )
         entry = manifest.exams[number]
         shown.append(ExamMontage(exam=entry.exam, patient=entry.patient, compared=compared, png=png))
-    return Montages(shown=tuple(shown), tested=len(tests))
+    return Montages(shown=tuple(shown), tested=len(tests), problems=tuple(problems))
 
 
 def _tests_by_exam(table: DataFrame, manifest: Manifest) -> list[tuple[int, dict[str, Any]]]:

@@ -1,14 +1,17 @@
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from filelock import FileLock
 
+from job.__main__ import exit_code_of
 from job.contract import layout
 from job.contract.exit_codes import ExitCode
 from job.storage import Storage
@@ -123,20 +126,100 @@ def test_ctrl_c_stops_after_a_checkpoint_as_a_request_to_stop_does(
     assert tiny.run.exists(f"{layout.checkpoints(0)}/latest.json")
 
 
-def test_a_second_worker_of_a_fold_is_told_to_try_again(make_tiny_run: Any) -> None:
+@pytest.mark.parametrize(("stopped", "code"), [(False, ExitCode.DONE), (True, ExitCode.STOPPED)])
+def test_a_second_worker_of_a_fold_waits_for_the_end_of_the_first(
+    make_tiny_run: Any, stopped: bool, code: ExitCode
+) -> None:
     tiny = make_tiny_run(training={"steps": 1})
-    arguments = ["fold", "--index", "0", "--run", tiny.run.url, "--store", tiny.store.url, "--device", "cpu"]
+    command = [sys.executable, "-m", "job", "fold", "--index", "0", "--run", tiny.run.url]
+    command += ["--store", tiny.store.url, "--device", "cpu"]
     lock = tiny.folder / layout.worker_lock(0)
     lock.parent.mkdir(parents=True)
     with FileLock(lock):
-        ended = job(*arguments)
-    assert ended.returncode == ExitCode.TEMPORARY
-    assert f"another worker is at this fold: it holds {lock}" in ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert not tiny.run.exists(layout.heartbeat(0))
-    assert job(*arguments).returncode == ExitCode.DONE
+        second = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert second.stderr is not None
+        assert "waiting for the end of another worker at fold 0" in second.stderr.readline()
+        assert not tiny.run.exists(layout.heartbeat(0))
+        if stopped:
+            second.terminate()
+            second.wait(30)
+    _, errors = second.communicate(timeout=60)
+    assert second.returncode == code, errors
+    assert tiny.run.exists(layout.result(0)) == (not stopped)
+
+
+def test_a_worker_whose_fold_stays_held_is_to_be_tried_again_later(
+    make_tiny_run: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tiny = make_tiny_run(training={"steps": 1})
+    monkeypatch.setattr("job.__main__.ALONE_SECONDS", 0.0)
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    lock = tiny.folder / layout.worker_lock(0)
+    lock.parent.mkdir(parents=True)
+    try:
+        with FileLock(lock, is_singleton=False):
+            arguments = ["fold", "--index", "0", "--run", tiny.run.url, "--store", tiny.store.url]
+            assert exit_code_of([*arguments, "--device", "cpu"]) == ExitCode.TEMPORARY
+    finally:
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), handlers, strict=True):
+            signal.signal(number, handler)
+    assert f"another worker is at this fold: it holds {lock}" in caplog.text
 
 
 def test_a_folder_that_is_no_run_is_left_as_it_is(tmp_path: Path) -> None:
     job("fold", "--index", "0", "--run", str(tmp_path), "--store", str(tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_child_of_an_array_job_does_the_fold_at_its_position(make_tiny_run: Any) -> None:
+    tiny = make_tiny_run(training={"steps": 1})
+    settings = {"LOOSWEEP_RUN": tiny.run.url, "LOOSWEEP_STORE": tiny.store.url, "LOOSWEEP_DEVICE": "cpu"}
+    array = settings | {"LOOSWEEP_FOLDS": "2,5-6", "AWS_BATCH_JOB_ARRAY_INDEX": "1"}
+    ended = job("fold", "--threads", "1", **array)
+    assert ended.returncode == ExitCode.DONE, ended.stderr
+    assert [item.key for item in tiny.run.list("folds/") if item.key.endswith("result.json")] == [
+        "folds/5/result.json"
+    ]
+    ended = job("fold", **array | {"AWS_BATCH_JOB_ARRAY_INDEX": "3"})
+    assert ended.returncode == ExitCode.USAGE
+    assert "LOOSWEEP_FOLDS: folds '2,5-6' are 3; there is none at position 3" in ended.stderr
+    ended = job("fold", **settings)
+    assert ended.returncode == ExitCode.USAGE
+    assert "name a fold" in ended.stderr
+
+
+class Metadata(BaseHTTPRequestHandler):
+    """Instance metadata, version 2, of a machine that is taken back as soon as somebody looks."""
+
+    def do_PUT(self) -> None:
+        assert self.headers["X-aws-ec2-metadata-token-ttl-seconds"]
+        self._answer("/latest/api/token", b"secret")
+
+    def do_GET(self) -> None:
+        allowed = self.headers["X-aws-ec2-metadata-token"] == "secret"
+        self._answer("/latest/meta-data/spot/instance-action" if allowed else "", b'{"action": "terminate"}')
+
+    def _answer(self, path: str, body: bytes) -> None:
+        self.send_response(200 if self.path == path else 404)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Not on the terminal."""
+
+
+def test_the_notice_of_a_spot_machine_stops_the_fold_after_a_checkpoint(make_tiny_run: Any) -> None:
+    tiny = make_tiny_run(training={"steps": 100_000})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        ended = job(
+            *("fold", "--index", "0", "--run", tiny.run.url, "--store", tiny.store.url, "--device", "cpu"),
+            AWS_BATCH_JOB_ID="job",
+            AWS_EC2_METADATA_SERVICE_ENDPOINT=f"http://127.0.0.1:{server.server_port}",
+        )
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert ended.returncode == ExitCode.STOPPED, ended.stderr
+    assert tiny.run.exists("folds/0/checkpoint/latest.json")

@@ -235,12 +235,19 @@ def heartbeat(fold: int, *, age_seconds: float, phase: str = "train") -> Heartbe
         host="node",
         pid=42,
         time=(NOW - timedelta(seconds=age_seconds)).isoformat(),
+        worked=NOW.isoformat(),
         started=NOW.isoformat(),
         phase=phase,
         step=10,
         steps=150,
         **values,
     )
+
+
+def test_a_damaged_submission_is_named(storage: LocalStorage) -> None:
+    storage.write(layout.SUBMISSION, b"{")
+    with pytest.raises(StudyError, match=r"submission\.json is damaged; run the sweep again"):
+        read_submission(storage)
 
 
 def test_the_state_of_a_fold_follows_from_its_files(

@@ -62,6 +62,7 @@ def begin(run: LocalStorage, fold: int) -> None:
         host="node",
         pid=42,
         time=now,
+        worked=now,
         phase="train",
         step=75,
         steps=150,

@@ -4,18 +4,23 @@ import errno
 import io
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from job.contract import layout
+from job.contract.errors import DataError
 from job.contract.manifest import Manifest
+from job.contract.study_file import load_study
 from job.storage.local import LocalStorage
 from submit.executors.local import LocalExecutor, Slot
-from submit.sweep import Outcome, describe_outcome, work
+from submit.sweep import Outcome, describe_outcome, missing_of, sweep, work
 
 SUCCEED = 'echo > "$0/result.json"'
 UNTIL_TERMINATED = 'trap "exit 143" TERM; echo > "$0/ready"; while true; do sleep 0.02; done'
@@ -130,3 +135,61 @@ def test_the_end_of_a_sweep_names_failed_folds_their_logs_and_what_is_left(
         "0 folds done in this sweep",
         "stopped with folds 4-5,7 to do; run the same sweep to go on",
     ]
+
+
+def test_only_folds_without_a_result_are_to_do(
+    storage: LocalStorage, make_manifest: Callable[..., Manifest], write_dice: Callable[..., None]
+) -> None:
+    manifest = make_manifest(3)
+    write_dice(manifest, {0: 0.5, 4: 0.5, 5: None})
+    assert missing_of(storage, manifest, [0, 1, 4, 6]) == ([1, 6], 3)
+
+
+def test_a_damaged_result_stops_a_sweep_before_anything_is_run(
+    storage: LocalStorage, make_manifest: Callable[..., Manifest]
+) -> None:
+    storage.write(layout.result(2), b"{")
+    with pytest.raises(DataError, match=r"folds/2/result\.json"):
+        missing_of(storage, make_manifest(3), [0, 1])
+
+
+TINY_STUDY = """
+name = "tiny"
+preset = "smoke"
+[cohort]
+root = "cohort"
+pattern = "{patient}/{exam}/{channel}.nii.gz"
+labels = "{patient}/{exam}/label.nii.gz"
+channels = ["t2", "t2star"]
+classes = { GTV-T = 1 }
+background = [0, 2]
+[compute]
+device = "cpu"
+checkpoint_minutes = 7
+"""
+
+
+def test_a_sweep_starts_workers_as_the_study_and_the_machine_s_memory_say(
+    tiny_cohort: Path, tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine of 16 cores with memory for one fold."""
+    (tmp_path / "cohort").symlink_to(tiny_cohort / "cohort")
+    (tmp_path / "study.toml").write_text(TINY_STUDY)
+    monkeypatch.setattr("submit.machine.available_cores", lambda: 16)
+    monkeypatch.setattr("submit.sweep.available_memory_gib", lambda: 0.01)
+    commands: list[list[str]] = []
+    start = subprocess.Popen
+
+    def popen(command: list[str], **options: Any) -> Any:
+        commands.append(command)
+        return start(["false"], **options)
+
+    monkeypatch.setattr("subprocess.Popen", popen)
+    monkeypatch.setattr("submit.executors.local.attempts_allowed", lambda code: 1)
+    outcome = sweep(tmp_path / "study.toml", load_study(tmp_path / "study.toml"), [5, 2], console)
+    assert "12 folds to do" not in printed(console)
+    assert "2 folds to do, 0 of 12 done, 1 at a time on cpu" in printed(console).replace("\n", " ")
+    assert outcome.snapshot.failed == (5, 2)
+    options = [dict(zip(command[4::2], command[5::2], strict=True)) for command in commands]
+    assert [(o["--index"], o["--checkpoint-minutes"]) for o in options] == [("5", "7.0"), ("2", "7.0")]
+    assert {(o["--run"], o["--store"]) for o in options} == {(outcome.run.url, str(tmp_path / "store"))}

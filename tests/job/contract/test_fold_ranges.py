@@ -39,6 +39,12 @@ def test_a_text_that_is_no_set_of_folds_is_refused(text: str, message: str) -> N
         parse_folds(text, size=1000)
 
 
+def test_the_last_fold_of_a_grid_can_be_named_and_the_one_after_it_cannot() -> None:
+    assert parse_folds("6-7", size=8) == (6, 7)
+    with pytest.raises(ValueError, match=r"fold 8 is outside 0\.\.7"):
+        parse_folds("8", size=8)
+
+
 @pytest.mark.parametrize(
     ("folds", "text"),
     [([], ""), ([4], "4"), ([0, 1], "0-1"), ([2, 1, 0, 9, 5, 6], "0-2,5-6,9"), (range(288), "0-287")],

@@ -50,6 +50,7 @@ HEARTBEAT = Heartbeat(
     host="node",
     pid=42,
     time="2026-01-01T00:00:30+00:00",
+    worked="2026-01-01T00:00:10+00:00",
     phase="train",
     step=75,
     steps=150,

@@ -284,6 +284,18 @@ def test_values_that_float16_cannot_hold_are_a_problem(
     np.testing.assert_array_equal(exam.image_CZYX[0], values[::-1, ::-1].T)
 
 
+def test_without_a_mask_a_fixed_range_scales_zeros_like_any_other_value(
+    make_cohort: MakeCohort, make_study: MakeStudy
+) -> None:
+    """In Hounsfield units or a phase map, 0 is not the air around the patient."""
+    values = np.full((12, 8, 10), -1.0, np.float32)
+    values[0], values[1] = 0.0, 1.0
+    source = make_cohort(["p1"], {"p1/adc.nii.gz": values}, shape_xyz=values.shape)
+    channels = [{"name": "adc", "normalisation": "fixed", "range": [-10, 10]}, "t2"]
+    exam = load(source, make_study(cohort={"mask": None, "channels": channels}, store={"dtype": "float32"}))
+    assert sorted(set(exam.image_CZYX[0].ravel().tolist())) == pytest.approx([0.45, 0.5, 0.55])
+
+
 def test_a_rim_of_labels_outside_the_mask_is_background_and_counted(
     make_cohort: MakeCohort, make_study: MakeStudy
 ) -> None:

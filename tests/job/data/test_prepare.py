@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -233,6 +234,54 @@ def test_a_class_that_fewer_than_two_patients_have_is_a_problem(
         with pytest.raises(DataError, match=found):
             attempt()
     assert not store.exists(layout.store_index(recipe_of(study)))
+
+
+def test_two_visits_of_one_patient_do_not_make_a_class_learnable(
+    make_cohort: MakeCohort, make_study: MakeStudy, store: LocalStorage
+) -> None:
+    """A fold trains on no visit of the patient that it tests."""
+    without = np.ones((20, 18, 10), np.uint8)
+    source = make_cohort(["p1/a", "p1/b", "p2/a"], {"p2/a/label.nii.gz": without})
+    patterns = {
+        "pattern": "{patient}/{exam}/{channel}.nii.gz",
+        "labels": "{patient}/{exam}/label.nii.gz",
+        "mask": None,
+    }
+    study = make_study(cohort=patterns)
+    for attempt in (lambda: prepare(source, store, study), lambda: check(source, study)):
+        with pytest.raises(DataError, match=r"'GTV-Ln' \(\[2\]\) in 1 patients \(3 exams\)"):
+            attempt()
+
+
+def test_a_class_that_validation_could_take_from_training_is_a_problem(
+    make_cohort: MakeCohort, make_study: MakeStudy, store: LocalStorage
+) -> None:
+    """Of 2 patients who have it, one is tested and the other may be drawn for validation."""
+    without = np.ones((20, 18, 10), np.uint8)
+    source = make_cohort(PATIENTS, {f"{PATIENTS[0]}/label.nii.gz": without})
+    study = make_study(cohort={"mask": None}, training={"validation_patients": 1})
+    with pytest.raises(DataError, match=r"in at least 3 patients: .* and 1 may be drawn for validation"):
+        prepare(source, store, study)
+    assert check(source, make_study(cohort={"mask": None})) == list(PATIENTS)
+
+
+def test_no_more_exams_are_prepared_at_a_time_than_memory_suffices_for(
+    make_cohort: MakeCohort, make_study: MakeStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, study, at_once = make_cohort(PATIENTS), make_study(), []
+    voxels, stored = 20 * 18 * 10, 2 * len(study.cohort.channels)
+    exam_gib = voxels * (3 * stored + 40) / 2**30
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, workers: int) -> None:
+            at_once.append(workers)
+            super().__init__(workers)
+
+    monkeypatch.setattr("job.data.prepare.ThreadPoolExecutor", Pool)
+    for available in (10, 2.5, 0.1):
+        monkeypatch.setattr("job.data.prepare.available_memory_gib", lambda gib=available * exam_gib: gib)
+        check_cohort(source, study, workers=4, progress=lambda *_: None)
+    assert at_once == [4, 2, 1]
 
 
 def test_checking_writes_nothing_and_finds_the_exams(

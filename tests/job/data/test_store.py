@@ -265,6 +265,21 @@ def test_what_is_missing_is_an_error_and_not_zeros(
     assert error.value.problems[0].file == folder.relative_to(store.root).as_posix()
 
 
+def test_what_another_attempt_may_not_meet_is_no_damage(
+    tmp_path: Path, make_study: MakeStudy, make_exam: MakeExam
+) -> None:
+    """Here too many open files: a fold that meets them is tried again, one with damaged data is not."""
+    reader = ExamReader(LocalStorage(tmp_path), write(LocalStorage(tmp_path), make_study(), make_exam()))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # standard input, output and error
+    try:
+        with pytest.raises(OSError, match="labels/classes/0"):
+            reader.label()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert reader.label().any()
+
+
 def test_arrays_of_zeros_are_stored_like_any_other(
     tmp_path: Path, make_study: MakeStudy, make_exam: MakeExam
 ) -> None:
@@ -346,6 +361,10 @@ def test_a_recipe_does_not_depend_on_how_files_are_named(make_study: MakeStudy) 
         }
     )
     assert recipe_of(other) == recipe_of(make_study())
+
+
+def test_exams_with_and_without_masks_are_of_different_recipes(make_study: MakeStudy) -> None:
+    assert recipe_of(make_study(cohort={"mask": None})) != recipe_of(make_study())
 
 
 def test_what_a_killed_attempt_left_is_replaced_and_what_is_whole_is_not_touched(

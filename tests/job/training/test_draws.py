@@ -74,6 +74,18 @@ def test_seed_repeat_and_unit_each_change_the_draws(stream: dict[str, int]) -> N
     assert [d.centre_zyx for d in one] != [d.centre_zyx for d in other]
 
 
+@pytest.mark.parametrize("stream", [{"seed": 1}, {"repeat": 1}, {"unit": 1}])
+def test_seed_repeat_and_unit_each_change_the_augmentation(stream: dict[str, int]) -> None:
+    label = cube((11, 20, 17), 1, (3, 5, 9), 4)
+    one = sampler_of(label, settings=training()).draw(0)
+    other = sampler_of(label, settings=training(), **stream).draw(0)
+    assert [d.flips_zyx for d in one] != [d.flips_zyx for d in other]
+    for numbers in ("scale", "shift"):
+        assert not any(
+            np.array_equal(getattr(a, numbers), getattr(b, numbers)) for a, b in zip(one, other, strict=True)
+        )
+
+
 def test_centres_are_on_voxels_of_each_class_in_equal_shares() -> None:
     label = cube((11, 20, 17), 1, (3, 5, 9), 4) + cube((11, 20, 17), 2, (8, 14, 1), 2)
     sampler = sampler_of(label, settings=training(class_proportions="equal"))
@@ -104,6 +116,14 @@ def test_a_class_without_voxels_leaves_its_share_to_the_others() -> None:
     label = cube((8, 8, 8), 1, (2, 2, 2), 3)
     sampler = sampler_of(label, settings=training(class_proportions={"a": 0.5, "b": 0.5}))
     assert {int(label[d.centre_zyx]) for step in range(5) for d in sampler.draw(step)} == {1}
+
+
+def test_the_share_of_a_class_without_voxels_goes_to_all_others_in_their_proportions() -> None:
+    label = cube((8, 8, 8), 1, (2, 2, 2), 3)
+    proportions = {"background": 0.25, "a": 0.25, "b": 0.5}
+    sampler = sampler_of(label, settings=training(class_proportions=proportions))
+    hits = Counter(int(label[d.centre_zyx]) for step in range(50) for d in sampler.draw(step))
+    assert abs(hits[1] - 1000) < 5 * 22.4  # 2000 draws, share 1/2
 
 
 def test_no_patch_is_centred_outside_the_mask(make_tiny_run: Any) -> None:
@@ -153,6 +173,13 @@ def test_flips_happen_half_the_time_and_only_along_chosen_axes() -> None:
     assert abs(flips[:, 0].sum() - 1000) < 112
 
 
+@pytest.mark.parametrize(("axis", "position"), [("z", 0), ("y", 1), ("x", 2)])
+def test_a_patch_is_flipped_along_the_axis_that_is_named(axis: str, position: int) -> None:
+    label = cube((8, 8, 8), 1, (2, 2, 2), 3)
+    draws = sampler_of(label, settings=training(flip_axes=(axis,))).draw(0)
+    assert {n for draw in draws for n, flip in enumerate(draw.flips_zyx) if flip} == {position}
+
+
 def test_intensity_draws_are_in_standard_deviations_of_each_channel_of_the_study() -> None:
     """The second channel has an SD of 0.2: a fixed range instead of a z-score."""
     label = cube((8, 8, 8), 1, (2, 2, 2), 3)
@@ -164,6 +191,20 @@ def test_intensity_draws_are_in_standard_deviations_of_each_channel_of_the_study
     np.testing.assert_allclose(scale.std(axis=0), 0.01, rtol=0.06)
     np.testing.assert_allclose(scale.mean(axis=0), 1, atol=0.001)
     assert abs(np.corrcoef(shift.T)[0, 1]) < 0.08
+
+
+def test_shifts_are_in_the_mean_standard_deviation_of_all_training_exams() -> None:
+    """SDs of 1 and 3 in two exams make draws twice as large as those for an SD of 1."""
+    label = cube((8, 8, 8), 1, (2, 2, 2), 3)
+    one = record(label, (4, 8, 8)).model_copy(update={"statistics": (spread(1), spread(1))})
+    other = one.model_copy(update={"statistics": (spread(3), spread(1))})
+    samplers = [
+        PatchSampler(records, lambda e, r: label[r], training(), seed=0, repeat=0, unit=0)
+        for records in ((one, one), (one, other), (other, one))
+    ]
+    shifts = [np.array([draw.shift for draw in sampler.draw(0)]) for sampler in samplers]
+    np.testing.assert_allclose(shifts[1], shifts[0] * [2, 1], rtol=1e-6)
+    np.testing.assert_array_equal(shifts[1], shifts[2])
 
 
 def test_class_groups_by_hand() -> None:

@@ -21,6 +21,12 @@ def test_losses_by_hand(name: str, expected: float) -> None:
     assert loss_named(name)(LOGITS, LABELS).item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_patch_without_a_class_is_no_full_error_of_dice() -> None:
+    """The second patch is background alone. Over both: intersection 1, sizes 2 (label) and 2 (probability)."""
+    logits, labels = torch.cat([LOGITS, LOGITS]), torch.cat([LABELS, 0 * LABELS])
+    assert loss_named("dice")(logits, labels).item() == pytest.approx(1 - 2 * 1 / (2 + 2), rel=1e-4)
+
+
 @pytest.mark.parametrize("name", ["cross-entropy", "dice", "dice-cross-entropy"])
 def test_gradients_repeat_under_deterministic_algorithms(name: str) -> None:
     torch.use_deterministic_algorithms(True)

@@ -40,6 +40,7 @@ def test_a_heartbeat_stays_young_while_a_step_takes_long(
             time.sleep(0.01)
         later = heartbeat(run)
         assert later.model_dump(exclude={"time"}) == first.model_dump(exclude={"time"})
+        assert later.worked == first.time
         fold.stop()
     assert heartbeat(run).phase == "stopped"
 
@@ -67,6 +68,36 @@ def test_attempts_and_lost_steps_add_up(run: LocalStorage) -> None:
     assert heartbeat(run).lost_steps == 10 + 5
 
 
+def test_a_heartbeat_covers_all_attempts(run: LocalStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "utc_now", lambda: "2026-01-01T00:00:00+00:00")
+    first = progress_of(run)
+    first.clock.add_earlier({"forward": 70.0, "total": 100.0})
+    first.resume(0, 0)
+    monkeypatch.setattr(progress, "utc_now", lambda: "2026-01-02T00:00:00+00:00")
+    clock = PhaseClock(torch.device("cpu"))
+    FoldProgress(run, 3, 100, clock, lambda: False, "another device").resume(0, 0)
+    both = heartbeat(run)
+    assert (both.attempt, both.started) == (2, "2026-01-01T00:00:00+00:00")
+    assert both.conditions == ("cpu, 1 thread", "another device")
+    assert both.seconds["forward"] == 70
+    assert both.seconds["total"] >= 100
+
+
+def test_the_time_left_follows_from_the_pace_of_this_attempt(
+    run: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """20 steps in 10 s leave 35 s for the other 70; the 10 steps before count for nothing."""
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    fold = progress_of(run)
+    fold.resume(10, 10)
+    fold.beat("train", 10)
+    assert heartbeat(run).seconds_left is None
+    now = 1010.0
+    fold.beat("train", 30)
+    assert heartbeat(run).seconds_left == 35
+
+
 def test_a_worker_stops_when_a_later_one_has_taken_over(
     run: LocalStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,3 +114,19 @@ def test_a_worker_stops_when_a_later_one_has_taken_over(
             monkeypatch.setattr("platform.node", lambda: "elsewhere")
             retry.beat("train", 60)
         assert heartbeat(run).attempt == 2
+
+
+def test_a_lost_worker_does_not_overwrite_the_heartbeat_of_the_one_that_took_over(
+    run: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "PULSE_SECONDS", 0.05)
+    with progress_of(run) as lost:
+        lost.resume(0, 0)
+        later = heartbeat(run).model_copy(update={"attempt": 2, "host": "elsewhere", "time": "2030-01-01"})
+        run.write(layout.heartbeat(3), later.to_json())
+        run.write(layout.history(3), b"the other's")
+        time.sleep(0.5)
+        with pytest.raises(StudyError, match="taken over"):
+            lost.beat("train", 50)
+    assert heartbeat(run) == later
+    assert run.read(layout.history(3)) == b"the other's"

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from job.data.store import ExamReader, open_exams
-from job.training.draws import PatchDraw
+from job.training.draws import OUTSIDE, PatchDraw
 from job.training.resident import PatchShape, ResidentExams
 
 CPU = torch.device("cpu")
@@ -94,3 +94,13 @@ def test_intensities_are_scaled_then_shifted_by_channel(reader: ExamReader) -> N
     image_BCZYX = torch.ones(1, 2, 1, 1, 2)
     exams.augment(image_BCZYX, [one])
     assert image_BCZYX.flatten().tolist() == [2.5, 2.5, 2.0, 2.0]
+
+
+def test_labels_for_the_sampler_are_marked_outside_the_mask(reader: ExamReader) -> None:
+    region = (slice(1, 11), slice(0, 32), slice(3, 30))
+    label_ZYX, mask_ZYX = reader.label(region), reader.mask(region)
+    assert mask_ZYX is not None
+    assert 0 < mask_ZYX.mean() < 1
+    seen_ZYX = ResidentExams([reader], [0], CPU).labels_of(0, region)
+    np.testing.assert_array_equal(seen_ZYX == OUTSIDE, ~mask_ZYX)
+    np.testing.assert_array_equal(seen_ZYX[mask_ZYX], label_ZYX[mask_ZYX])

@@ -157,6 +157,7 @@ def test_the_json_has_the_documented_shape_and_reads_back(storage, make_manifest
         "missing": [5],
         "failed": [4],
         "failures": [failure.model_dump()],
+        "left_out": [],
     }
     assert [arm["arm"] for arm in told["arms"]] == ["reference", "without t2", "without t1"]
     arm = told["arms"][1]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from job.contract.errors import DataError
 from submit.analysis.results_table import collect_results
 from submit.report.montage import ExamImages, montage, montages_of, slice_to_show
 
@@ -162,6 +163,29 @@ def test_an_exam_that_only_the_reference_has_tested_is_shown_alone(make_manifest
     assert montages.tested == 1
     assert montages.shown[0].compared is None
     assert (exams, predictions) == ([0], [(0, 0)])
+
+
+def test_an_exam_whose_files_are_damaged_is_named_and_the_others_are_shown(
+    storage, make_manifest, write_dice, exam
+):
+    manifest = make_manifest()
+    write_dice(manifest, {0: 0.8, 3: 0.8, 6: 0.8})
+    image_CZYX, truth_ZYX = exam
+    images = ExamImages(
+        image_CZYX=np.repeat(image_CZYX, 2, axis=0), truth_ZYX=truth_ZYX, spacing_zyx_mm=CUBE_MM
+    )
+
+    def load_prediction(fold, number):
+        if number == 1:
+            raise DataError.of(file="folds/3/prediction.nii.gz", found="half", expected="all", remedy="x")
+        return truth_ZYX
+
+    montages = montages_of(
+        collect_results(storage, manifest), manifest, lambda number: images, load_prediction
+    )
+
+    assert [shown.exam for shown in montages.shown] == ["exam0", "exam2"]
+    assert montages.problems == ("folds/3/prediction.nii.gz: found half; expected all; x",)
 
 
 def test_shown_exams_are_evenly_spread_and_not_too_many(make_manifest, write_dice, drawn):

@@ -1,0 +1,57 @@
+"""A fold whose store and run lie in a bucket: the same numbers as on a local disk."""
+
+from typing import Any
+
+import pytest
+
+from job.contract import layout
+from job.contract.results import FoldResult
+from job.fold import run_fold
+from job.storage import Storage, open_storage
+from tests.conftest import TinyRun
+from tests.job.test_fold import CPU, Stopped, Worker, stop_after
+
+pytestmark = pytest.mark.cloud
+
+
+def copied(source: Storage, target: Storage) -> Storage:
+    for item in source.list():
+        target.write(item.key, source.read(item.key))
+    return target
+
+
+@pytest.fixture
+def in_bucket(make_tiny_run: Any, s3_bucket: str, request: pytest.FixtureRequest) -> tuple[TinyRun, Worker]:
+    """A run on the local disk, and a worker of its copy in a bucket."""
+    tiny = make_tiny_run()
+    place = f"{s3_bucket}/{request.node.name}"
+    worker = Worker(
+        run=copied(tiny.run, open_storage(f"{place}/run")),
+        store=copied(tiny.store, open_storage(f"{place}/store")),
+        device=CPU,
+        threads=1,
+        checkpoint_seconds=0,
+        stop_requested=stop_after(10),
+    )
+    return tiny, worker
+
+
+def test_a_fold_in_a_bucket_stopped_again_and_again_gives_the_bytes_of_a_local_one(
+    in_bucket: tuple[TinyRun, Worker],
+) -> None:
+    tiny, worker = in_bucket
+    local = Worker(**vars(worker) | {"run": tiny.run, "store": tiny.store, "stop_requested": lambda: False})
+    run_fold(local, 1)
+    stops = 0
+    while not worker.run.exists(layout.result(1)):
+        try:
+            run_fold(Worker(**vars(worker) | {"stop_requested": stop_after(10)}), 1)
+        except Stopped:
+            stops += 1
+    assert stops >= 2
+    for key in (layout.weights(1), *layout.predictions(1, 1)):
+        assert worker.run.read(key) == tiny.run.read(key)
+    there, here = (FoldResult.model_validate_json(r.read(layout.result(1))) for r in (worker.run, tiny.run))
+    assert there.model_dump(exclude={"cost"}) == here.model_dump(exclude={"cost"})
+    assert there.cost.attempts == stops + 1
+    assert not list(worker.run.list(f"{layout.checkpoints(1)}/"))
