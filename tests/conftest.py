@@ -90,10 +90,12 @@ def make_tiny_run(tiny_store: Path, tmp_path: Path) -> Any:
     def make(name: str = "run", **changes: dict[str, Any]) -> TinyRun:
         study = tiny_study(**changes)
         store = open_storage(str(tiny_store))
+        # Three patients are too few to spare some for validation; the tests of a fold do without learning all.
+        training = study.training.model_copy(update={"validation_patients": 0})
         index, _ = prepare_cohort(
             open_storage(str(tiny_store.parent / "cohort")),
             store,
-            study,
+            study.model_copy(update={"training": training}),
             workers=2,
             progress=lambda done, total: None,
         )
