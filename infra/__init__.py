@@ -1,1 +1,1 @@
-"""AWS infrastructure (CDK); nothing is here yet."""
+"""AWS infrastructure (CDK): `cdk deploy` makes all that a sweep on AWS Batch needs. Start at `infra.stack`."""

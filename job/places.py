@@ -45,4 +45,5 @@ def read_manifest(run: Storage) -> Manifest:
         raise StudyError(f"{run.url}: no {layout.MANIFEST}; name the folder of a run") from None
     except ValidationError as error:
         reason = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise StudyError(f"{run.url}/{layout.MANIFEST}: {reason}") from None
+        remedy = "" if "delete it" in reason else "; delete it and run the sweep again, which writes it anew"
+        raise StudyError(f"{run.url}/{layout.MANIFEST}: {reason}{remedy}") from None

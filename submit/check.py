@@ -14,6 +14,9 @@ from submit.progress import ExamProgress
 from submit.sweep import expected_grid
 from submit.wording import counted
 
+TABLE_COLUMNS = 110
+"""Of a terminal; less breaks four columns into too many lines."""
+
 
 def check_study(study_file: Path, console: Console) -> bool:
     """Reads every file of a study's cohort, shows what was found or all problems; whether there are none.
@@ -56,13 +59,27 @@ def prepare_study(study_file: Path, console: Console) -> str:
     store = store_root(study_file, study)
     with ExamProgress(console) as progress:
         index, made = prepare_cohort(
-            cohort_root(study_file, study), store, study, workers=available_cores(), progress=progress
+            cohort_root(study_file, study),
+            store,
+            study,
+            workers=available_cores(),
+            progress=progress,
+            verify=True,
         )
     return f"{store.url}: {counted(made, 'exam')} made, {len(index.exams) - made} there already"
 
 
 def show_problems(error: DataError, console: Console) -> None:
-    """One table with every problem, the file first."""
+    """Every problem, the file first: a table where there is a terminal wide enough for it, else a list."""
+    if not console.is_terminal or console.width < TABLE_COLUMNS:
+        print(f"{counted(len(error.problems), 'problem')}:", file=console.file)
+        for problem in error.problems:
+            print(
+                f"{problem.file}\n    found:    {problem.found}\n    expected: {problem.expected}\n"
+                f"    remedy:   {problem.remedy}",
+                file=console.file,
+            )
+        return
     table = Table(title=counted(len(error.problems), "problem"), title_justify="left", show_lines=True)
     longest = max(len(problem.file) for problem in error.problems)
     # A name that is broken in the middle cannot be copied.

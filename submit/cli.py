@@ -13,7 +13,12 @@ if TYPE_CHECKING:  # heavy imports wait for the command that needs them
 from job.contract.errors import DataError, StudyError
 from job.contract.exit_codes import ExitCode
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 StudyFile = Annotated[Path, typer.Argument(help="Study file.")]
 Run = Annotated[

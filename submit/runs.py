@@ -1,6 +1,7 @@
 """Runs: made from a study, found again by name, surveyed from their files."""
 
 import json
+import platform
 import sys
 from dataclasses import dataclass
 from datetime import datetime
@@ -176,8 +177,14 @@ def _unfinished(run: Storage, fold: int, failed: bool, begun: bool, now: datetim
         state = "failed"
     elif heartbeat is not None:
         age = (now - datetime.fromisoformat(heartbeat.time)).total_seconds()
-        state = "running" if heartbeat.phase != "stopped" and age < FRESH_SECONDS else "interrupted"
+        lives = heartbeat.phase != "stopped" and age < FRESH_SECONDS and not _is_gone(heartbeat)
+        state = "running" if lives else "interrupted"
     return FoldStatus(fold=fold, state=state, heartbeat=heartbeat, failure=failure)
+
+
+def _is_gone(heartbeat: Heartbeat) -> bool:
+    """Whether the worker was of this machine, and is no more."""
+    return heartbeat.host == platform.node() and not Path(f"/proc/{heartbeat.pid}").exists()
 
 
 def _read(run: Storage, key: str, kind: type[R]) -> R | None:
@@ -196,7 +203,9 @@ def _started(run: Storage, study: str) -> str | None:
             return None
         made = str(content["created"])
     except (ValueError, KeyError, TypeError):
-        raise StudyError(f"{run.url}/{layout.MANIFEST} is damaged; move its folder away") from None
+        raise StudyError(
+            f"{run.url}/{layout.MANIFEST} is damaged; delete it and run the sweep again, which writes it anew"
+        ) from None
     try:
         return str(json.loads(run.read(layout.SUBMISSION))["started"])
     except (OSError, ValueError, KeyError, TypeError):

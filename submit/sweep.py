@@ -170,17 +170,22 @@ def _ending(executor: Executor, signals: Sequence[int]) -> Iterator[None]:
 def describe_outcome(outcome: Outcome) -> list[str]:
     """What to tell the user at the end, failed folds with their logs."""
     run, snapshot = outcome.run, outcome.snapshot
+    if not (snapshot.done or snapshot.failed or snapshot.stopped):
+        return ["nothing to do; `submit report` says what came out"]
     lines = [f"{counted(len(snapshot.done), 'fold')} done in this sweep"]
+    causes: dict[tuple[int, int, str], list[int]] = {}
     for fold in sorted(snapshot.failed):
         failure = Failure.model_validate_json(run.read(layout.failure(fold)))
+        causes.setdefault((failure.attempts, failure.exit_code, failure.message), []).append(fold)
+    for (attempts, exit_code, message), folds in causes.items():
+        which = f"{'fold' if len(folds) == 1 else 'folds'} {format_folds(folds)}"
         lines.append(
-            f"fold {fold} failed ({counted(failure.attempts, 'attempt')}, exit code {failure.exit_code}): "
-            f"{failure.message}\n    log: {run.url}/{layout.log(fold)}"
+            f"{which} failed ({counted(attempts, 'attempt')}, exit code {exit_code}): {message}\n"
+            f"    log: {run.url}/{layout.log(folds[0])}"
         )
     if snapshot.stopped:
-        lines.append(
-            f"stopped with folds {format_folds(snapshot.stopped)} to do; run the same sweep to go on"
-        )
+        left = counted(len(snapshot.stopped), "fold")
+        lines.append(f"stopped; {left} to do ({format_folds(snapshot.stopped)}); run the same sweep to go on")
     return lines
 
 

@@ -34,7 +34,7 @@ def hold(run: Storage, store: Storage) -> Iterator[None]:
         other, name = read_submission(run), PurePosixPath(run.url).name
         raise StudyError(
             f"run {name} is being worked on by process {other.pid} on {other.host}; wait for it, or end it "
-            f"with `submit cancel {name}`"
+            f"with `submit cancel {run.url}`"
         ) from None
     with held:
         submission = Submission(

@@ -1,5 +1,6 @@
 """The cohort of a study: where the exams are and what they hold (tables of the study file)."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self, TypeVar
 
@@ -117,6 +118,16 @@ class Cohort(Section):
         for field, pattern in patterns.items():
             if pattern is None:
                 continue
+            if pattern.startswith("/"):
+                raise ValueError(
+                    f"{field} {pattern!r} begins with a slash; patterns are relative to cohort.root"
+                )
+            unknown = sorted(set(re.findall(r"\{(\w*)\}", pattern)) - {"patient", "exam", "channel"})
+            if unknown:
+                raise ValueError(
+                    f"{field} {pattern!r} has {{{unknown[0]}}}, which is not known; use {{patient}}, {{exam}} (a "
+                    "visit, say) and {channel}"
+                )
             if "{patient}" not in pattern:
                 raise ValueError(
                     f"{field} {pattern!r} has no {{patient}}: exams of one patient must be known"

@@ -152,4 +152,6 @@ _NEUTRAL = {
 }
 """Keys of a study's sections that leave every fold as it is."""
 
-_CHANGED = "the manifest was changed after it was written; move its folder away and submit again"
+_CHANGED = (
+    "the manifest was changed after it was written; delete it and run the sweep again, which restores it"
+)

@@ -100,7 +100,8 @@ class Training(Section):
     """DeepMedic's way to say it: voxels that the normal pathway sees; the patch follows from it."""
     class_proportions: Literal["foreground", "equal"] | dict[str, Fraction] = "foreground"
     """How often a patch is centred on each class: `foreground` half background, half any class by its
-    volume; `equal` the same for background and each class; or a table that names `background` and classes."""
+    volume; `equal` the same for background and each class; or a table that names `background` and classes, whose
+    numbers are taken relative to their sum."""
     loss: Literal["cross-entropy", "dice", "dice-cross-entropy"] = "cross-entropy"
     """Loss (soft Dice from MONAI, without background, over the batch)."""
     optimiser: Literal["rmsprop", "adamw", "sgd"] = "rmsprop"
@@ -133,7 +134,7 @@ class Training(Section):
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
         if (self.patch_shape is None) == (self.segment_shape is None):
-            raise ValueError("give either patch_shape or segment_shape")
+            raise ValueError("give either patch_shape or segment_shape, or a preset at the top of the file")
         if (self.schedule == "halve") != bool(self.halve_at):
             raise ValueError('halve_at belongs to schedule = "halve", which needs it')
         if isinstance(self.class_proportions, dict) and sum(self.class_proportions.values()) <= 0:

@@ -4,7 +4,9 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from glob import escape
+from pathlib import PurePosixPath
 
 from job.contract.cohort import Cohort
 from job.contract.errors import DataError, Problem, StudyError
@@ -51,15 +53,19 @@ def find_exams(objects: Iterable[StoredObject], cohort: Cohort) -> tuple[ExamFil
     if not found:
         raise _nothing_matches(cohort, objects)
     found, problems = _without_excluded(found, cohort)
+    nowhere = [role for role in roles if found and not any(files[role] for files in found.values())]
+    matched = {item.key for files in found.values() for items in files.values() for item in items}
+    others = [item for item in objects if item.key not in matched]
+    problems += [_nowhere(role, *roles[role], len(found), others) for role in nowhere]
     exams = []
     for (patient, exam), files in sorted(found.items()):
         wrong = [
             _not_one_file(role, _spelled(*roles[role], patient, exam), files[role])
             for role in roles
-            if len(files[role]) != 1
+            if len(files[role]) != 1 and role not in nowhere
         ]
         problems += wrong
-        if not wrong:
+        if not wrong and not nowhere:
             exams.append(
                 ExamFiles(
                     exam=f"{patient}_{exam}" if exam else patient,
@@ -129,6 +135,20 @@ def _nothing_matches(cohort: Cohort, objects: list[StoredObject]) -> DataError:
         found=f"no match among {len(objects)} files" + (f", e.g. {', '.join(examples)}" if examples else ""),
         expected="a file for every channel of every exam",
         remedy="correct cohort.root, cohort.pattern or the channels' `files`",
+    )
+
+
+def _nowhere(role: str, pattern: str, channel: str, exams: int, others: Sequence[StoredObject]) -> Problem:
+    """Not a file that is missing, but a pattern or a name that is wrong."""
+    spelled = pattern.replace("{channel}", channel)
+    names = {PurePosixPath(item.key).name.lower(): PurePosixPath(item.key).name for item in others}
+    near = get_close_matches(PurePosixPath(spelled).name.lower(), sorted(names), n=1, cutoff=0.5)
+    return Problem(
+        file=spelled,
+        found=f"no file for {role} in any of {exams} exams",
+        expected="one file in each",
+        remedy="correct the pattern, or the channel's name or `files`"
+        + (f"; did you mean {names[near[0]]!r}?" if near else ""),
     )
 
 

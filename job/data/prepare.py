@@ -18,7 +18,7 @@ from job.contract.study import Study
 from job.data.cohort_files import ExamFiles, find_exams
 from job.data.exam import collecting, load_exam
 from job.data.nifti import read_volume
-from job.data.store import ExamRecord, Source, recipe_of, write_exam
+from job.data.store import ExamRecord, Source, delete_exam, is_whole, recipe_of, write_exam
 from job.machine import available_memory_gib
 from job.storage import Storage
 
@@ -43,7 +43,7 @@ class StoreIndex(BaseModel):
 
 
 def prepare_cohort(
-    source: Storage, store: Storage, study: Study, *, workers: int, progress: Progress
+    source: Storage, store: Storage, study: Study, *, workers: int, progress: Progress, verify: bool = False
 ) -> tuple[StoreIndex, int]:
     """The store's index, and how many exams had to be made.
 
@@ -56,6 +56,7 @@ def prepare_cohort(
         study: Says what to find and how to normalise it.
         workers: Exams at a time, at most; fewer where memory does not suffice.
         progress: Told of each finished exam.
+        verify: Reads every block of the exams that are kept, and makes those that are damaged anew.
 
     Raises:
         DataError: Everything that is wrong with any exam.
@@ -67,7 +68,10 @@ def prepare_cohort(
     def prepare(files: ExamFiles) -> tuple[ExamRecord, bool]:
         for record in existing.get(files.exam, ()):
             if _made_from(record, source, files):
-                return record, False
+                if not verify or is_whole(store, record):
+                    return record, False
+                log.warning("%s is damaged in the store, and made anew", record.exam)
+                delete_exam(store, record)
         exam = load_exam(source, files, study.cohort, study.store.dtype)
         sources = tuple(
             Source(key=item.key, fingerprint=item.fingerprint, sha256=digest)

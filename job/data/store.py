@@ -226,7 +226,7 @@ class ExamReader:
         return self._read_once(key, name, index)
 
     def _read_once(self, key: str, name: str, index: tuple[Any, ...]) -> NDArray[Any]:
-        with _whole(key):
+        with _whole(f"{self._store.url}/{key}"):
             if name not in self._arrays:
                 self._arrays[name] = self._open(key, image=name == "image")
             array = self._arrays[name]
@@ -269,8 +269,26 @@ def _whole(key: str) -> Iterator[None]:
             file=key,
             found=f"missing or damaged data ({error})",
             expected="the exam as it was prepared",
-            remedy="delete the folder and its record, then run `submit prepare` again",
+            remedy="run `submit prepare`, which makes damaged exams anew",
         ) from None
+
+
+def is_whole(store: Storage, record: ExamRecord) -> bool:
+    """Whether every block of an exam can be read, and is what was written."""
+    reader = ExamReader(store, record)
+    try:
+        reader.image(range(len(record.channels)))
+        reader.label()
+        reader.mask()
+    except DataError:
+        return False
+    return True
+
+
+def delete_exam(store: Storage, record: ExamRecord) -> None:
+    """Deletes an exam: first its record, without which its arrays are nothing."""
+    store.delete(layout.exam_record(record.recipe, record.exam, record.digest))
+    store.delete(layout.exam_arrays(record.recipe, record.exam, record.digest))
 
 
 def open_exams(store: Storage, manifest: Manifest, exams: Sequence[int]) -> list[ExamReader]:

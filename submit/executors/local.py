@@ -1,6 +1,7 @@
 """Folds as processes of this machine: one per GPU, or one per group of cores."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from submit.scratch import local_path
 PAUSE_SECONDS = 5.0
 """Before a second attempt; doubled for each further one."""
 
+_LOG_PREFIX = re.compile(r"^[\d-]{10} [\d:,]{12} [A-Z]+ ")
+"""Time and level of a line that a worker logs."""
 _MARK = "---"
 """Begins the line of a log with which an attempt begins."""
 
@@ -123,7 +126,8 @@ class LocalExecutor:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             # Written before the worker is there, so that the log of one that is killed at once is not empty.
-            output.write(f"{_MARK} attempt {self._attempts[fold]}, {utc_now()}, {slot.device}\n".encode())
+            mark = f"{_MARK} attempt {self._attempts[fold]} of this sweep, {utc_now()}, {slot.device}\n"
+            output.write(mark.encode())
             output.flush()
             process = subprocess.Popen(
                 self._command(fold, slot),
@@ -171,6 +175,5 @@ class LocalExecutor:
             cause = " (out of memory?)" if code == -signal.SIGKILL else ""
             return f"killed by {signal.Signals(-code).name}{cause}"
         lines = local_path(self._run, layout.log(fold)).read_text(errors="replace").split("\n")
-        return next(
-            (line for line in reversed(lines) if line.strip() and not line.startswith(_MARK)), "no output"
-        )
+        printed = (line for line in reversed(lines) if line.strip() and not line.startswith(_MARK))
+        return _LOG_PREFIX.sub("", next(printed, "no output"))

@@ -95,7 +95,8 @@ def montages_of(
             images = load_exam(number)
             predictions = {_title(by_arm[a], metric): load_prediction(by_arm[a].fold, number) for a in arms}
         except (DataError, FileNotFoundError) as error:
-            problems.append(str(error))
+            gone = f"{error.filename} is missing" if isinstance(error, FileNotFoundError) else None
+            problems.append(gone or str(error))
             continue
         png = montage(
             images.image_CZYX,

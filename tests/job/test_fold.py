@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load
 
 from job.contract import layout
 from job.contract.errors import DataError, Stopped, StudyError
 from job.contract.results import FoldResult, Heartbeat
 from job.data.store import open_exams
-from job.fold import Worker, load_patches, run_fold
+from job.fold import Worker, load_patches, run_fold, training_plan
 from job.networks.build import initial_network
+from job.storage.local import LocalStorage
 from tests.conftest import TinyRun
 
 CPU = torch.device("cpu")
@@ -148,6 +151,37 @@ def test_a_done_fold_is_left_alone(make_tiny_run: Any) -> None:
     assert {item.key: item.fingerprint for item in tiny.run.list()} == before
 
 
+def test_checkpoints_that_a_killed_worker_left_beside_its_result_are_cleared_away(make_tiny_run: Any) -> None:
+    tiny = make_tiny_run(training={"steps": 1})
+    run_fold(worker(tiny), 0)
+    tiny.run.write(f"{layout.checkpoints(0)}/1.pt", b"left")
+    run_fold(worker(tiny), 0)
+    assert not list(tiny.run.list(layout.checkpoints(0)))
+
+
+def test_checkpoints_stay_until_the_result_is_written(make_tiny_run: Any) -> None:
+    class Full(LocalStorage):
+        def create(self, key: str, data: bytes) -> bool:
+            raise OSError(f"No space left on device: {key}")
+
+    tiny = make_tiny_run(training={"steps": 1})
+    with pytest.raises(OSError, match=r"folds/0/result\.json"):
+        run_fold(replace(worker(tiny), run=Full(tiny.run.root)), 0)
+    assert list(tiny.run.list(layout.checkpoints(0)))
+
+
+def test_a_result_that_another_worker_wrote_meanwhile_stays(make_tiny_run: Any) -> None:
+    """As a worker does that was taken for dead: what stands beside it may have been read already."""
+    tiny = make_tiny_run(training={"steps": 1})
+
+    def stop() -> bool:
+        tiny.run.write(layout.result(0), b"the other's")
+        return False
+
+    run_fold(worker(tiny, stop), 0)
+    assert tiny.run.read(layout.result(0)) == b"the other's"
+
+
 def test_a_fold_of_a_patient_tests_all_visits(make_tiny_run: Any) -> None:
     tiny = make_tiny_run(sweep={"test_unit": "patient"})
     unit = next(u for u, exams in enumerate(tiny.manifest.grid.units) if len(exams) > 1)
@@ -158,6 +192,75 @@ def test_a_fold_of_a_patient_tests_all_visits(make_tiny_run: Any) -> None:
     assert len({exam.patient for exam in done.exams}) == 1
     for key in layout.predictions(index, 2):
         assert tiny.run.exists(key)
+
+
+def test_a_fold_reads_the_exams_for_training_then_those_for_validation_and_its_test_exam_last(
+    make_tiny_run: Any,
+) -> None:
+    read: list[str] = []
+
+    class Watched(LocalStorage):
+        def array_location(self, key: str) -> Any:
+            read.append(key)
+            return super().array_location(key)
+
+    tiny = make_tiny_run(training={"steps": 2, "validation_patients": 1, "validate_every": 1})
+    fold = tiny.manifest.grid.fold(0)
+    run_fold(replace(worker(tiny), store=Watched(tiny.store.root)), 0)
+    names = [exam.exam for exam in tiny.manifest.exams]
+    order = [n for key in read for n, name in enumerate(names) if f"/{name}." in key]
+    assert tuple(dict.fromkeys(order)) == fold.training_exams + fold.validation_exams + fold.test_exams
+
+    read.clear()
+    again = make_tiny_run("again", training={"steps": 2, "validation_patients": 1})
+    with pytest.raises(Stopped):
+        run_fold(replace(worker(again, stop_after(0)), store=Watched(tiny.store.root)), 0)
+    trained_on = {n for key in read for n, name in enumerate(names) if f"/{name}." in key}
+    assert trained_on == set(fold.training_exams)  # before the first step, all that it trains on
+    assert result(tiny, 0).training_exams == fold.training_exams
+    assert result(tiny, 0).validation_exams == fold.validation_exams
+
+
+def test_repeats_differ_in_first_weights_patches_and_dropout(make_tiny_run: Any) -> None:
+    """A step at hardly any learning rate leaves the first weights as they were."""
+    training = {"steps": 1, "learning_rate": 1e-12}
+    tiny = make_tiny_run(sweep={"repeats": 2}, training=training)
+    first = len(tiny.manifest.arms) + 1
+    index = first + tiny.manifest.folds // 2
+    folds = [tiny.manifest.grid.fold(n) for n in (first, index)]
+    assert [(fold.repeat, fold.unit, fold.arm.name) for fold in folds] == [
+        (repeat, 1, "without t2") for repeat in (0, 1)
+    ]
+    run_fold(worker(tiny), index)
+    weights = load(tiny.run.read(layout.weights(index)))
+    for repeat, equal in ((0, False), (1, True)):
+        network = initial_network(tiny.study, folds[0].arm.channels, repeat=repeat, unit=1)
+        assert all(torch.allclose(w, weights[name]) for name, w in network.named_parameters()) == equal
+
+    centres = []
+    for fold in folds:
+        readers = open_exams(tiny.store, tiny.manifest, fold.training_exams)
+        draws = load_patches(tiny.manifest, fold, readers, CPU).sampler.draw(0)
+        centres.append([draw.centre_zyx for draw in draws])
+        plan = training_plan(tiny.study, fold, "float32", torch.nn.Identity())
+        assert plan.stream == (tiny.study.sweep.seed, fold.repeat, fold.unit)
+    assert centres[0] != centres[1]
+
+
+def test_patches_have_the_shape_of_the_study(make_tiny_run: Any) -> None:
+    """In the study file along (x, y, z); what is predicted lies within, as the architecture says."""
+    training = {"segment_shape": None, "patch_shape": [31, 27, 9]}
+    tiny = make_tiny_run(training=training)
+    fold = tiny.manifest.grid.fold(0)
+    readers = open_exams(tiny.store, tiny.manifest, fold.training_exams)
+    shape = load_patches(tiny.manifest, fold, readers, CPU).shape
+    assert shape.input_zyx == (9, 27, 31)
+    architecture = tiny.study.network.architecture
+    output = shape.output_zyx[::-1]
+    assert shape.offset_zyx == architecture.output_start((31, 27, 9), output)[::-1]
+    assert all(
+        o + n <= p for o, n, p in zip(shape.offset_zyx, shape.output_zyx, shape.input_zyx, strict=True)
+    )
 
 
 def test_all_arms_of_an_exam_see_the_same_patches_of_the_same_exams(make_tiny_run: Any) -> None:

@@ -137,6 +137,15 @@ def test_bad_data_is_a_table_and_an_exit_code_of_its_own(
     assert "Traceback" not in ended.err
 
 
+def test_problems_in_a_file_or_a_pipe_are_a_list_that_nothing_crops(submit: Submit, study_file: Path) -> None:
+    next(study_file.parent.rglob("*.nii.gz")).write_bytes(b"no image")
+    ended = submit("check", str(study_file))
+    lines = ended.err.splitlines()
+    assert lines[0].endswith("problem:") or lines[0].endswith("problems:")
+    assert [line.split(":")[0].strip() for line in lines[2:5]] == ["found", "expected", "remedy"]
+    assert "│" not in ended.err
+
+
 def test_a_cohort_that_is_not_there_is_wrong_usage(submit: Submit, study_file: Path) -> None:
     study_file.write_text(study_file.read_text().replace('"cohort"', '"elsewhere"'))
     ended = submit("sweep")

@@ -1,5 +1,8 @@
 import json
+import os
+import platform
 import re
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -76,6 +79,25 @@ def test_the_same_experiment_goes_on_in_its_run(write_study: WriteStudy) -> None
     assert manifest.created == "2020-01-01T00:00:00+00:00"
 
 
+def test_further_repeats_of_the_reference_extend_a_run_and_fewer_do_not_shrink_it(
+    write_study: WriteStudy,
+) -> None:
+    """3 arms x 2 exams are 6 folds; each further repeat of the reference adds 2 at the end."""
+    folder = start(write_study(), "a", "b", created="2020-01-01T00:00:00+00:00")
+
+    def folds_with(reference_repeats: int) -> int:
+        study_file = write_study()
+        with study_file.open("a") as file:
+            file.write(f"[sweep]\nreference_repeats = {reference_repeats}\n")
+        run, manifest = create_run(study_file, load_study(study_file), index("a", "b"))
+        assert Path(run.url) == folder
+        assert manifest.created == "2020-01-01T00:00:00+00:00"
+        assert Manifest.model_validate_json(run.read(layout.MANIFEST)) == manifest
+        return manifest.folds
+
+    assert [folds_with(repeats) for repeats in (0, 2, 1, 0)] == [6, 10, 10, 10]
+
+
 def test_another_experiment_is_another_run(write_study: WriteStudy) -> None:
     assert start(write_study(), "a", "b") != start(write_study(), "a", "b", "c")
 
@@ -97,7 +119,7 @@ def test_a_run_whose_manifest_was_changed_is_not_used(write_study: WriteStudy) -
     folder = start(write_study(), "a", "b")
     text = (folder / layout.MANIFEST).read_text()
     (folder / layout.MANIFEST).write_text(text.replace('"steps": 150', '"steps": 151'))
-    message = f"{folder}/manifest.json: the manifest was changed after it was written; move its folder away"
+    message = f"{folder}/manifest.json: the manifest was changed after it was written; delete it"
     with pytest.raises(StudyError, match=re.escape(message)):
         create_run(write_study(), load_study(write_study()), index("a", "b"))
 
@@ -212,7 +234,9 @@ def test_a_damaged_manifest_is_named(write_study: WriteStudy, contents: str) -> 
     study_file = write_study()
     manifest = start(study_file, "a", "b") / layout.MANIFEST
     manifest.write_text(contents)
-    with pytest.raises(StudyError, match=re.escape(f"{manifest} is damaged; move its folder away")):
+    with pytest.raises(
+        StudyError, match=re.escape(f"{manifest} is damaged; delete it and run the sweep again")
+    ):
         find_run(None, study_file)
 
 
@@ -242,6 +266,18 @@ def heartbeat(fold: int, *, age_seconds: float, phase: str = "train") -> Heartbe
         steps=150,
         **values,
     )
+
+
+def test_a_worker_of_this_machine_that_is_gone_does_not_run(
+    storage: LocalStorage, make_manifest: Callable[..., Manifest]
+) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    for fold, pid in ((0, ended.pid), (1, os.getpid())):
+        beat = heartbeat(fold, age_seconds=1).model_copy(update={"host": platform.node(), "pid": pid})
+        storage.write(layout.heartbeat(fold), beat.to_json())
+    states = [status.state for status in survey(storage, make_manifest(2), NOW)][:3]
+    assert states == ["interrupted", "running", "missing"]
 
 
 def test_a_damaged_submission_is_named(storage: LocalStorage) -> None:

@@ -133,7 +133,7 @@ def test_the_end_of_a_sweep_names_failed_folds_their_logs_and_what_is_left(
     ]
     assert describe_outcome(outcomes[1]) == [
         "0 folds done in this sweep",
-        "stopped with folds 4-5,7 to do; run the same sweep to go on",
+        "stopped; 3 folds to do (4-5,7); run the same sweep to go on",
     ]
 
 
@@ -187,7 +187,6 @@ def test_a_sweep_starts_workers_as_the_study_and_the_machine_s_memory_say(
     monkeypatch.setattr("subprocess.Popen", popen)
     monkeypatch.setattr("submit.executors.local.attempts_allowed", lambda code: 1)
     outcome = sweep(tmp_path / "study.toml", load_study(tmp_path / "study.toml"), [5, 2], console)
-    assert "12 folds to do" not in printed(console)
     assert "2 folds to do, 0 of 12 done, 1 at a time on cpu" in printed(console).replace("\n", " ")
     assert outcome.snapshot.failed == (5, 2)
     options = [dict(zip(command[4::2], command[5::2], strict=True)) for command in commands]

@@ -155,7 +155,7 @@ def test_the_refusal_says_what_happened_and_what_to_do(
 ) -> None:
     content = json.loads(freeze(make_study()).to_json())
     change(content)
-    message = "the manifest was changed after it was written; move its folder away and submit again"
+    message = "the manifest was changed after it was written; delete it and run the sweep again"
     with pytest.raises(ValidationError, match=message):
         Manifest.model_validate_json(json.dumps(content))
 

@@ -167,7 +167,7 @@ def test_a_channel_whose_pattern_also_matches_another_names_both_files() -> None
 
 
 def test_every_missing_file_of_every_exam_is_named() -> None:
-    keys = ["p1/t1.nii.gz", "p2/t2.nii.gz", "p2/label.nii.gz"]
+    keys = ["p1/t1.nii.gz", "p2/t2.nii.gz", "p2/label.nii.gz", *exam_keys("p3"), "p3/mask.nii.gz"]
     lines = problems_of(keys, mask="{patient}/mask.nii.gz")
     assert [line.split(";")[0] for line in lines] == [
         "p1/t2.nii.gz: found no file for channel t2",
@@ -197,6 +197,13 @@ def test_a_patient_or_one_exam_can_be_left_out_with_what_is_wrong_with_it() -> N
     exams = found(keys, exclude=["p1/b", "p2"], **NORMALISED)
     assert [exam.exam for exam in exams] == ["p1_a", "p3_a"]
     assert "p2/a/label.nii.gz: found no file for labels" in problems_of(keys, **NORMALISED)[0]
+
+
+def test_a_name_that_fits_no_file_is_one_problem_with_the_nearest_name() -> None:
+    keys = [key.replace("/t2.", "/T2w.") for patient in ("p1", "p2", "p3") for key in exam_keys(patient)]
+    (line,) = problems_of(keys)
+    assert line.startswith("{patient}/t2.nii.gz: found no file for channel t2 in any of 3 exams; expected")
+    assert line.endswith("or the channel's name or `files`; did you mean 'T2w.nii.gz'?")
 
 
 def test_an_exclusion_that_names_no_exam_or_all_exams_is_a_problem() -> None:

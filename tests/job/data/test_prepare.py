@@ -253,6 +253,25 @@ def test_two_visits_of_one_patient_do_not_make_a_class_learnable(
             attempt()
 
 
+def test_preparing_with_a_look_makes_a_damaged_exam_anew(
+    make_cohort: MakeCohort, make_study: MakeStudy, store: LocalStorage
+) -> None:
+    source, study = make_cohort(PATIENTS), make_study()
+    first, _ = prepare(source, store, study)
+    whole = files_of(store)
+    shard = next(path for path in store.root.rglob("*") if "image/c/0" in str(path) and path.is_file())
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 3] ^= 1
+    for damage in (lambda: shard.write_bytes(data), shard.unlink):
+        damage()
+        assert prepare(source, store, study)[1] == 0
+        again, made = prepare_cohort(source, store, study, workers=2, progress=lambda *_: None, verify=True)
+        assert (again, made) == (first, 1)
+        assert files_of(store).keys() == whole.keys()
+        assert shard.is_file()
+    assert prepare_cohort(source, store, study, workers=2, progress=lambda *_: None, verify=True)[1] == 0
+
+
 def test_a_class_that_validation_could_take_from_training_is_a_problem(
     make_cohort: MakeCohort, make_study: MakeStudy, store: LocalStorage
 ) -> None:

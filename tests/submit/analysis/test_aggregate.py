@@ -5,7 +5,7 @@ import pytest
 
 from job.contract import layout
 from job.contract.results import Failure
-from submit.analysis.aggregate import Aggregate, aggregate, paired_block, pairs
+from submit.analysis.aggregate import Aggregate, aggregate, arms_table, paired_block, pairs
 from submit.analysis.results_table import collect_results
 
 # Folds of 3 arms x 3 exams: exam n has the folds 3n (reference), 3n + 1 (without t2), 3n + 2 (without t1).
@@ -192,3 +192,18 @@ def test_all_classes_and_their_union_are_summarised(storage, make_manifest, make
         "GTV-Ln": 0.5,
         "union": 0.7,
     }
+
+
+def test_the_table_of_arms_says_what_the_aggregate_says(storage, make_manifest, write_dice):
+    manifest = make_manifest()
+    write_dice(manifest, {0: 0.8, 3: 0.6, 1: 0.7, 4: 0.3, 7: 0.8})  # exam 2 has no partner
+
+    table = arms_table(aggregated(storage, manifest)).set_index(["arm", "structure", "metric"])
+    row, reference = (table.loc[(arm, "tumour", "dice")] for arm in ("without t2", "reference"))
+
+    assert row[["left_out", "tests", "n", "ok", "miss", "pairs"]].tolist() == ["t2", 3, 3, 3, 0, 2]
+    assert row[["mean", "median", "difference", "relative_difference"]].tolist() == [
+        pytest.approx(number) for number in (0.6, 0.7, -0.2, -0.2 / 0.7)
+    ]
+    assert reference[["left_out", "tests", "n", "pairs"]].tolist() == ["", 2, 2, 0]
+    assert reference[["difference", "relative_difference"]].isna().all()

@@ -184,6 +184,32 @@ def test_a_fold_that_succeeds_at_last_leaves_no_failure(
     assert not run.exists(layout.failure(0))
 
 
+def test_attempts_are_counted_for_each_way_to_end_by_itself(
+    make_executor: MakeExecutor, run: LocalStorage
+) -> None:
+    """A fold that was stopped twice has still not failed: its first bug is tried again."""
+    ends = 'case $(wc -l < "$1/attempts") in 1 | 2) exit 143;; 3) exit 70;; esac'
+    executor = make_executor({0: f"{ATTEMPT} {ends}\n {SUCCEED}"})
+    executor.submit([0])
+    assert finish(executor).done == (0,)
+
+
+def test_folds_that_end_together_leave_each_device_to_one_of_the_next(
+    make_executor: MakeExecutor, run: LocalStorage
+) -> None:
+    slots = (Slot(device="cuda:0", threads=1), Slot(device="cuda:1", threads=1))
+    executor = make_executor({2: f"echo $0; {UNTIL_TERMINATED}", 3: f"echo $0; {SUCCEED}"}, slots)
+    executor.submit(range(4))
+    executor.poll()
+    deadline = time.monotonic() + 30
+    while not all(run.exists(layout.result(fold)) for fold in (0, 1)):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    time.sleep(0.2)  # both processes have ended by now, and are collected together
+    poll_until(executor, lambda snapshot: 3 in snapshot.done and run.exists("folds/2/ready"))
+    assert {lines_of(run, fold)[1][0] for fold in (2, 3)} == {"cuda:0", "cuda:1"}
+
+
 @pytest.mark.parametrize("end", ["exit 70", "exit 143", "kill -KILL $$"])
 def test_a_fold_with_a_result_is_done_however_its_worker_ended(
     make_executor: MakeExecutor, run: LocalStorage, end: str
@@ -192,6 +218,25 @@ def test_a_fold_with_a_result_is_done_however_its_worker_ended(
     executor.submit([0])
     assert finish(executor).done == (0,)
     assert attempts(run, 0) == 1
+
+
+def test_a_fold_that_was_begun_is_tried_again_before_others_are_begun(
+    make_executor: MakeExecutor, run: LocalStorage
+) -> None:
+    order = 'basename "$1" >> "$1/../order"; '
+    executor = make_executor({0: f"{order} exit 70", 1: order + SUCCEED})
+    executor.submit([0, 1])
+    finish(executor)
+    assert run.read(f"{layout.FOLDS}/order").split() == [b"0", b"0", b"1"]
+
+
+def test_ctrl_c_does_not_reach_workers_by_itself(make_executor: MakeExecutor, run: LocalStorage) -> None:
+    """A terminal sends it to all processes of its session: each worker leads one of its own."""
+    executor = make_executor({0: f"echo $$; cut -d ' ' -f 6 /proc/$$/stat; {SUCCEED}"})
+    executor.submit([0])
+    finish(executor)
+    pid, session = lines_of(run, 0)[1]
+    assert pid == session
 
 
 def test_other_folds_run_while_a_fold_waits_for_its_next_attempt(make_executor: MakeExecutor) -> None:
@@ -246,7 +291,10 @@ def test_the_log_of_a_fold_keeps_what_each_attempt_printed(
     finish(executor)
     marks, printed = lines_of(run, 0)
     assert printed == ["out", "err"] * 2
-    assert [mark.split(",")[0] for mark in marks] == ["--- attempt 1", "--- attempt 2"]
+    assert [mark.split(",")[0] for mark in marks] == [
+        "--- attempt 1 of this sweep",
+        "--- attempt 2 of this sweep",
+    ]
 
 
 def test_a_fold_has_failed_until_it_is_tried_anew(make_executor: MakeExecutor, run: LocalStorage) -> None:

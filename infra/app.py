@@ -1,0 +1,38 @@
+"""Entry point of the CDK: cdk.json runs `python -m infra.app` at the top of the repository."""
+
+import sys
+from pathlib import Path
+
+from aws_cdk import App
+
+from infra.checks import add_checks
+from infra.settings import CONTEXT_KEY, read_settings
+from infra.stack import LoosweepStack
+
+SOURCE = Path(__file__).resolve().parents[1]
+"""The folder with the Dockerfile."""
+
+
+def build(app: App, source: Path = SOURCE) -> LoosweepStack:
+    """The stack that the app's context asks for; synthesizing it also checks it.
+
+    Raises:
+        ValueError: A setting is wrong, or there is nothing to build the image from.
+    """
+    stack = LoosweepStack(app, read_settings(app.node.try_get_context(CONTEXT_KEY)), source)
+    add_checks(app)
+    return stack
+
+
+def main() -> None:
+    """Writes the template to where the CDK's command line expects it."""
+    app = App()
+    try:
+        build(app)
+    except ValueError as error:
+        sys.exit(str(error))
+    app.synth()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""AWS Batch's retry rules, derived from the exit codes of `python -m job`."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from job.contract.exit_codes import ATTEMPTS, ATTEMPTS_AFTER_KILL, ExitCode, attempts_allowed
+
+MAX_RULES = 5
+"""Of evaluateOnExit."""
+MAX_ATTEMPTS = 10
+"""Of retryStrategy; shared by all rules."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryRule:
+    """One condition of evaluateOnExit; the first that matches decides. A trailing * matches anything."""
+
+    action: Literal["RETRY", "EXIT"]
+    exit_code: str | None = None
+    reason: str | None = None
+    status_reason: str | None = None
+
+
+HOST_LOST = RetryRule(action="RETRY", status_reason="Host EC2*")
+"""A spot machine was reclaimed, or a machine vanished: no matter how the container ended."""
+OTHERWISE = RetryRule(action="EXIT", reason="*")
+"""A job that ended without an exit code: its container never ran (no such image, no GPU, no log group). Without
+this rule AWS Batch retries what no rule matches."""
+
+
+def retry_rules() -> tuple[RetryRule, ...]:
+    """The rules by which a job is tried again if, and only if, its exit code allows more than one attempt.
+
+    A code that the table does not know (137 after a kill for memory, 139 after a crash) is retried, so the
+    rules name the codes that are not.
+
+    Raises:
+        ValueError: The exit codes need more rules than AWS Batch has.
+    """
+    if ATTEMPTS_AFTER_KILL == 1:
+        raise ValueError("the rules are made for exit codes that are retried unless the table says otherwise")
+    final = [code for code in ExitCode if attempts_allowed(code) == 1 and code != ExitCode.DONE]
+    rules = (
+        HOST_LOST,
+        *(RetryRule(action="EXIT", exit_code=str(int(code))) for code in final),
+        RetryRule(action="RETRY", exit_code="*"),
+        OTHERWISE,
+    )
+    if len(rules) > MAX_RULES:
+        names = ", ".join(code.name for code in final)
+        raise ValueError(
+            f"{len(rules)} retry rules, AWS Batch has {MAX_RULES}; fewer of {names} can be final codes"
+        )
+    return rules
+
+
+def attempts() -> int:
+    """Attempts of a job: those of the code that allows most.
+
+    AWS Batch counts attempts, not ends by code: that a bug is not tried ten times is the container's business,
+    which knows how its fold ended before.
+    """
+    return min(max(*ATTEMPTS.values(), ATTEMPTS_AFTER_KILL), MAX_ATTEMPTS)

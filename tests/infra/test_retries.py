@@ -1,0 +1,104 @@
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from infra import retries
+from infra.retries import MAX_ATTEMPTS, MAX_RULES, attempts, retry_rules
+from job.contract import exit_codes
+from job.contract.exit_codes import ATTEMPTS, ATTEMPTS_AFTER_KILL, ExitCode, attempts_allowed
+
+
+def tried_again(
+    rules: Sequence[dict[str, Any]],
+    *,
+    exit_code: int | None,
+    reason: str = "",
+    status_reason: str = "Essential container in task exited",
+) -> bool:
+    """AWS Batch's evaluateOnExit: the first rule all of whose conditions match; without one, the job is retried."""
+    ended = {
+        "OnExitCode": None if exit_code is None else str(exit_code),
+        "OnReason": reason,
+        "OnStatusReason": status_reason,
+    }
+    for rule in rules:
+        conditions = {key: value for key, value in rule.items() if key != "Action"}
+        if all(_matches(pattern, ended[key]) for key, pattern in conditions.items()):
+            return bool(rule["Action"].upper() == "RETRY")
+    return True
+
+
+def _matches(pattern: str, text: str | None) -> bool:
+    if text is None:
+        return False
+    return text.startswith(pattern[:-1]) if pattern.endswith("*") else text == pattern
+
+
+@pytest.fixture(scope="session")
+def strategies(default: Any) -> list[dict[str, Any]]:
+    """The retry strategies of all job definitions, as AWS gets them."""
+    definitions = default.resources("AWS::Batch::JobDefinition").values()
+    return [definition["RetryStrategy"] for definition in definitions]
+
+
+def test_a_job_is_tried_again_if_its_exit_code_allows_it(strategies: list[Any]) -> None:
+    for strategy in strategies:
+        rules = strategy["EvaluateOnExit"]
+        tried = {code for code in range(1, 256) if tried_again(rules, exit_code=code)}
+        assert tried == {code for code in range(1, 256) if attempts_allowed(code) > 1}
+        assert tried >= {70, 75, 137, 143}
+        assert not tried & {64, 65}
+
+
+@pytest.mark.parametrize("code", [None, 0, 64, 65, 137, 143])
+def test_a_job_whose_machine_was_taken_is_tried_again(strategies: list[Any], code: int | None) -> None:
+    for strategy in strategies:
+        assert tried_again(
+            strategy["EvaluateOnExit"],
+            exit_code=code,
+            status_reason="Host EC2 (instance i-0123456789abcdef0) terminated.",
+        )
+
+
+def test_a_container_killed_for_memory_is_tried_again(strategies: list[Any]) -> None:
+    for strategy in strategies:
+        assert tried_again(
+            strategy["EvaluateOnExit"],
+            exit_code=137,
+            reason="OutOfMemoryError: Container killed due to memory usage",
+        )
+
+
+def test_a_container_that_could_not_be_started_is_not_tried_again(strategies: list[Any]) -> None:
+    for strategy in strategies:
+        assert not tried_again(
+            strategy["EvaluateOnExit"],
+            exit_code=None,
+            reason="CannotPullContainerError: pull access denied",
+            status_reason="Task failed to start",
+        )
+
+
+def test_the_rules_are_as_many_as_aws_batch_takes(strategies: list[Any]) -> None:
+    assert len(strategies) == 5
+    for strategy in strategies:
+        assert 1 <= strategy["Attempts"] <= MAX_ATTEMPTS
+        assert len(strategy["EvaluateOnExit"]) <= MAX_RULES
+        assert strategy["EvaluateOnExit"][-1] == {"Action": "EXIT", "OnReason": "*"}
+
+
+def test_attempts_are_enough_for_the_code_that_has_most() -> None:
+    assert attempts() == max(*ATTEMPTS.values(), ATTEMPTS_AFTER_KILL) == 10
+
+
+def test_codes_that_need_too_many_rules_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(exit_codes.ATTEMPTS, ExitCode.BUG, 1)
+    with pytest.raises(ValueError, match=r"6 retry rules, AWS Batch has 5; fewer of USAGE, DATA, BUG"):
+        retry_rules()
+
+
+def test_a_contract_without_retries_after_a_kill_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "ATTEMPTS_AFTER_KILL", 1)
+    with pytest.raises(ValueError, match="retried unless the table says otherwise"):
+        retry_rules()
