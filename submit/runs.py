@@ -157,7 +157,7 @@ def read_submission(run: Storage) -> Submission:
 
 def survey(run: Storage, manifest: Manifest, now: datetime) -> list[FoldStatus]:
     """The state of every fold, from the run's files alone."""
-    keys = [item.key for item in run.list(f"{layout.FOLDS}/") if item.key.count("/") == 2]
+    keys = [item.key for item in run.list(f"{layout.FOLDS}/")]
     done, failed, begun = (
         set(layout.folds_with(name, keys)) for name in ("result.json", "failure.json", "heartbeat.json")
     )

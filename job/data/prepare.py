@@ -127,8 +127,7 @@ def check_cohort(source: Storage, study: Study, *, workers: int, progress: Progr
 
     def summary(files: ExamFiles) -> tuple[list[int], dict[str, str]]:
         exam = load_exam(source, files, study.cohort, study.store.dtype)
-        labels = exam.label_ZYX if exam.mask_ZYX is None else exam.label_ZYX[exam.mask_ZYX > 0]
-        voxels = np.bincount(labels.ravel(), minlength=len(study.cohort.classes) + 1)
+        voxels = np.bincount(exam.label_ZYX.ravel(), minlength=len(study.cohort.classes) + 1)
         images = zip(files.channels, exam.statistics, strict=True)
         return [int(count) for count in voxels], {item.key: channel.sha256 for item, channel in images}
 

@@ -2,9 +2,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from job.contract.results import Score, Status
-from job.outcome import validation
+from job.outcome import cost_of, validation
+from job.training.clock import PhaseClock
+from job.training.progress import FoldProgress
 
 
 def score(dice: float | None) -> Score:
@@ -49,3 +52,12 @@ def test_a_structure_that_no_validation_exam_has_is_undefined() -> None:
 def test_without_exams_there_is_no_validation() -> None:
     scorer: Any = Scorer({})
     assert validation(scorer, []) is None
+
+
+def test_the_peak_memory_of_a_worker_is_told_in_gib(make_tiny_run: Any) -> None:
+    """Of an interpreter with torch: tenths of a GiB to a few."""
+    held = np.ones(2**27, np.uint8)  # 1/8 GiB
+    clock, run = PhaseClock(torch.device("cpu")), make_tiny_run().run
+    with FoldProgress(run, 0, 1, clock, lambda: False, "cpu") as progress:
+        cost = cost_of(progress, torch.device("cpu"), 1)
+    assert held.nbytes / 2**30 < cost.peak_memory_gib < 64

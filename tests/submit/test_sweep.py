@@ -23,7 +23,8 @@ from submit.executors.local import LocalExecutor, Slot
 from submit.sweep import Outcome, describe_outcome, missing_of, sweep, work
 
 SUCCEED = 'echo > "$0/result.json"'
-UNTIL_TERMINATED = 'trap "exit 143" TERM; echo > "$0/ready"; while true; do sleep 0.02; done'
+UNTIL_TERMINATED = 'trap "exit 143" TERM; echo > "$0/ready"; for i in $(seq 1500); do sleep 0.02; done'
+"""At the latest after half a minute, so that a test whose signal goes nowhere fails and does not hang."""
 
 
 @pytest.fixture
