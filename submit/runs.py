@@ -28,17 +28,35 @@ FRESH_SECONDS = 60.0
 """A fold with a younger heartbeat is running."""
 
 
+class FoldJob(BaseModel):
+    """A job of AWS Batch."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    job: str
+    """Its id."""
+    folds: str
+    """The folds of its children, in order, e.g. `0-287`."""
+
+
 class Submission(BaseModel):
     """`submission.json`: who runs a run at the moment, and where its store is."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    backend: str
+    backend: Literal["local", "batch"]
     host: str
+    """Where it was submitted; `local` folds run there."""
     pid: int
     started: str
     store: str
     """Folder or URL."""
+    stack: str | None = None
+    """Of `batch`, as the next ones."""
+    region: str | None = None
+    jobs: tuple[FoldJob, ...] = ()
+    """Of this submission; those before it have ended."""
+    report_job: str | None = None
 
 
 State = Literal["done", "running", "interrupted", "failed", "missing"]
@@ -120,7 +138,7 @@ def find_run(name: str | None, study_file: Path) -> Storage:
     if name is not None and not study_file.is_file():
         raise StudyError(f"{name}: no folder of a run, and {study_file} is not there to look up runs by name")
     study = load_study(study_file)
-    root = open_storage(resolve(study_file, study.compute.runs))
+    root = open_storage(_runs_root(study_file, study))
     runs = {run: open_storage(f"{root.url}/{run}") for run in root.folders()}
     runs = {run: storage for run, storage in runs.items() if storage.exists(layout.MANIFEST)}
     if name is not None:
@@ -137,6 +155,14 @@ def find_run(name: str | None, study_file: Path) -> Storage:
     if not _is_of(runs[newest], study):
         print(f"note: {newest} was started last, but {study_file} was changed since", file=sys.stderr)
     return runs[newest]
+
+
+def _runs_root(study_file: Path, study: Study) -> str:
+    if study.compute.backend == "local":
+        return resolve(study_file, study.compute.runs)
+    from submit.executors.batch import connect  # loads AWS's client
+
+    return connect(study.compute.stack)[0].runs_of(study.name)
 
 
 def read_submission(run: Storage) -> Submission:

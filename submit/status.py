@@ -7,7 +7,7 @@ import signal
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from rich.console import Console
 from rich.table import Table
@@ -16,9 +16,13 @@ from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.fold_ranges import format_folds
 from job.places import read_manifest
-from submit.runs import FoldStatus, State, find_run, survey
+from job.storage import Storage
+from submit.runs import FoldStatus, State, Submission, find_run, read_submission, survey
 from submit.sweep_lock import holder
-from submit.wording import duration
+from submit.wording import counted, duration
+
+if TYPE_CHECKING:
+    from submit.executors.batch import BatchJobs
 
 STUCK_SECONDS = 300.0
 """A running fold that has been at one step for longer is shown as such."""
@@ -40,6 +44,14 @@ def show_status(name: str | None, study_file: Path, *, as_json: bool) -> None:
     counts = Counter(fold.state for fold in folds)
     summary = ", ".join(f"{counts[state]} {state}" for state in get_args(State))
     console.print(f"run {manifest.run}: {summary} of {manifest.folds} folds", highlight=False, soft_wrap=True)
+    if (submission := _of_batch(run)) is not None:
+        jobs = _jobs_of(submission).counts(submission.jobs)
+        console.print(
+            f"AWS Batch (stack {submission.stack}): {jobs.waiting} waiting, {jobs.running} running, "
+            f"{jobs.succeeded} ended well, {jobs.failed} failed",
+            highlight=False,
+            soft_wrap=True,
+        )
     table = Table("fold", "arm", "exam", "state", "step", "attempt", "elapsed", "left")
     for status in folds:
         if status.state in ("running", "interrupted", "failed"):
@@ -64,6 +76,8 @@ def read_log(name: str | None, study_file: Path, fold: int) -> str:
     """
     run = find_run(name, study_file)
     read_manifest(run).grid.fold(fold)  # refuses a number outside the grid
+    if (batch := _of_batch(run)) is not None:
+        return _jobs_of(batch).log(batch.jobs, fold, size=read_manifest(run).folds)
     try:
         return run.read(layout.log(fold)).decode(errors="replace")
     except FileNotFoundError:
@@ -77,6 +91,9 @@ def cancel_run(name: str | None, study_file: Path) -> str:
         StudyError: There is no such run, or it runs on another machine.
     """
     run = find_run(name, study_file)
+    if (batch := _of_batch(run)) is not None:
+        ended = _jobs_of(batch).cancel(batch.jobs, "cancelled by submit cancel")
+        return f"{run.url}: {counted(ended, 'job')} ended; folds that ran write checkpoints first"
     submission = holder(run)
     if submission is None:
         return f"{run.url}: nothing is running"
@@ -89,6 +106,21 @@ def cancel_run(name: str | None, study_file: Path) -> str:
     except ProcessLookupError:  # it ended since the lock was tried
         return f"{run.url}: nothing is running"
     return f"{run.url}: process {submission.pid} was asked to stop; its folds write checkpoints first"
+
+
+def _of_batch(run: Storage) -> Submission | None:
+    """Who submitted a run to AWS Batch; None if nobody did."""
+    if not run.exists(layout.SUBMISSION):
+        return None
+    submission = read_submission(run)
+    return submission if submission.backend == "batch" else None
+
+
+def _jobs_of(submission: Submission) -> "BatchJobs":
+    from submit.executors.batch import connect  # loads AWS's client
+
+    assert submission.stack is not None
+    return connect(submission.stack, submission.region)[1]
 
 
 def _state(status: FoldStatus) -> str:

@@ -11,7 +11,7 @@ from types import FrameType
 from rich.console import Console
 
 from job.contract import layout
-from job.contract.errors import DataError, StudyError
+from job.contract.errors import StudyError
 from job.contract.fold_ranges import format_folds, parse_folds
 from job.contract.grid import Grid
 from job.contract.manifest import Manifest, grid_of
@@ -24,11 +24,11 @@ from job.data.store import read_record
 from job.machine import available_cores, available_memory_gib
 from job.places import cohort_root, store_root
 from job.storage import Storage
-from submit.analysis.results_table import collect_results
 from submit.executors.local import LocalExecutor, fold_command
 from submit.executors.protocol import Executor, Snapshot
 from submit.machine import fold_memory_gib, machine_slots, within_memory
 from submit.progress import ExamProgress, SweepProgress
+from submit.results import missing_of
 from submit.runs import create_run, submitted_run
 from submit.sweep_lock import hold
 from submit.wording import counted
@@ -107,19 +107,6 @@ def sweep(study_file: Path, study: Study, folds: Sequence[int], console: Console
         command = fold_command(run, store, checkpoint_minutes=study.compute.checkpoint_minutes)
         snapshot, interrupted = work(LocalExecutor(run, slots, command), run, todo, console)
     return Outcome(run=run, manifest=manifest, snapshot=snapshot, interrupted=interrupted)
-
-
-def missing_of(run: Storage, manifest: Manifest, folds: Sequence[int]) -> tuple[list[int], int]:
-    """Those of the folds that are not done, and how many of the run are.
-
-    Raises:
-        DataError: Results that are damaged or of another run: nothing would replace them.
-    """
-    results = collect_results(run, manifest)
-    if results.problems:
-        raise DataError(results.problems)
-    done = set(results.done)
-    return [fold for fold in folds if fold not in done], len(done)
 
 
 def work(executor: Executor, run: Storage, folds: Sequence[int], console: Console) -> tuple[Snapshot, bool]:
@@ -205,11 +192,16 @@ def run_sweep(
         DataError: Everything that is wrong with the cohort.
     """
     study = load_study(study_file)
-    if backend not in (None, "local"):
-        raise StudyError(f"--backend {backend} is not known; this version runs folds with `local`")
+    if backend not in (None, "local", "batch"):
+        raise StudyError(f"--backend {backend} is not known; use local or batch")
     grid = expected_grid(study_file, study)
     require_array(grid, array)
     wanted = requested_folds(grid, folds)
+    if (backend or study.compute.backend) == "batch":
+        from submit.batch_sweep import run_batch_sweep
+
+        print("\n".join(run_batch_sweep(study_file, study, wanted, dry_run=dry_run, console=console)))
+        return None
     if dry_run:
         print("\n".join(describe_plan(study_file, study, grid, wanted)))
         return None

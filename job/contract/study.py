@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from job.contract.architecture import VARIANTS, DeepMedicArchitecture, Shape
+from job.contract.cloud import STACK
 from job.contract.cohort import UNION, Cohort, Section
 from job.contract.grid import Arm, leave_out_arms
 
@@ -162,10 +163,14 @@ class Evaluation(Section):
 class Compute(Section):
     """Where and how folds run; changes nothing of the experiment itself."""
 
-    backend: Literal["local"] = "local"
-    """Executor."""
+    backend: Literal["local", "batch"] = "local"
+    """Executor: this machine, or AWS Batch."""
     runs: str = "runs"
-    """Folder of the runs, relative to the study file."""
+    """Folder of the runs, relative to the study file, or an `s3://` URL; on AWS Batch the stack's own place."""
+    stack: str = STACK
+    """Name of the deployed stack, for AWS Batch."""
+    gpus_per_fold: Literal[1] = 1
+    """GPUs of one fold on AWS Batch."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto`: the GPUs where there are any, else the CPU."""
     cores_per_fold: PositiveInt = 1
@@ -178,7 +183,7 @@ class Store(Section):
     """The block store that the cohort's files are made into."""
 
     folder: str = "store"
-    """Where it is, relative to the study file."""
+    """Where it is, relative to the study file, or an `s3://` URL; on AWS Batch the stack's own place."""
     dtype: Literal["float16", "float32"] = "float16"
     """Number format of normalised images."""
     block_shape: ShapeXYZ = (64, 64, 8)

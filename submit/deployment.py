@@ -1,0 +1,116 @@
+"""The deployed stack: found by its name, told by its outputs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+
+from job.contract import cloud
+from job.contract.errors import StudyError
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """What a sweep needs to know of the stack."""
+
+    stack: str
+    region: str
+    data_bucket: str
+    results_bucket: str
+    gpu_queue: str
+    cpu_queue: str
+    image: str
+    log_group: str
+    studies: tuple[str, ...]
+
+    def store_of(self, study: str) -> str:
+        """URL of a study's block store."""
+        return f"s3://{self.results_bucket}/{cloud.store_prefix(study)}".rstrip("/")
+
+    def runs_of(self, study: str) -> str:
+        """URL of a study's runs."""
+        return f"s3://{self.results_bucket}/{cloud.runs_prefix(study)}".rstrip("/")
+
+    def require_study(self, study: str) -> None:
+        """Refuses a study that the stack has no roles and job definitions for.
+
+        Raises:
+            StudyError: Names those that it has.
+        """
+        if study not in self.studies:
+            raise StudyError(
+                f"study {study!r} is not deployed (stack {self.stack} has {', '.join(self.studies)}); add it to "
+                '`studies` under "loosweep" in cdk.json and run `cdk deploy` again'
+            )
+
+
+def find_deployment(client: "CloudFormationClient", stack: str) -> Deployment:
+    """The deployment of this name, in the client's region.
+
+    Raises:
+        StudyError: There is no such stack, it is not whole, or AWS does not let us see it.
+    """
+    region = client.meta.region_name
+    with aws_errors(f"stack {stack} in {region}"):
+        try:
+            found = client.describe_stacks(StackName=stack)["Stacks"][0]
+        except ClientError as error:
+            if "does not exist" not in str(error):
+                raise
+            raise StudyError(
+                f"there is no stack {stack} in {region}; run `cdk deploy`, or set compute.stack and AWS_REGION"
+            ) from None
+    if not found["StackStatus"].endswith("_COMPLETE") or found["StackStatus"].startswith(
+        ("DELETE", "ROLLBACK")
+    ):
+        raise StudyError(
+            f"stack {stack} in {region} is in state {found['StackStatus']}; wait for it, or run `cdk deploy` again"
+        )
+    outputs = {item["OutputKey"]: item["OutputValue"] for item in found.get("Outputs", ())}
+    try:
+        return Deployment(
+            stack=stack,
+            region=region,
+            data_bucket=outputs[cloud.DATA_BUCKET],
+            results_bucket=outputs[cloud.RESULTS_BUCKET],
+            gpu_queue=outputs[cloud.GPU_QUEUE],
+            cpu_queue=outputs[cloud.CPU_QUEUE],
+            image=outputs[cloud.IMAGE],
+            log_group=outputs[cloud.LOG_GROUP],
+            studies=tuple(outputs[cloud.STUDIES].split(",")),
+        )
+    except KeyError as error:
+        raise StudyError(
+            f"stack {stack} in {region} has no output {error}: it is another's, or of another version; "
+            "run `cdk deploy` again"
+        ) from None
+
+
+@contextmanager
+def aws_errors(what: str) -> Iterator[None]:
+    """Turns the clients' errors into messages with a remedy.
+
+    Raises:
+        StudyError: Credentials, region or rights are missing.
+        OSError: AWS cannot be reached, or refuses for now.
+    """
+    try:
+        yield
+    except NoRegionError:
+        raise StudyError(f"{what}: no AWS region; set AWS_REGION, or `aws configure set region`") from None
+    except NoCredentialsError:
+        raise StudyError(
+            f"{what}: no AWS credentials; sign in (`aws configure` or `aws sso login`), or set AWS_PROFILE"
+        ) from None
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code.startswith(("AccessDenied", "UnauthorizedOperation", "InvalidClientTokenId", "ExpiredToken")):
+            raise StudyError(f"{what}: AWS refuses ({error}); sign in again, or ask for the right") from None
+        raise OSError(f"{what}: {error}") from None
+    except BotoCoreError as error:
+        raise OSError(f"{what}: {error}") from None

@@ -1,0 +1,21 @@
+"""Which folds of a run are still to be done."""
+
+from collections.abc import Sequence
+
+from job.contract.errors import DataError
+from job.contract.manifest import Manifest
+from job.storage import Storage
+from submit.analysis.results_table import collect_results
+
+
+def missing_of(run: Storage, manifest: Manifest, folds: Sequence[int]) -> tuple[list[int], int]:
+    """Those of the folds that are not done, and how many of the run are.
+
+    Raises:
+        DataError: Results that are damaged or of another run: nothing would replace them.
+    """
+    results = collect_results(run, manifest)
+    if results.problems:
+        raise DataError(results.problems)
+    done = set(results.done)
+    return [fold for fold in folds if fold not in done], len(done)
