@@ -173,7 +173,7 @@ def test_a_dry_run_says_what_would_be_run_and_makes_nothing(submit: Submit, stud
         ),
         (["--folds", "0-9"], "--folds: folds '0-9': fold 9 is outside 0..8 (3 arms x 3 exams x 1 repeat(s))"),
         (["--folds", "x"], "--folds: folds 'x': 'x' is neither a number nor a range; write e.g. 0-7,12"),
-        (["--backend", "batch"], "--backend batch is not known; this version runs folds with `local`"),
+        (["--backend", "slurm"], "--backend slurm is not known; use local or batch"),
     ],
 )
 def test_a_request_that_does_not_fit_the_study_is_refused(
