@@ -7,9 +7,6 @@ from infra.checks import acknowledge
 from infra.settings import Settings
 from job.contract import cloud
 
-CHECKPOINT_TAG = {"kind": "checkpoint"}
-"""Object tag of checkpoints: their keys lie in the middle of a run, where a lifecycle prefix cannot name them."""
-
 
 class Buckets(Construct):
     """Encrypted, over TLS only, closed to the public, versioned, and kept when the stack is destroyed."""
@@ -65,7 +62,7 @@ class Buckets(Construct):
             # this leaves are many and of no use.
             aws_s3.LifecycleRule(
                 id="checkpoints",
-                tag_filters=CHECKPOINT_TAG,
+                tag_filters=cloud.CHECKPOINT_TAG,
                 expiration=Duration.days(settings.checkpoint_days),
                 noncurrent_version_expiration=Duration.days(1),
             )

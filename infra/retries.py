@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from job.contract.exit_codes import ATTEMPTS, ATTEMPTS_AFTER_KILL, ExitCode, attempts_allowed
+from job.contract.exit_codes import ATTEMPTS, ATTEMPTS_AFTER_KILL, FINAL, ExitCode, attempts_allowed
 
-MAX_RULES = 5
-"""Of evaluateOnExit."""
 MAX_ATTEMPTS = 10
 """Of retryStrategy; shared by all rules."""
 
@@ -35,23 +33,17 @@ def retry_rules() -> tuple[RetryRule, ...]:
     rules name the codes that are not.
 
     Raises:
-        ValueError: The exit codes need more rules than AWS Batch has.
+        ValueError: The table of exit codes says what these rules do not.
     """
-    if ATTEMPTS_AFTER_KILL == 1:
-        raise ValueError("the rules are made for exit codes that are retried unless the table says otherwise")
-    final = [code for code in ExitCode if attempts_allowed(code) == 1 and code != ExitCode.DONE]
-    rules = (
+    final = {code for code in ExitCode if attempts_allowed(code) == 1 and code != ExitCode.DONE}
+    if ATTEMPTS_AFTER_KILL == 1 or final != {code for code in ExitCode if str(int(code)).startswith(FINAL)}:
+        raise ValueError(f"the rules are made for exit codes that are retried unless they begin with {FINAL}")
+    return (
         HOST_LOST,
-        *(RetryRule(action="EXIT", exit_code=str(int(code))) for code in final),
+        RetryRule(action="EXIT", exit_code=f"{FINAL}*"),
         RetryRule(action="RETRY", exit_code="*"),
         OTHERWISE,
     )
-    if len(rules) > MAX_RULES:
-        names = ", ".join(code.name for code in final)
-        raise ValueError(
-            f"{len(rules)} retry rules, AWS Batch has {MAX_RULES}; fewer of {names} can be final codes"
-        )
-    return rules
 
 
 def attempts() -> int:

@@ -1,9 +1,8 @@
-"""Entry point of a container: `python -m job fold --index N`, `python -m job prepare STUDY`.
+"""Entry point of a container: `python -m job prepare STUDY`, `… fold --index N`, `… report`.
 
 Ends with one of `job.contract.exit_codes`; executors and `infra/` decide by it who tries again.
 """
 
-import errno
 import logging
 import os
 import signal
@@ -17,12 +16,13 @@ from typing import Annotated
 import typer
 from filelock import FileLock, Timeout
 
-from job import spot
+from job import ec2
 from job.contract import environment, layout
-from job.contract.errors import DataError, Stopped, StudyError
+from job.contract.errors import Stopped, StudyError
 from job.contract.exit_codes import ExitCode
 from job.contract.fold_ranges import fold_at
 from job.contract.grid import Grid
+from job.endings import code_of, log_end, record_end
 from job.machine import available_cores
 from job.storage import LocalStorage, Storage, open_storage
 
@@ -35,7 +35,7 @@ log = logging.getLogger("job")
 
 @app.callback()
 def job() -> None:
-    """Train and test one fold of a leave-one-out run, or prepare a cohort."""
+    """Prepare a cohort, train and test one fold of a leave-one-out run, make the run's report."""
 
 
 @app.command()
@@ -57,44 +57,74 @@ def fold(
 ) -> None:
     """Train and test one fold, going on from its last checkpoint."""
     stop = StopRequest(parent=stop_with)
+    machine = None
     if environment.BATCH_JOB in os.environ:
-        spot.watch(os.environ.get(environment.METADATA, spot.ENDPOINT), stop.request)
+        endpoint = os.environ.get(environment.METADATA, ec2.ENDPOINT)
+        ec2.watch(endpoint, stop.request)
+        machine = ec2.machine(endpoint)
     from job.device import torch_device
     from job.fold import Worker, run_fold
     from job.places import read_manifest
+    from job.runs import open_run
 
     worker = Worker(
-        run=open_storage(run),
+        run=open_run(run),
         store=open_storage(store),
         device=torch_device(device),
         threads=threads or available_cores(),
         checkpoint_seconds=checkpoint_minutes * 60,
         stop_requested=stop,
+        machine=machine,
     )
     number = _chosen(read_manifest(worker.run).grid, index, folds, position)
     with _alone(worker.run, number, stop):
-        run_fold(worker, number)
+        try:
+            run_fold(worker, number)
+        except Exception as error:
+            record_end(worker.run, number, error)
+            raise
 
 
 @app.command()
 def prepare(
-    study: Annotated[Path, typer.Argument(help="Study file.")],
+    study: Annotated[Path | None, typer.Argument(help="Study file.")] = None,
+    request: Annotated[
+        str | None, typer.Option(envvar=environment.RUN, help="Request of a run, instead of a study file.")
+    ] = None,
     workers: Annotated[int, typer.Option(help="Exams at a time; 0: one per core.", min=0)] = 0,
 ) -> None:
-    """Make the block store of a study's cohort."""
+    """Make the block store of a study's cohort; of a request, the run too."""
     from job.contract.study_file import load_study
     from job.data.prepare import prepare_cohort
     from job.places import cohort_root, store_root
+    from job.runs import create_run, fulfil, read_request
 
-    settings = load_study(study)
-    _, made = prepare_cohort(
-        cohort_root(study, settings),
-        store_root(study, settings),
+    if (study is None) == (request is None):
+        raise StudyError("name either a study file or, with --request, the URL of a request")
+    asked = open_storage(request) if request is not None else None
+    settings = read_request(asked) if asked is not None else load_study(study or Path())
+    file = study or Path(layout.REQUESTED_STUDY)
+    index, made = prepare_cohort(
+        cohort_root(file, settings),
+        store_root(file, settings),
         settings,
         workers=workers or available_cores(),
         progress=lambda done, total: log.info("%d of %d exams are ready", done, total),
     )
     log.info("%d exams were made, the others were there", made)
+    if asked is not None:
+        run, _ = create_run(file, settings, index, image=os.environ.get(environment.IMAGE))
+        fulfil(asked, run)
+        log.info("the run is %s", run.url)
+
+
+@app.command()
+def report(
+    run: Annotated[str, typer.Option(envvar=environment.RUN, help="Folder or URL of the run.")],
+    store: Annotated[str, typer.Option(envvar=environment.STORE, help="Folder or URL of the block store.")],
+) -> None:
+    """Make the report of a run, as `submit report` does."""
+    os.execv(sys.executable, [sys.executable, "-m", "submit", "report", run, "--store", store])
 
 
 def _chosen(grid: Grid, index: int | None, folds: str | None, position: int) -> int:
@@ -172,35 +202,10 @@ def exit_code_of(arguments: list[str]) -> ExitCode:
         app(arguments, prog_name="python -m job")
     except SystemExit as end:  # typer shows a wrong command line itself, and ends with 2
         return {0: ExitCode.DONE, 2: ExitCode.USAGE}.get(int(end.code or 0), ExitCode.BUG)
-    except StudyError as error:
-        log.error("%s", error)
-        return ExitCode.USAGE
-    except DataError as error:
-        log.error("%s", error)
-        return ExitCode.DATA
-    except Stopped as error:
-        log.info("%s", error)
-        return ExitCode.STOPPED
-    except Timeout as error:
-        log.error("another worker is at this fold: it holds %s; wait for its end, or end it", error.lock_file)
-        return ExitCode.TEMPORARY
-    except OSError as error:
-        log.exception("storage failed")
-        return ExitCode.BUG if error.errno in (errno.EACCES, errno.EROFS) else ExitCode.TEMPORARY
     except Exception as error:
-        if type(error).__name__ == "OutOfMemoryError":  # torch's, which need not be imported for its name
-            log.error(
-                "the GPU's memory does not suffice (%s); use a smaller training.batch_size or patch", error
-            )
-            return ExitCode.USAGE
-        log.exception("unexpected")
-        return ExitCode.TEMPORARY if _device_lost(error) else ExitCode.BUG
+        log_end(error)
+        return code_of(error)
     raise AssertionError("typer ends with SystemExit")
-
-
-def _device_lost(error: Exception) -> bool:
-    """Whether a GPU fell off the bus or reset: another attempt, perhaps on another machine, may succeed."""
-    return type(error).__name__ == "AcceleratorError"
 
 
 if __name__ == "__main__":

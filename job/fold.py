@@ -51,6 +51,8 @@ class Worker:
     checkpoint_seconds: float
     """Time between two checkpoints."""
     stop_requested: Callable[[], bool]
+    machine: str | None = None
+    """What EC2 says of it."""
 
 
 def run_fold(worker: Worker, index: int) -> None:
@@ -73,7 +75,7 @@ def run_fold(worker: Worker, index: int) -> None:
     make_deterministic(precision, worker.device, worker.threads)
     conditions = conditions_of(worker.device, worker.threads, precision)
     with FoldProgress(
-        worker.run, index, study.training.steps, clock, worker.stop_requested, conditions
+        worker.run, index, study.training.steps, clock, worker.stop_requested, conditions, worker.machine
     ) as progress:
         with clock.phase("load"):
             network = initial_network(study, fold.arm.channels, repeat=fold.repeat, unit=fold.unit)

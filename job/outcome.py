@@ -1,5 +1,6 @@
 """What is left of a fold when it ends: weights, predictions, scores, cost."""
 
+import os
 import platform
 from collections.abc import Callable, Sequence
 from hashlib import sha256
@@ -12,7 +13,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from job.contract import layout
+from job.contract import environment, layout
 from job.contract.grid import Fold
 from job.contract.manifest import Manifest
 from job.contract.results import Cost, ExamResult, FoldResult, utc_now
@@ -110,6 +111,7 @@ def cost_of(progress: FoldProgress, device: torch.device, threads: int) -> Cost:
     cuda = device.type == "cuda"
     return Cost(
         device=_device_name(device),
+        machine=progress.machine,
         threads=threads,
         conditions=progress.conditions,
         attempts=progress.attempt,
@@ -124,7 +126,8 @@ def cost_of(progress: FoldProgress, device: torch.device, threads: int) -> Cost:
             "python": platform.python_version(),
             "torch": torch.__version__,
             "numpy": np.__version__,
-        },
+        }
+        | ({"image": os.environ[environment.IMAGE]} if environment.IMAGE in os.environ else {}),
     )
 
 

@@ -1,8 +1,15 @@
-"""A sweep on AWS Batch: everything is checked, then prepared, then submitted; nothing waits for it here."""
+"""A sweep on AWS Batch: everything is checked, then submitted; preparation, folds and report wait for one another.
+
+A cohort in the stack's data bucket is prepared by a job. What the run will be called is not known before that, so
+the jobs are told of a request (`job.runs`), which becomes the run. Any other cohort is prepared here, and only its
+block store goes to the bucket.
+"""
 
 import os
 import platform
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 from rich.console import Console
@@ -10,83 +17,121 @@ from rich.console import Console
 from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.fold_ranges import format_folds
+from job.contract.grid import Grid
 from job.contract.results import utc_now
 from job.contract.study import Study
+from job.data.cohort_files import find_exams
 from job.data.prepare import prepare_cohort
 from job.machine import available_cores
-from job.places import cohort_root
+from job.places import cohort_root, read_manifest, store_root
+from job.runs import create_run, is_request, run_of_request
 from job.storage import Storage, open_storage
-from submit.deployment import Deployment
-from submit.executors.batch import BatchJobs, FoldTask, connect
+from submit.account import Account, connect_account
+from submit.analysis.results_table import collect_results
+from submit.budget import Watched, affordable, follow
+from submit.deployment import Deployment, image_digest
+from submit.executors.batch import ENDED, BatchJobs, Task, connect, parts_of
 from submit.progress import ExamProgress
 from submit.results import missing_of
-from submit.runs import Submission, create_run, read_submission
-from submit.wording import counted
+from submit.runs import submitted_run
+from submit.submissions import Submission, batch_submission, write_submission
+from submit.wording import counted, duration, money
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSweep:
+    """A study, and the deployment that is to run it."""
+
+    study_file: Path
+    study: Study
+    """With its places in the deployment's buckets."""
+    grid: Grid
+    image: str
+    deployment: Deployment
+    jobs: BatchJobs
+    account: Account
+
+    @property
+    def prepared_by_job(self) -> bool:
+        """Whether the cohort is where a job may read it."""
+        return f"{self.study.cohort.root}/".startswith(f"{self.deployment.cohort_of(self.study.name)}/")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What is to be done, and where."""
+
+    place: Storage
+    """The run, or the request for one."""
+    todo: list[int]
+    done: int = 0
+    hours_a_fold: float | None = None
+    """From the folds that are done; None without any."""
+    usd_a_fold: float | None = None
+    """The same in money; None without a price, too."""
 
 
 def run_batch_sweep(
-    study_file: Path, study: Study, folds: Sequence[int], *, dry_run: bool, console: Console
+    study_file: Path,
+    study: Study,
+    grid: Grid,
+    folds: Sequence[int],
+    *,
+    dry_run: bool,
+    budget_usd: float | None,
+    console: Console,
 ) -> list[str]:
     """Submits the folds of a study that are not done yet; what to tell the user.
 
     Args:
         study_file: The cohort's root is relative to it.
         study: The study.
-        folds: Numbers of the folds.
-        dry_run: Only says what would be submitted.
-        console: Where progress of the preparation is shown.
+        grid: All its folds.
+        folds: Numbers of those to be done.
+        dry_run: Only says what would be submitted, and what it would cost.
+        budget_usd: What the run may cost; this process then stays, to end the jobs before they cost more.
+        console: Where progress is shown.
 
     Raises:
-        StudyError: The stack, the study's place in it, or AWS's consent is missing; or its jobs still run.
-        DataError: Everything that is wrong with the cohort.
+        StudyError: The stack, its image, the study's place in it, or AWS's consent is missing; or its jobs run.
+        DataError: Everything that is wrong with a cohort that is prepared here.
     """
     deployment, jobs = connect(study.compute.stack)
-    study = placed(study_file, study, deployment)
+    sweep = BatchSweep(
+        study_file=study_file,
+        study=placed(study_file, study, deployment),
+        grid=grid,
+        image=image_digest(deployment.image),
+        deployment=deployment,
+        jobs=jobs,
+        account=connect_account(jobs, deployment.region, gpus=study.compute.gpus_per_fold),
+    )
     if dry_run:
-        return [
-            f"would submit {counted(len(folds), 'fold')} less those that are done to {deployment.gpu_queue} "
-            f"(stack {deployment.stack}, {deployment.region}): {format_folds(folds)}",
-            f"image {deployment.image}; runs below {study.compute.runs}",
-        ]
-    store = open_storage(study.store.folder)
-    with ExamProgress(console) as progress:
-        index, _ = prepare_cohort(
-            cohort_root(study_file, study), store, study, workers=available_cores(), progress=progress
+        return describe(sweep, _known(sweep, folds))
+    if budget_usd is not None and sweep.account.usd_an_hour is None:
+        raise StudyError("AWS names no price of the queue's machines, so that --budget cannot be kept")
+    target = _made(sweep, folds, console)
+    if not target.todo:
+        return [f"run {target.place.url}: nothing to do, {target.done} of {len(grid)} folds are done"]
+    lines: list[str] = []
+    submission = batch_submission(target.place)
+    if submission is None or not lives(submission, jobs):
+        if budget_usd is not None:
+            target, lines = _within(sweep, target, submission, budget_usd)
+        submission = _submit(sweep, target, submission)
+        lines += _told(sweep, target, submission)
+    elif budget_usd is None:
+        raise StudyError(
+            f"{target.place.url}: jobs of an earlier submission still run or wait; let them end, or end them "
+            f"with `submit cancel {target.place.url}`"
         )
-    run, manifest = create_run(study_file, study, index)
-    _require_idle(run, jobs)
-    todo, done = missing_of(run, manifest, folds)
-    if not todo:
-        return [f"run {run.url}: nothing to do, {done} of {manifest.folds} folds are done"]
-    task = FoldTask(
-        study=study.name,
-        run=run.url,
-        store=store.url,
-        gpus=study.compute.gpus_per_fold,
-        checkpoint_minutes=study.compute.checkpoint_minutes,
-        device="cpu" if study.compute.device == "cpu" else None,
+    if budget_usd is None:
+        return lines
+    console.print("\n".join(lines), highlight=False, soft_wrap=True)
+    watched = Watched(
+        place=target.place, submission=submission, jobs=jobs, account=sweep.account, size=len(grid)
     )
-    submitted = jobs.submit_folds(task, todo)
-    submission = Submission(
-        backend="batch",
-        host=platform.node(),
-        pid=os.getpid(),
-        started=utc_now(),
-        store=store.url,
-        stack=deployment.stack,
-        region=deployment.region,
-        jobs=tuple(submitted),
-    )
-    # Written before the report is asked for: jobs that nobody remembers could not be cancelled.
-    run.write(layout.SUBMISSION, submission.model_dump_json(indent=1).encode())
-    report = jobs.submit_report(task, submitted)
-    submission = submission.model_copy(update={"report_job": report})
-    run.write(layout.SUBMISSION, submission.model_dump_json(indent=1).encode())
-    return [
-        f"run {run.url}: {counted(len(todo), 'fold')} submitted to {deployment.gpu_queue} as "
-        f"{', '.join(job.job for job in submitted)}; {done} of {manifest.folds} were done",
-        f"follow with: submit status {run.url}",
-    ]
+    return follow(watched, budget_usd, console)
 
 
 def placed(study_file: Path, study: Study, deployment: Deployment) -> Study:
@@ -113,13 +158,164 @@ def placed(study_file: Path, study: Study, deployment: Deployment) -> Study:
     )
 
 
-def _require_idle(run: Storage, jobs: BatchJobs) -> None:
-    """Refuses a run whose jobs have not ended: its folds would be trained twice."""
-    if not run.exists(layout.SUBMISSION):
-        return
-    counts = jobs.counts(read_submission(run).jobs)
-    if counts.waiting or counts.running:
+def lives(submission: Submission, jobs: BatchJobs) -> bool:
+    """Whether a job that prepares or trains waits or runs: its folds must not be submitted again."""
+    working = [job for job in submission.all_jobs if job != submission.report_job]
+    return any(state not in ENDED for state in jobs.states(working))
+
+
+def _known(sweep: BatchSweep, folds: Sequence[int]) -> Target:
+    """What would be done, as far as it is known without preparing anything."""
+    if sweep.prepared_by_job:
+        place, _ = _request(sweep)
+        run = _run_with_manifest(place)
+    else:
+        place = open_storage(sweep.study.compute.runs)
+        known = submitted_run(sweep.study_file, sweep.study, sweep.grid)
+        run = known[0] if known else None
+    return Target(place=place, todo=list(folds)) if run is None else _target(sweep, run, folds)
+
+
+def _made(sweep: BatchSweep, folds: Sequence[int], console: Console) -> Target:
+    """What is to be done; the run is made, or a request for it."""
+    if not sweep.prepared_by_job:
+        source, store = cohort_root(sweep.study_file, sweep.study), store_root(sweep.study_file, sweep.study)
+        with ExamProgress(console) as progress:
+            index, _ = prepare_cohort(
+                source, store, sweep.study, workers=available_cores(), progress=progress
+            )
+        run, _ = create_run(sweep.study_file, sweep.study, index, image=sweep.image)
+        return _target(sweep, run, folds)
+    request, text = _request(sweep)
+    if (made := _run_with_manifest(request)) is not None:
+        return _target(sweep, made, folds)
+    request.write(layout.REQUESTED_STUDY, text)
+    return Target(place=request, todo=list(folds))
+
+
+def _request(sweep: BatchSweep) -> tuple[Storage, bytes]:
+    """The request for this study over the cohort's files as they are now, and its `study.json`."""
+    text = sweep.study.model_dump_json(indent=1, by_alias=True).encode()
+    digest = sha256(text)
+    files = cohort_root(sweep.study_file, sweep.study).list()
+    for exam in find_exams(files, sweep.study.cohort):
+        for item in exam.all:
+            digest.update(f"{item.key}\n{item.fingerprint}\n".encode())
+    return open_storage(f"{sweep.study.compute.runs}/{layout.request(digest.hexdigest()[:12])}"), text
+
+
+def _run_with_manifest(request: Storage) -> Storage | None:
+    run = run_of_request(request)
+    return run if run is not None and run.exists(layout.MANIFEST) else None
+
+
+def _target(sweep: BatchSweep, run: Storage, folds: Sequence[int]) -> Target:
+    manifest = read_manifest(run)
+    todo, done = missing_of(run, manifest, folds)
+    hours = None
+    if todo and done:
+        hours = float(collect_results(run, manifest).folds["total_seconds"].median()) / 3600
+    rate = sweep.account.usd_an_hour if hours is not None else None
+    usd = hours * rate if hours is not None and rate is not None else None
+    return Target(place=run, todo=todo, done=done, usd_a_fold=usd, hours_a_fold=hours)
+
+
+def _within(
+    sweep: BatchSweep, target: Target, submission: Submission | None, budget_usd: float
+) -> tuple[Target, list[str]]:
+    """Those folds that the budget pays for, as far as it is known what a fold costs; and what was left out.
+
+    Raises:
+        StudyError: It pays for none.
+    """
+    before = 0.0
+    if submission is not None:
+        before = sweep.account.spent(target.place, submission, size=len(sweep.grid)).dollars or 0.0
+    if before >= budget_usd:
         raise StudyError(
-            f"{run.url}: {counts.running} folds of an earlier submission run and {counts.waiting} wait; let them "
-            f"end, or end them with `submit cancel {run.url}`"
+            f"{target.place.url} has cost about {money(before)}, and --budget is {money(budget_usd)}"
         )
+    if not target.usd_a_fold:
+        return target, []
+    left = budget_usd - before
+    folds = affordable(target.todo, arms=len(sweep.grid.arms), usd_a_fold=target.usd_a_fold, usd=left)
+    if not folds:
+        raise StudyError(f"{money(left)} pay for no fold, which costs about {money(target.usd_a_fold)}")
+    cut = len(target.todo) - len(folds)
+    words = f"{counted(cut, 'fold')} left out: {money(left)} pay for {len(folds)}"
+    return replace(target, todo=folds), [words] if cut else []
+
+
+def _submit(sweep: BatchSweep, target: Target, earlier: Submission | None) -> Submission:
+    """Submits the jobs. Each is written down before the next: one that nobody remembers could not be cancelled."""
+    study, jobs = sweep.study, sweep.jobs
+    task = Task(
+        study=study.name,
+        place=target.place.url,
+        store=study.store.folder,
+        image=sweep.image,
+        gpus=study.compute.gpus_per_fold,
+        checkpoint_minutes=study.compute.checkpoint_minutes,
+        device="cpu" if study.compute.device == "cpu" else None,
+    )
+    submission = Submission(
+        backend="batch",
+        host=platform.node(),
+        pid=os.getpid(),
+        started=utc_now(),
+        store=study.store.folder,
+        stack=sweep.deployment.stack,
+        region=sweep.deployment.region,
+        gpus_per_fold=study.compute.gpus_per_fold,
+        earlier_jobs=(*earlier.earlier_jobs, *earlier.jobs) if earlier is not None else (),
+    )
+    if is_request(target.place):
+        submission = submission.model_copy(update={"prepare_job": jobs.submit_prepare(task)})
+        write_submission(target.place, submission)
+    for job in jobs.submit_folds(task, target.todo, after=submission.prepare_job):
+        submission = submission.model_copy(update={"jobs": (*submission.jobs, job)})
+        write_submission(target.place, submission)
+    submission = submission.model_copy(update={"report_job": jobs.submit_report(task, submission.jobs)})
+    write_submission(target.place, submission)
+    return submission
+
+
+def _told(sweep: BatchSweep, target: Target, submission: Submission) -> list[str]:
+    what = "request" if submission.prepare_job else "run"
+    first = "the preparation of the cohort and " if submission.prepare_job else ""
+    return [
+        f"{what} {target.place.url}: {first}{counted(len(target.todo), 'fold')} submitted to "
+        f"{sweep.deployment.gpu_queue} as {counted(len(submission.jobs), 'job')}; "
+        f"{target.done} of {len(sweep.grid)} were done",
+        f"follow with: submit status {target.place.url}",
+    ]
+
+
+def describe(sweep: BatchSweep, target: Target) -> list[str]:
+    """What would be submitted, and what it would cost."""
+    parts = len(list(parts_of(target.todo)))
+    first = "the preparation of the cohort, then " if is_request(target.place) else ""
+    return [
+        f"{len(sweep.grid)} folds = {sweep.grid.extent}; {target.done} done",
+        f"would submit {first}{counted(len(target.todo), 'fold')} to {sweep.deployment.gpu_queue} as "
+        f"{counted(parts, 'job')}: {format_folds(target.todo) or 'none'}",
+        f"stack {sweep.deployment.stack} in {sweep.deployment.region}, image {sweep.image}",
+        f"store {sweep.study.store.folder}, runs below {sweep.study.compute.runs}",
+        _cost(sweep, target),
+    ]
+
+
+def _cost(sweep: BatchSweep, target: Target) -> str:
+    (types, spot), rate = sweep.account.machines, sweep.account.usd_an_hour
+    if rate is None:
+        return f"cost not known: AWS names no price of {', '.join(types) or 'the machines'}"
+    price = f"{money(rate)} an hour, the dearest {'spot ' if spot else ''}price today of {', '.join(types)}"
+    if target.usd_a_fold is None or target.hours_a_fold is None:
+        return (
+            f"cost not known: no fold of this study is done, so that its hours are not; run one comparison "
+            f"first (--folds 0-{len(sweep.grid.arms) - 1}). A fold costs at most {price}"
+        )
+    return (
+        f"about {money(target.usd_a_fold * len(target.todo))}: {counted(len(target.todo), 'fold')} of "
+        f"{duration(target.hours_a_fold * 3600)} at {price}; starting machines comes on top"
+    )

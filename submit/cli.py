@@ -86,11 +86,23 @@ def sweep(
     folds: Annotated[str | None, typer.Option(help="Only these, e.g. 0-7,12.")] = None,
     backend: Annotated[str | None, typer.Option(help="Executor; default: the study's.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be run.")] = False,
+    budget: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="USD", help="AWS Batch: end all jobs when so much is spent."),
+    ] = None,
 ) -> None:
     """Run the folds that are not done yet; the same command goes on after a stop."""
     from submit.sweep import run_sweep
 
-    outcome = run_sweep(study, array=array, folds=folds, backend=backend, dry_run=dry_run, console=_console())
+    outcome = run_sweep(
+        study,
+        array=array,
+        folds=folds,
+        backend=backend,
+        dry_run=dry_run,
+        budget_usd=budget,
+        console=_console(),
+    )
     if outcome is not None and outcome.interrupted:
         raise typer.Exit(INTERRUPTED)
     if outcome is not None and outcome.snapshot.failed:

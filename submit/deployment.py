@@ -1,10 +1,12 @@
 """The deployed stack: found by its name, told by its outputs."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import boto3
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
 from job.contract import cloud
@@ -12,6 +14,12 @@ from job.contract.errors import StudyError
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
+
+
+ECR_IMAGE = re.compile(
+    r"(?P<registry>(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?)"
+    r"/(?P<name>[^:@]+)(?P<separator>[:@])(?P<reference>.+)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +35,10 @@ class Deployment:
     image: str
     log_group: str
     studies: tuple[str, ...]
+
+    def cohort_of(self, study: str) -> str:
+        """URL below which a study's cohort must lie to be prepared by a job."""
+        return f"s3://{self.data_bucket}/{cloud.cohort_prefix(study)}".rstrip("/")
 
     def store_of(self, study: str) -> str:
         """URL of a study's block store."""
@@ -89,6 +101,31 @@ def find_deployment(client: "CloudFormationClient", stack: str) -> Deployment:
             f"stack {stack} in {region} has no output {error}: it is another's, or of another version; "
             "run `cdk deploy` again"
         ) from None
+
+
+def image_digest(image: str) -> str:
+    """The image by its digest, if it is one of ECR's; others cannot be asked without pulling, and stay as named.
+
+    Raises:
+        StudyError: ECR has no such image, so that no job could start.
+    """
+    match = ECR_IMAGE.fullmatch(image)
+    if match is None:
+        return image
+    by_digest = match["separator"] == "@"
+    with aws_errors(f"image {image}"):
+        client = boto3.client("ecr", region_name=match["region"])
+        try:
+            found = client.describe_images(
+                registryId=match["account"],
+                repositoryName=match["name"],
+                imageIds=[{"imageDigest" if by_digest else "imageTag": match["reference"]}],
+            )
+        except (client.exceptions.RepositoryNotFoundException, client.exceptions.ImageNotFoundException):
+            raise StudyError(
+                f"image {image} is not in ECR, so that no job could start; run `cdk deploy` again, which builds it"
+            ) from None
+    return f"{match['registry']}/{match['name']}@{found['imageDetails'][0]['imageDigest']}"
 
 
 @contextmanager

@@ -3,60 +3,32 @@
 import json
 import platform
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import version
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal, TypeVar
-
-from pydantic import BaseModel, ConfigDict
 
 from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.grid import Grid
 from job.contract.manifest import Manifest
-from job.contract.results import Failure, Heartbeat, Record, utc_now
+from job.contract.results import Failure, Heartbeat, Record
 from job.contract.study import Study
 from job.contract.study_file import load_study
-from job.data.prepare import StoreIndex, read_index
+from job.data.prepare import read_index
 from job.places import read_manifest, resolve, store_root
+from job.runs import is_request, place_of, run_of_request
 from job.storage import Storage, open_storage
+from submit.submissions import read_submission
 
 R = TypeVar("R", bound=Record)
 
+READERS = 16
+"""Files read at a time."""
 FRESH_SECONDS = 60.0
 """A fold with a younger heartbeat is running."""
-
-
-class FoldJob(BaseModel):
-    """A job of AWS Batch."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    job: str
-    """Its id."""
-    folds: str
-    """The folds of its children, in order, e.g. `0-287`."""
-
-
-class Submission(BaseModel):
-    """`submission.json`: who runs a run at the moment, and where its store is."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    backend: Literal["local", "batch"]
-    host: str
-    """Where it was submitted; `local` folds run there."""
-    pid: int
-    started: str
-    store: str
-    """Folder or URL."""
-    stack: str | None = None
-    """Of `batch`, as the next ones."""
-    region: str | None = None
-    jobs: tuple[FoldJob, ...] = ()
-    """Of this submission; those before it have ended."""
-    report_job: str | None = None
 
 
 State = Literal["done", "running", "interrupted", "failed", "missing"]
@@ -72,26 +44,6 @@ class FoldStatus:
     failure: Failure | None = None
 
 
-def create_run(study_file: Path, study: Study, index: StoreIndex) -> tuple[Storage, Manifest]:
-    """The run of a study over a prepared cohort; the existing one, if the same experiment was submitted before.
-
-    Raises:
-        StudyError: The cohort is too small for the study.
-    """
-    run, manifest = _place_of(study_file, study, index)
-    if run.create(layout.MANIFEST, manifest.to_json()):
-        return run, manifest
-    existing = read_manifest(run)
-    if existing.digest != manifest.digest:
-        raise StudyError(f"{run.url} holds another experiment (digest {existing.digest}); move it away")
-    if existing.folds > manifest.folds or existing.study == study:
-        return run, existing
-    # What changes no fold's numbers may change: further reference repeats add folds at the end.
-    manifest = manifest.model_copy(update={"created": existing.created})
-    run.write(layout.MANIFEST, manifest.to_json())
-    return run, manifest
-
-
 def submitted_run(study_file: Path, study: Study, grid: Grid) -> tuple[Storage, Manifest] | None:
     """The run of a study over the cohort as it was last prepared, if that has this grid and was submitted before.
 
@@ -101,32 +53,18 @@ def submitted_run(study_file: Path, study: Study, grid: Grid) -> tuple[Storage, 
     index = read_index(store_root(study_file, study), study)
     if index is None:
         return None
-    run, manifest = _place_of(study_file, study, index)
+    run, manifest = place_of(study_file, study, index)
     if not run.exists(layout.MANIFEST):
         return None
     existing = read_manifest(run)
     return (run, existing) if existing.digest == manifest.digest and existing.grid == grid else None
 
 
-def _place_of(study_file: Path, study: Study, index: StoreIndex) -> tuple[Storage, Manifest]:
-    """Where a study's run is or will be, and its manifest."""
-    try:
-        manifest = Manifest.freeze(
-            study,
-            exams=index.exams,
-            recipe=index.recipe,
-            created=utc_now(),
-            code_version=version("loosweep"),
-        )
-    except ValueError as error:
-        raise StudyError(f"{study_file}: {error}") from None
-    return open_storage(f"{resolve(study_file, study.compute.runs)}/{manifest.run}"), manifest
-
-
 def find_run(name: str | None, study_file: Path) -> Storage:
     """The run of this name or folder; of a study file or without a name, the study's run that was started last.
 
-    If that run is of an earlier text of the study file, standard error says so.
+    If that run is of an earlier text of the study file, standard error says so. A request whose cohort is still
+    being prepared stands for its run.
 
     Raises:
         StudyError: There is no such run.
@@ -134,7 +72,8 @@ def find_run(name: str | None, study_file: Path) -> Storage:
     if name is not None and name.endswith(".toml"):
         return find_run(None, Path(name))
     if name is not None and ("://" in name or Path(name, layout.MANIFEST).is_file()):
-        return open_storage(name)
+        place = open_storage(name)
+        return (run_of_request(place) if is_request(place) else None) or place
     if name is not None and not study_file.is_file():
         raise StudyError(f"{name}: no folder of a run, and {study_file} is not there to look up runs by name")
     study = load_study(study_file)
@@ -147,6 +86,9 @@ def find_run(name: str | None, study_file: Path) -> Storage:
         return runs[name]
     started = {run: _started(storage, study.name) for run, storage in runs.items()}
     own = [(time, run) for run, time in started.items() if time is not None]
+    waiting = [(read_submission(request).started, request) for request in _waiting_requests(root)]
+    if waiting and (not own or max(waiting, key=itemgetter(0))[0] > max(own)[0]):
+        return max(waiting, key=itemgetter(0))[1]
     if not own:
         raise StudyError(
             f"{root.url} has no run of study {study.name} yet; start one with `submit sweep {study_file}`"
@@ -157,6 +99,25 @@ def find_run(name: str | None, study_file: Path) -> Storage:
     return runs[newest]
 
 
+def require_run(place: Storage) -> Storage:
+    """Refuses a request, which has no results yet.
+
+    Raises:
+        StudyError: Says what it waits for.
+    """
+    if is_request(place):
+        raise StudyError(
+            f"{place.url}: its cohort is still being prepared; `submit status` says how far it is"
+        )
+    return place
+
+
+def _waiting_requests(root: Storage) -> list[Storage]:
+    """The requests whose cohort is not prepared yet."""
+    requests = [open_storage(f"{root.url}/{layout.request(name)}") for name in root.folders(layout.REQUESTS)]
+    return [r for r in requests if run_of_request(r) is None and r.exists(layout.SUBMISSION)]
+
+
 def _runs_root(study_file: Path, study: Study) -> str:
     if study.compute.backend == "local":
         return resolve(study_file, study.compute.runs)
@@ -165,43 +126,30 @@ def _runs_root(study_file: Path, study: Study) -> str:
     return connect(study.compute.stack)[0].runs_of(study.name)
 
 
-def read_submission(run: Storage) -> Submission:
-    """Who runs the run, or ran it last.
-
-    Raises:
-        StudyError: Nobody did.
-    """
-    try:
-        return Submission.model_validate_json(run.read(layout.SUBMISSION))
-    except FileNotFoundError:
-        raise StudyError(f"{run.url}: was never started; use `submit sweep`") from None
-    except ValueError:
-        raise StudyError(
-            f"{run.url}/{layout.SUBMISSION} is damaged; run the sweep again, which writes it"
-        ) from None
-
-
 def survey(run: Storage, manifest: Manifest, now: datetime) -> list[FoldStatus]:
     """The state of every fold, from the run's files alone."""
     keys = [item.key for item in run.list(f"{layout.FOLDS}/")]
     done, failed, begun = (
         set(layout.folds_with(name, keys)) for name in ("result.json", "failure.json", "heartbeat.json")
     )
-    return [
-        FoldStatus(fold=fold, state="done")
-        if fold in done
-        else _unfinished(run, fold, fold in failed, fold in begun, now)
-        for fold in range(manifest.folds)
-    ]
+
+    def status(fold: int) -> FoldStatus:
+        if fold in done:
+            return FoldStatus(fold=fold, state="done")
+        return _unfinished(run, fold, fold in failed, fold in begun, now)
+
+    with ThreadPoolExecutor(READERS) as pool:
+        return list(pool.map(status, range(manifest.folds)))
 
 
 def _unfinished(run: Storage, fold: int, failed: bool, begun: bool, now: datetime) -> FoldStatus:
     heartbeat = _read(run, layout.heartbeat(fold), Heartbeat) if begun else None
     failure = _read(run, layout.failure(fold), Failure) if failed else None
     state: State = "missing"
-    if failure is not None:
-        state = "failed"
+    if failure is not None and not (heartbeat and heartbeat.time > failure.time):
+        state = "failed" if failure.final else "interrupted"
     elif heartbeat is not None:
+        failure = None  # of an earlier attempt
         age = (now - datetime.fromisoformat(heartbeat.time)).total_seconds()
         lives = heartbeat.phase != "stopped" and age < FRESH_SECONDS and not _is_gone(heartbeat)
         state = "running" if lives else "interrupted"

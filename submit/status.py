@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import signal
+import sys
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +17,15 @@ from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.fold_ranges import format_folds
 from job.places import read_manifest
+from job.runs import is_request
 from job.storage import Storage
-from submit.runs import FoldStatus, State, Submission, find_run, read_submission, survey
+from submit.runs import FoldStatus, State, find_run, survey
+from submit.submissions import Submission, batch_submission
 from submit.sweep_lock import holder
 from submit.wording import counted, duration
 
 if TYPE_CHECKING:
+    from submit.batch_status import BatchStatus
     from submit.executors.batch import BatchJobs
 
 STUCK_SECONDS = 300.0
@@ -35,23 +39,22 @@ def show_status(name: str | None, study_file: Path, *, as_json: bool) -> None:
         StudyError: There is no such run.
     """
     run = find_run(name, study_file)
+    if is_request(run):
+        _show_request(run, as_json=as_json)
+        return
     manifest = read_manifest(run)
     folds = survey(run, manifest, datetime.now(UTC))
+    batch = _batch_status(run, manifest.folds)
     if as_json:
-        print(json.dumps({"run": manifest.run, "folds": [_as_json(fold) for fold in folds]}, indent=1))
+        whole = {"run": manifest.run, "folds": [_as_json(fold) for fold in folds]}
+        print(json.dumps(whole | ({"batch": batch.as_json()} if batch else {}), indent=1))
         return
     console = Console()
     counts = Counter(fold.state for fold in folds)
     summary = ", ".join(f"{counts[state]} {state}" for state in get_args(State))
     console.print(f"run {manifest.run}: {summary} of {manifest.folds} folds", highlight=False, soft_wrap=True)
-    if (submission := _of_batch(run)) is not None:
-        jobs = _jobs_of(submission).counts(submission.jobs)
-        console.print(
-            f"AWS Batch (stack {submission.stack}): {jobs.waiting} waiting, {jobs.running} running, "
-            f"{jobs.succeeded} ended well, {jobs.failed} failed",
-            highlight=False,
-            soft_wrap=True,
-        )
+    if batch is not None:
+        console.print("\n".join(batch.lines(run)), highlight=False, markup=False, soft_wrap=True)
     table = Table("fold", "arm", "exam", "state", "step", "attempt", "elapsed", "left")
     for status in folds:
         if status.state in ("running", "interrupted", "failed"):
@@ -69,15 +72,22 @@ def show_status(name: str | None, study_file: Path, *, as_json: bool) -> None:
 
 
 def read_log(name: str | None, study_file: Path, fold: int) -> str:
-    """What the worker of a fold printed.
+    """What the worker of a fold printed; of a request, what its preparation printed.
 
     Raises:
         StudyError: There is no such run or fold, or it was never begun.
     """
     run = find_run(name, study_file)
-    read_manifest(run).grid.fold(fold)  # refuses a number outside the grid
-    if (batch := _of_batch(run)) is not None:
-        return _jobs_of(batch).log(batch.jobs, fold, size=read_manifest(run).folds)
+    batch = batch_submission(run)
+    if is_request(run):
+        assert batch is not None
+        assert batch.prepare_job is not None
+        return _jobs_of(batch).log_of_job(batch.prepare_job, "the preparation")
+    manifest = read_manifest(run)
+    manifest.grid.fold(fold)  # refuses a number outside the grid
+    if batch is not None:
+        jobs = (*batch.jobs, *batch.earlier_jobs)
+        return _jobs_of(batch).log_of_fold(jobs, fold, size=manifest.folds)
     try:
         return run.read(layout.log(fold)).decode(errors="replace")
     except FileNotFoundError:
@@ -91,8 +101,8 @@ def cancel_run(name: str | None, study_file: Path) -> str:
         StudyError: There is no such run, or it runs on another machine.
     """
     run = find_run(name, study_file)
-    if (batch := _of_batch(run)) is not None:
-        ended = _jobs_of(batch).cancel(batch.jobs, "cancelled by submit cancel")
+    if (batch := batch_submission(run)) is not None:
+        ended = _jobs_of(batch).cancel(batch.all_jobs, "cancelled by submit cancel")
         return f"{run.url}: {counted(ended, 'job')} ended; folds that ran write checkpoints first"
     submission = holder(run)
     if submission is None:
@@ -108,12 +118,24 @@ def cancel_run(name: str | None, study_file: Path) -> str:
     return f"{run.url}: process {submission.pid} was asked to stop; its folds write checkpoints first"
 
 
-def _of_batch(run: Storage) -> Submission | None:
-    """Who submitted a run to AWS Batch; None if nobody did."""
-    if not run.exists(layout.SUBMISSION):
+def _show_request(request: Storage, *, as_json: bool) -> None:
+    """Prints how far the preparation of a request's cohort is."""
+    status = _batch_status(request, sys.maxsize)
+    assert status is not None
+    if as_json:
+        print(json.dumps({"request": request.url, "batch": status.as_json()}, indent=1))
+        return
+    print(f"request {request.url}: its cohort is not prepared yet, so that it has no run")
+    print("\n".join(status.lines(request)))
+
+
+def _batch_status(place: Storage, size: int) -> "BatchStatus | None":
+    submission = batch_submission(place)
+    if submission is None:
         return None
-    submission = read_submission(run)
-    return submission if submission.backend == "batch" else None
+    from submit.batch_status import batch_status  # loads AWS's client
+
+    return batch_status(place, submission, size=size)
 
 
 def _jobs_of(submission: Submission) -> "BatchJobs":

@@ -23,13 +23,14 @@ from job.data.prepare import prepare_cohort
 from job.data.store import read_record
 from job.machine import available_cores, available_memory_gib
 from job.places import cohort_root, store_root
+from job.runs import create_run
 from job.storage import Storage
 from submit.executors.local import LocalExecutor, fold_command
 from submit.executors.protocol import Executor, Snapshot
 from submit.machine import fold_memory_gib, machine_slots, within_memory
 from submit.progress import ExamProgress, SweepProgress
 from submit.results import missing_of
-from submit.runs import create_run, submitted_run
+from submit.runs import submitted_run
 from submit.sweep_lock import hold
 from submit.wording import counted
 
@@ -183,6 +184,7 @@ def run_sweep(
     folds: str | None,
     backend: str | None,
     dry_run: bool,
+    budget_usd: float | None = None,
     console: Console,
 ) -> Outcome | None:
     """`submit sweep`: checks the request, then runs it, or only says what would be run.
@@ -200,8 +202,13 @@ def run_sweep(
     if (backend or study.compute.backend) == "batch":
         from submit.batch_sweep import run_batch_sweep
 
-        print("\n".join(run_batch_sweep(study_file, study, wanted, dry_run=dry_run, console=console)))
+        told = run_batch_sweep(
+            study_file, study, grid, wanted, dry_run=dry_run, budget_usd=budget_usd, console=console
+        )
+        print("\n".join(told))
         return None
+    if budget_usd is not None:
+        raise StudyError("--budget is for AWS Batch; this machine sends no bill")
     if dry_run:
         print("\n".join(describe_plan(study_file, study, grid, wanted)))
         return None

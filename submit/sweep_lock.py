@@ -12,8 +12,8 @@ from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.results import utc_now
 from job.storage import Storage
-from submit.runs import Submission, read_submission
 from submit.scratch import local_path
+from submit.submissions import Submission, read_submission, write_submission
 
 SWEEP_WAITS_SECONDS = 5.0
 """Longer than a look at the lock takes, so that `holder` does not keep a sweep from starting."""
@@ -40,7 +40,7 @@ def hold(run: Storage, store: Storage) -> Iterator[None]:
         submission = Submission(
             backend="local", host=platform.node(), pid=os.getpid(), started=utc_now(), store=store.url
         )
-        run.write(layout.SUBMISSION, submission.model_dump_json(indent=1).encode())
+        write_submission(run, submission)
         yield
 
 

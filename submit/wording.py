@@ -11,3 +11,8 @@ def duration(seconds: float) -> str:
 def counted(number: int, noun: str) -> str:
     """A number with its noun, in the plural unless it is 1."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def money(usd: float) -> str:
+    """Dollars, to the cent; small ones to two digits."""
+    return f"{usd:,.2f} USD" if usd >= 1 or not usd else f"{usd:.2g} USD"

@@ -18,6 +18,9 @@ LOG_GROUP = "LogGroup"
 STUDIES = "Studies"
 """Output: names of the studies that have roles and job definitions, comma-separated."""
 
+CHECKPOINT_TAG = {"kind": "checkpoint"}
+"""Object tag of checkpoints: their keys lie in the middle of a run, where a lifecycle prefix cannot name them."""
+
 GPUS_PER_FOLD = (1, 4, 8)
 """There is a job definition of a fold for each of these."""
 

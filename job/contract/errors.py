@@ -23,6 +23,10 @@ class Problem:
         return f"{self.file}: found {self.found}; expected {self.expected}; {self.remedy}"
 
 
+class TakenOver(StudyError):
+    """Another worker has begun this fold since; it goes on there."""
+
+
 class DataError(Exception):
     """Files or store contents that would stop or falsify a run (exit code 65)."""
 

@@ -15,6 +15,8 @@ class ExitCode(IntEnum):
     """Wrong command line or study; trying again cannot help."""
     DATA = 65
     """Bad or missing data; trying again cannot help."""
+    GIVEN_UP = 69
+    """A bug or a temporary failure came as often as `ATTEMPTS` allows; only where nobody else counts (AWS Batch)."""
     BUG = 70
     """An unexpected exception."""
     TEMPORARY = 75
@@ -23,10 +25,14 @@ class ExitCode(IntEnum):
     """Stopped by SIGTERM after a checkpoint (128 + 15)."""
 
 
+FINAL = "6"
+"""Codes that begin so are never tried again: a rule of AWS Batch has room for a beginning, not for a list."""
+
 ATTEMPTS: dict[ExitCode, int] = {
     ExitCode.DONE: 1,
     ExitCode.USAGE: 1,
     ExitCode.DATA: 1,
+    ExitCode.GIVEN_UP: 1,
     ExitCode.BUG: 2,
     ExitCode.TEMPORARY: 5,
     ExitCode.STOPPED: 10,
@@ -43,6 +49,8 @@ def attempts_allowed(exit_code: int) -> int:
     Negative codes (killed by a signal, as `subprocess` reports them), 137 and any code that the table
     does not know count as a kill.
     """
+    if str(exit_code).startswith(FINAL):
+        return 1
     try:
         return ATTEMPTS[ExitCode(exit_code)]
     except ValueError:

@@ -3,6 +3,7 @@
 <runs>/<run>/
     manifest.json                    what the run is
     submission.json                  who runs it at the moment (executor's own notes)
+    request.json                     which request it was made for; its submission may be the newer one
     sweep.lock                       held by a sweep of this machine
     folds/<index>/
         heartbeat.json               replaced every few seconds while a worker is at it
@@ -16,6 +17,10 @@
         log.txt                      what the worker printed
         worker.lock                  held by a worker of this machine
     analysis/                        tables, figures and report
+<runs>/requests/<id>/                a run of a cohort that is still to be prepared, on AWS Batch
+    study.json                       the study, with all its places
+    submission.json                  the jobs that will prepare, train and report
+    run.json                         which run it became; written when the cohort is prepared
 <store>/
     <recipe>/store.json              the exams of a prepared cohort; written last
     <recipe>/exams/<exam>.<digest>.json    commit record of one exam; written after its arrays
@@ -29,8 +34,18 @@ MANIFEST = "manifest.json"
 SUBMISSION = "submission.json"
 FOLDS = "folds"
 ANALYSIS = "analysis"
+REQUESTS = "requests"
+"""Folder beside the runs; no run is called so, for the name of a run ends with a digest."""
+REQUEST = "request.json"
+REQUESTED_STUDY = "study.json"
+REQUESTED_RUN = "run.json"
 SWEEP_LOCK = "sweep.lock"
 """Held by the sweep that works on a run on this machine."""
+
+
+def request(request_id: str) -> str:
+    """Folder of a request, beside the runs."""
+    return f"{REQUESTS}/{request_id}"
 
 
 def fold(index: int) -> str:
@@ -51,6 +66,11 @@ def history(index: int) -> str:
 def checkpoints(index: int) -> str:
     """Folder of a fold's checkpoints."""
     return f"{fold(index)}/checkpoint"
+
+
+def is_checkpoint(key: str) -> bool:
+    """Whether a file is only of use until its fold is done."""
+    return "/checkpoint/" in key
 
 
 def weights(index: int) -> str:

@@ -35,6 +35,8 @@ class Manifest(BaseModel):
     """UTC, ISO 8601; not part of the identity."""
     code_version: str
     """Of the code that submitted the run; each result names its own."""
+    image: str | None = None
+    """The container image that it was submitted with, by digest; None for processes. Not part of the identity."""
     study: Study
     recipe: str
     """The store's folder for the way in which the cohort was prepared."""
@@ -48,7 +50,14 @@ class Manifest(BaseModel):
 
     @classmethod
     def freeze(
-        cls, study: Study, *, exams: tuple[ExamEntry, ...], recipe: str, created: str, code_version: str
+        cls,
+        study: Study,
+        *,
+        exams: tuple[ExamEntry, ...],
+        recipe: str,
+        created: str,
+        code_version: str,
+        image: str | None = None,
     ) -> Self:
         """The manifest of a study over prepared exams.
 
@@ -64,6 +73,7 @@ class Manifest(BaseModel):
             run=f"{study.name}-{digest[:8]}",
             created=created,
             code_version=code_version,
+            image=image,
             study=study,
             recipe=recipe,
             exams=exams,

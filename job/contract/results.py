@@ -62,6 +62,8 @@ class Cost(Record):
 
     device: str
     """Kind and model."""
+    machine: str | None = None
+    """Kind of EC2 machine, how it was bought and its zone, as `g4dn.xlarge spot eu-central-1a`; None elsewhere."""
     threads: int
     conditions: tuple[str, ...] = ()
     """Device, threads, precision and version of torch of the attempts, each once. Bits repeat only under equal
@@ -108,6 +110,8 @@ class Heartbeat(Record):
     attempt: int
     host: str
     pid: int
+    worker: str = ""
+    """Drawn by each worker for itself: containers of one host may have equal process ids."""
     time: str
     """Of the last sign of life, UTC, ISO 8601."""
     worked: str
@@ -125,6 +129,8 @@ class Heartbeat(Record):
     """By phase, over all attempts."""
     conditions: tuple[str, ...] = ()
     """As in `Cost`."""
+    machine: str | None = None
+    """As in `Cost`, of this attempt."""
 
 
 class Failure(Record):
@@ -136,3 +142,7 @@ class Failure(Record):
     message: str
     """The last line that the worker printed."""
     time: str
+    job: str | None = None
+    """Of AWS Batch, whose worker counted."""
+    final: bool = True
+    """Whether the fold was given up; otherwise another attempt follows."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import boto3
@@ -24,6 +25,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 
+from job.contract import cloud, layout
 from job.contract.errors import StudyError
 from job.storage.protocol import StoredObject, require_below
 
@@ -113,6 +115,8 @@ class S3Storage:
 
     def _put(self, key: str, data: bytes, *, writer: str | None = None, **condition: Any) -> None:
         metadata = {"sha256": sha256(data).hexdigest()} | ({"writer": writer} if writer else {})
+        if layout.is_checkpoint(key):
+            condition["Tagging"] = urlencode(cloud.CHECKPOINT_TAG)
         self._again(
             lambda: self._client.put_object(
                 Bucket=self.bucket, Key=self._full(key), Body=data, Metadata=metadata, **condition

@@ -10,14 +10,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
+from uuid import uuid4
 
 from job.contract import layout
-from job.contract.errors import Stopped, StudyError
+from job.contract.errors import Stopped, StudyError, TakenOver
 from job.contract.results import Heartbeat, Phase, utc_now
-from job.storage import Storage
+from job.storage import LocalStorage, Storage
 from job.training.clock import PhaseClock
 
 HEARTBEAT_SECONDS = 5.0
+BUCKET_HEARTBEAT_SECONDS = 20.0
+"""The same in a bucket, where a heartbeat is three requests: every 5 s, they would cost 2 % of a small GPU."""
 PULSE_SECONDS = 20.0
 """Of a heartbeat within long work; well below the age at which `submit status` takes a fold as interrupted."""
 LOG_SECONDS = 30.0
@@ -39,6 +42,7 @@ class FoldProgress:
         clock: PhaseClock,
         stop_requested: Callable[[], bool],
         conditions: str,
+        machine: str | None = None,
     ) -> None:
         self.clock = clock
         self._run = run
@@ -47,7 +51,9 @@ class FoldProgress:
         self._stop_requested = stop_requested
         self._history: list[dict[str, Any]] = []
         self._pace_from: tuple[int, float] | None = None
-        self._last_beat = -HEARTBEAT_SECONDS
+        self._worker = uuid4().hex
+        self._interval = HEARTBEAT_SECONDS if isinstance(run, LocalStorage) else BUCKET_HEARTBEAT_SECONDS
+        self._last_beat = -self._interval
         self._step = 0
         self._loss: float | None = None
         self._phase: Phase = "load"
@@ -60,6 +66,7 @@ class FoldProgress:
         self.attempt = earlier.attempt + 1 if earlier else 1
         self.started = earlier.started if earlier else utc_now()
         self.lost_steps = earlier.lost_steps if earlier else 0
+        self.machine = machine
         self.conditions = tuple(dict.fromkeys((*(earlier.conditions if earlier else ()), conditions)))
         self._reached = earlier.step if earlier else 0
         if earlier:
@@ -94,10 +101,10 @@ class FoldProgress:
         """Writes heartbeat and history, unless that was done a moment ago in the same phase.
 
         Raises:
-            StudyError: Another worker took over.
+            TakenOver: By another worker.
         """
         self._step = step
-        if phase == self._phase and time.monotonic() - self._last_beat < HEARTBEAT_SECONDS:
+        if phase == self._phase and time.monotonic() - self._last_beat < self._interval:
             return
         self._phase, self._last_beat = phase, time.monotonic()
         self.require_alone()
@@ -109,6 +116,7 @@ class FoldProgress:
             lost_steps=self.lost_steps,
             host=platform.node(),
             pid=os.getpid(),
+            worker=self._worker,
             time=utc_now(),
             worked=utc_now(),
             phase=phase,
@@ -118,6 +126,7 @@ class FoldProgress:
             seconds_left=self._seconds_left() if phase == "train" else None,
             seconds=self.clock.seconds(),
             conditions=self.conditions,
+            machine=self.machine,
         )
         self._write(heartbeat)
         self._log(heartbeat)
@@ -153,12 +162,11 @@ class FoldProgress:
         The one that began later goes on; of two that began at once, the one that wrote last.
 
         Raises:
-            StudyError: Names the other.
+            TakenOver: Names the other.
         """
         other = self._earlier()
-        own = (platform.node(), os.getpid())
-        if self._written and other and other.attempt >= self.attempt and (other.host, other.pid) != own:
-            raise StudyError(
+        if self._written and other and other.attempt >= self.attempt and other.worker != self._worker:
+            raise TakenOver(
                 f"fold {self._fold} was taken over by process {other.pid} on {other.host}; it goes on there"
             )
 

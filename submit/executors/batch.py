@@ -9,9 +9,10 @@ import boto3
 
 from job.contract import cloud, environment
 from job.contract.errors import StudyError
+from job.contract.exit_codes import ExitCode
 from job.contract.fold_ranges import format_folds, parse_folds
 from submit.deployment import Deployment, aws_errors, find_deployment
-from submit.runs import FoldJob
+from submit.submissions import FoldJob
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 MAX_ARRAY = 10_000
 """Children of an array job, at most; a job of one fold is none."""
+MAX_FOLDS_TEXT = 4000
+"""Characters of the list of folds: all that is overridden in a container is 8192 characters at most."""
+MAX_DEPENDENCIES = 20
+"""Jobs that a job may wait for."""
 DESCRIBED_AT_ONCE = 100
 """Jobs that a request to describe may name."""
 
@@ -35,20 +40,56 @@ class JobCounts:
     succeeded: int = 0
     failed: int = 0
 
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.waiting + self.running + self.succeeded + self.failed
+
 
 @dataclass(frozen=True, kw_only=True)
-class FoldTask:
-    """What every fold of a submission is told."""
+class Task:
+    """What the jobs of a submission are told."""
 
     study: str
-    run: str
-    """URL of the run."""
+    place: str
+    """URL of the run, or of the request for one."""
     store: str
     """URL of the block store."""
+    image: str
+    """As results are to name it."""
     gpus: int = 1
+    """Of a fold."""
     checkpoint_minutes: float = 5.0
     device: str | None = None
     """Default: the job definition's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One start of a fold's container."""
+
+    started: float | None
+    """Seconds since 1970; None if it never ran."""
+    stopped: float | None
+    """None while it runs."""
+    exit_code: int | None
+    reason: str
+    log_stream: str | None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it ended because its machine was taken back or lost."""
+        return self.reason.startswith("Host EC2") or self.exit_code == ExitCode.STOPPED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Child:
+    """The job of one fold."""
+
+    fold: int
+    state: str
+    reason: str
+    attempts: tuple[Attempt, ...]
 
 
 class BatchJobs:
@@ -59,36 +100,55 @@ class BatchJobs:
         self._logs = logs
         self._deployment = deployment
 
-    def submit_folds(self, task: FoldTask, folds: Sequence[int]) -> list[FoldJob]:
-        """Submits folds: as array jobs of at most 10,000, or as a plain job for one."""
-        jobs = []
-        for first in range(0, len(folds), MAX_ARRAY):
-            part = sorted(folds[first : first + MAX_ARRAY])
-            array: Any = {"arrayProperties": {"size": len(part)}} if len(part) > 1 else {}
-            text = format_folds(part)
-            jobs.append(FoldJob(job=self._submit_part(task, text, array), folds=text))
-        return jobs
-
-    def _submit_part(self, task: FoldTask, folds: str, array: dict[str, Any]) -> str:
-        variables = {environment.RUN: task.run, environment.STORE: task.store, environment.FOLDS: folds}
-        if task.device is not None:
-            variables[environment.DEVICE] = task.device
-        command = ["fold", "--checkpoint-minutes", str(task.checkpoint_minutes)]
+    def submit_prepare(self, task: Task) -> str:
+        """Submits the preparation of a request's cohort; the job's id."""
         return self._submit(
-            name=f"{task.study}-folds",
-            queue=self._deployment.gpu_queue,
-            definition=cloud.fold_definition(self._deployment.stack, task.study, task.gpus),
-            overrides={"command": command, "environment": _pairs(variables)},
-            **array,
+            name=f"{task.study}-prepare",
+            queue=self._deployment.cpu_queue,
+            definition=cloud.prepare_definition(self._deployment.stack, task.study),
+            overrides={"environment": _pairs(_variables(task))},
         )
 
-    def submit_report(self, task: FoldTask, after: Sequence[FoldJob]) -> str:
-        """Submits the report of a run, to be made when the jobs have ended well; the job's id."""
+    def submit_folds(
+        self, task: Task, folds: Sequence[int], *, after: str | None = None
+    ) -> Iterator[FoldJob]:
+        """Submits folds as array jobs, or as a plain job for one; each job as soon as it is submitted.
+
+        Args:
+            task: What every fold is told.
+            folds: Their numbers.
+            after: Id of a job that must end well first.
+        """
+        command = ["fold", "--checkpoint-minutes", str(task.checkpoint_minutes)]
+        for part in parts_of(folds):
+            more: dict[str, Any] = {"arrayProperties": {"size": len(part)}} if len(part) > 1 else {}
+            if after is not None:
+                more["dependsOn"] = [{"jobId": after}]
+            text = format_folds(part)
+            variables = _variables(task) | {environment.FOLDS: text}
+            if task.device is not None:
+                variables[environment.DEVICE] = task.device
+            job = self._submit(
+                name=f"{task.study}-folds",
+                queue=self._deployment.gpu_queue,
+                definition=cloud.fold_definition(self._deployment.stack, task.study, task.gpus),
+                overrides={"command": command, "environment": _pairs(variables)},
+                **more,
+            )
+            yield FoldJob(job=job, folds=text)
+
+    def submit_report(self, task: Task, after: Sequence[FoldJob]) -> str | None:
+        """Submits the report of a run, to be made when the jobs have ended well; the job's id.
+
+        None, if there are more jobs than AWS Batch lets one wait for.
+        """
+        if len(after) > MAX_DEPENDENCIES:
+            return None
         return self._submit(
             name=f"{task.study}-report",
             queue=self._deployment.cpu_queue,
             definition=cloud.report_definition(self._deployment.stack, task.study),
-            overrides={"environment": _pairs({environment.RUN: task.run, environment.STORE: task.store})},
+            overrides={"environment": _pairs(_variables(task))},
             dependsOn=[{"jobId": job.job} for job in after],
         )
 
@@ -120,34 +180,63 @@ class BatchJobs:
             failed=states.get("FAILED", 0),
         )
 
-    def attempts(self, job: FoldJob, fold: int, *, size: int) -> list[dict[str, Any]]:
-        """What AWS Batch says of each attempt of a fold: times, exit code, reason, log stream.
+    def states(self, jobs: Sequence[str]) -> list[str]:
+        """States of jobs that AWS Batch still knows: until a week after their end."""
+        return [detail["status"] for detail in self._described(jobs)]
+
+    def children(self, jobs: Sequence[FoldJob], *, size: int) -> Iterator[Child]:
+        """The job of every fold of these jobs, one request for each 100 folds.
 
         Args:
-            job: The job that has the fold.
-            fold: Its number.
+            jobs: As they were submitted.
             size: Of the grid.
         """
-        folds = parse_folds(job.folds, size=size)
-        child = job.job if len(folds) == 1 else f"{job.job}:{folds.index(fold)}"
-        return [attempt for detail in self._described([child]) for attempt in detail.get("attempts", ())]
+        folds: dict[str, int] = {}
+        for job in jobs:
+            numbers = parse_folds(job.folds, size=size)
+            names = [f"{job.job}:{n}" for n in range(len(numbers))] if len(numbers) > 1 else [job.job]
+            folds |= dict(zip(names, numbers, strict=True))
+        for detail in self._described(list(folds)):
+            attempts = tuple(_attempt(attempt) for attempt in detail.get("attempts", ()))
+            if detail["status"] == "RUNNING":  # which AWS Batch lists among the attempts when it has ended
+                attempts += (_attempt(detail),)
+            yield Child(
+                fold=folds[detail["jobId"]],
+                state=detail["status"],
+                reason=detail.get("statusReason", ""),
+                attempts=attempts,
+            )
 
-    def log(self, jobs: Sequence[FoldJob], fold: int, *, size: int) -> str:
+    def log_of_fold(self, jobs: Sequence[FoldJob], fold: int, *, size: int) -> str:
         """What the containers of a fold printed, attempt by attempt.
 
         Raises:
             StudyError: The fold was not submitted, or has not begun.
         """
         for job in jobs:
-            if fold in parse_folds(job.folds, size=size):
-                parts = [
-                    f"--- attempt {number}\n{self._lines(attempt['container']['logStreamName'])}"
-                    for number, attempt in enumerate(self.attempts(job, fold, size=size), start=1)
-                    if attempt.get("container", {}).get("logStreamName")
-                ]
-                if parts:
-                    return "".join(parts)
-        raise StudyError(f"fold {fold} has no log: it was not submitted, or has not begun")
+            if fold in (numbers := parse_folds(job.folds, size=size)):
+                child = f"{job.job}:{numbers.index(fold)}" if len(numbers) > 1 else job.job
+                return self.log_of_job(child, f"fold {fold}")
+        raise StudyError(f"fold {fold} has no log: it was not submitted")
+
+    def log_of_job(self, job: str, name: str) -> str:
+        """What the containers of a job printed, attempt by attempt.
+
+        Raises:
+            StudyError: It has not begun.
+        """
+        parts = []
+        for detail in self._described([job]):
+            ended = [_attempt(attempt) for attempt in detail.get("attempts", ())]
+            running = [_attempt(detail)] if detail["status"] == "RUNNING" else []
+            for number, attempt in enumerate(ended + running, start=1):
+                if attempt.log_stream is not None:
+                    parts.append(f"--- attempt {number}\n{self._lines(attempt.log_stream)}")
+                if attempt.exit_code != ExitCode.DONE and attempt.reason:
+                    parts.append(f"--- attempt {number} ended: {attempt.reason}\n")
+        if not parts:
+            raise StudyError(f"{name} has no log: it has not begun")
+        return "".join(parts)
 
     def _lines(self, stream: str) -> str:
         lines, token = "", ""
@@ -162,13 +251,24 @@ class BatchJobs:
                     return lines
                 token = answer["nextForwardToken"]
 
-    def cancel(self, jobs: Sequence[FoldJob], reason: str) -> int:
+    def cancel(self, jobs: Sequence[str], reason: str) -> int:
         """Ends jobs that have not ended, children and all; how many."""
-        live = [d["jobId"] for d in self._described([j.job for j in jobs]) if d["status"] not in ENDED]
+        live = [d["jobId"] for d in self._described(jobs) if d["status"] not in ENDED]
         for job in live:
             with aws_errors(f"job {job}"):
                 self._client.terminate_job(jobId=job, reason=reason)
         return len(live)
+
+    def machine_types(self) -> tuple[tuple[str, ...], bool]:
+        """The kinds of machines that the folds' queue takes first, and whether it buys them on the spot market."""
+        with aws_errors(f"queue {self._deployment.gpu_queue}"):
+            queue = self._client.describe_job_queues(jobQueues=[self._deployment.gpu_queue])["jobQueues"][0]
+            first = min(queue["computeEnvironmentOrder"], key=lambda item: item["order"])
+            described = self._client.describe_compute_environments(
+                computeEnvironments=[first["computeEnvironment"]]
+            )
+        resources: Any = described["computeEnvironments"][0].get("computeResources", {})
+        return tuple(resources.get("instanceTypes", ())), resources.get("type") == "SPOT"
 
     def _described(self, jobs: Sequence[str]) -> Iterator[Any]:
         for first in range(0, len(jobs), DESCRIBED_AT_ONCE):
@@ -188,6 +288,39 @@ def connect(stack: str, region: str | None = None) -> tuple[Deployment, BatchJob
         batch = boto3.client("batch", region_name=deployment.region)
         logs = boto3.client("logs", region_name=deployment.region)
         return deployment, BatchJobs(batch, logs, deployment)
+
+
+def parts_of(folds: Sequence[int]) -> Iterator[list[int]]:
+    """Folds in ascending order, cut into what one array job may have and can be told."""
+    left = sorted(folds)
+    while left:
+        size = min(len(left), MAX_ARRAY)
+        while len(format_folds(left[:size])) > MAX_FOLDS_TEXT:
+            size = size * 3 // 4
+        yield left[:size]
+        left = left[size:]
+
+
+def _variables(task: Task) -> dict[str, str]:
+    return {environment.RUN: task.place, environment.STORE: task.store, environment.IMAGE: task.image}
+
+
+def _attempt(detail: Any) -> Attempt:
+    """An entry of a job's attempts; or the job itself, of which the running attempt is part."""
+    container = detail.get("container", {})
+
+    def seconds(key: str) -> float | None:
+        return detail[key] / 1000 if detail.get(key) else None
+
+    return Attempt(
+        started=seconds("startedAt"),
+        stopped=seconds("stoppedAt"),
+        exit_code=container.get("exitCode"),
+        reason=" ".join(
+            text for text in (detail.get("statusReason", ""), container.get("reason", "")) if text
+        ),
+        log_stream=container.get("logStreamName"),
+    )
 
 
 def _pairs(variables: dict[str, str]) -> list[dict[str, str]]:

@@ -19,7 +19,8 @@ from submit.analysis.results_table import Results, collect_results
 from submit.report.montage import ExamImages, Montages, montages_of
 from submit.report.pages import write_report
 from submit.report.wording import METRIC_STYLES, percent
-from submit.runs import find_run, read_submission
+from submit.runs import find_run, require_run
+from submit.submissions import read_submission
 
 
 def make_report(
@@ -37,7 +38,7 @@ def make_report(
     Raises:
         StudyError: There is no such run.
     """
-    run = find_run(name, study_file)
+    run = require_run(find_run(name, study_file))
     manifest = read_manifest(run)
     results = collect_results(run, manifest)
     if results.problems:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from filelock import FileLock
@@ -14,6 +14,7 @@ from filelock import FileLock
 from job.__main__ import exit_code_of
 from job.contract import layout
 from job.contract.exit_codes import ExitCode
+from job.contract.results import Failure, Heartbeat
 from job.storage import Storage
 from tests.conftest import TinyRun
 
@@ -191,18 +192,25 @@ def test_the_child_of_an_array_job_does_the_fold_at_its_position(make_tiny_run: 
 class Metadata(BaseHTTPRequestHandler):
     """Instance metadata, version 2, of a machine that is taken back as soon as somebody looks."""
 
+    items: ClassVar = {
+        "spot/instance-action": b'{"action": "terminate"}',
+        "instance-type": b"g4dn.xlarge",
+        "instance-life-cycle": b"spot",
+        "placement/availability-zone": b"eu-central-1a",
+    }
+
     def do_PUT(self) -> None:
         assert self.headers["X-aws-ec2-metadata-token-ttl-seconds"]
-        self._answer("/latest/api/token", b"secret")
+        self._answer(b"secret" if self.path == "/latest/api/token" else None)
 
     def do_GET(self) -> None:
         allowed = self.headers["X-aws-ec2-metadata-token"] == "secret"
-        self._answer("/latest/meta-data/spot/instance-action" if allowed else "", b'{"action": "terminate"}')
+        self._answer(self.items.get(self.path.removeprefix("/latest/meta-data/")) if allowed else None)
 
-    def _answer(self, path: str, body: bytes) -> None:
-        self.send_response(200 if self.path == path else 404)
+    def _answer(self, body: bytes | None) -> None:
+        self.send_response(404 if body is None else 200)
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(body or b"")
 
     def log_message(self, *_: object) -> None:
         """Not on the terminal."""
@@ -223,3 +231,33 @@ def test_the_notice_of_a_spot_machine_stops_the_fold_after_a_checkpoint(make_tin
         server.server_close()
     assert ended.returncode == ExitCode.STOPPED, ended.stderr
     assert tiny.run.exists("folds/0/checkpoint/latest.json")
+    heartbeat = Heartbeat.model_validate_json(tiny.run.read(layout.heartbeat(0)))
+    assert heartbeat.machine == "g4dn.xlarge spot eu-central-1a"
+
+
+def test_a_fold_that_cannot_succeed_says_so_beside_its_run_on_aws_batch(make_tiny_run: Any) -> None:
+    """AWS Batch tries again by the exit code alone, and has no executor that would write how a fold failed."""
+    tiny = make_tiny_run(training={"steps": 1})
+    place = {"LOOSWEEP_RUN": tiny.run.url, "LOOSWEEP_STORE": tiny.store.url, "LOOSWEEP_DEVICE": "cpu"}
+    (tiny.folder / "folds/2/history.jsonl").mkdir(
+        parents=True
+    )  # in the way: storage fails, for now or for ever
+    codes = [
+        job("fold", "--index", "2", "--threads", "1", AWS_BATCH_JOB_ID="job", **NOWHERE, **place).returncode
+        for _ in range(5)
+    ]
+    assert codes == [ExitCode.TEMPORARY] * 4 + [ExitCode.GIVEN_UP]
+    failure = Failure.model_validate_json(tiny.run.read(layout.failure(2)))
+    assert (failure.attempts, failure.exit_code, failure.final) == (5, ExitCode.TEMPORARY, True)
+
+
+NOWHERE = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:1"}
+
+
+def test_a_report_is_made_by_the_same_container(make_tiny_run: Any) -> None:
+    tiny = make_tiny_run(training={"steps": 1})
+    place = {"LOOSWEEP_RUN": tiny.run.url, "LOOSWEEP_STORE": tiny.store.url}
+    assert job("fold", "--index", "0", "--device", "cpu", **place).returncode == ExitCode.DONE
+    ended = job("report", **place)
+    assert ended.returncode == ExitCode.DONE, ended.stderr
+    assert tiny.run.exists("analysis/report.json")

@@ -16,8 +16,10 @@ from job.contract.manifest import ExamEntry, Manifest
 from job.contract.results import Failure, FoldResult, Heartbeat, Score
 from job.contract.study_file import load_study
 from job.data.prepare import StoreIndex
+from job.runs import create_run
 from job.storage.local import LocalStorage
-from submit.runs import Submission, create_run, find_run, read_submission, survey
+from submit.runs import find_run, survey
+from submit.submissions import Submission, read_submission
 
 STUDY = """
 name = "{name}"
@@ -268,6 +270,30 @@ def heartbeat(fold: int, *, age_seconds: float, phase: str = "train") -> Heartbe
     )
 
 
+@pytest.mark.parametrize(
+    ("final", "age_seconds", "state"),
+    [
+        (True, 0, "failed"),  # the heartbeat is not younger
+        (False, 0, "interrupted"),  # another attempt follows
+        (True, -1, "running"),  # a later attempt has begun
+        (False, -1, "running"),
+    ],
+)
+def test_a_failure_counts_unless_an_attempt_follows_or_has_begun(
+    storage: LocalStorage,
+    make_manifest: Callable[..., Manifest],
+    final: bool,
+    age_seconds: float,
+    state: str,
+) -> None:
+    failure = Failure(fold=0, attempts=1, exit_code=70, message="odd", time=NOW.isoformat(), final=final)
+    storage.write(layout.failure(0), failure.to_json())
+    storage.write(layout.heartbeat(0), heartbeat(0, age_seconds=age_seconds).to_json())
+    status = survey(storage, make_manifest(2), NOW)[0]
+    assert status.state == state
+    assert status.failure == (None if state == "running" else failure)
+
+
 def test_a_worker_of_this_machine_that_is_gone_does_not_run(
     storage: LocalStorage, make_manifest: Callable[..., Manifest]
 ) -> None:
@@ -306,7 +332,7 @@ def test_the_state_of_a_fold_follows_from_its_files(
     beat(3, age_seconds=61)
     beat(4, age_seconds=1, phase="stopped")
     storage.write(layout.failure(5), failure.to_json())
-    beat(6, age_seconds=1)
+    beat(6, age_seconds=1)  # of the attempt that failed
     storage.write(layout.failure(6), failure.to_json())
     storage.write(layout.log(7), b"starting")
     storage.write(f"{layout.checkpoints(8)}/result.json", b"{}")

@@ -16,8 +16,8 @@ from job.contract.errors import StudyError
 from job.contract.manifest import Manifest
 from job.contract.results import Failure, Heartbeat
 from job.storage.local import LocalStorage
-from submit.runs import Submission
 from submit.status import cancel_run, read_log, show_status
+from submit.submissions import Submission
 
 NO_STUDY = Path("no-study.toml")
 HOLD_LOCK = """

@@ -10,6 +10,7 @@ def test_the_numbers_are_those_of_the_design() -> None:
         "DONE": 0,
         "USAGE": 64,
         "DATA": 65,
+        "GIVEN_UP": 69,
         "BUG": 70,
         "TEMPORARY": 75,
         "STOPPED": 143,

@@ -121,7 +121,14 @@ def leaves(content: Any, *path: str | int) -> Iterator[tuple[str | int, ...]]:
 
 def test_a_manifest_that_was_changed_by_hand_is_refused(make_study: MakeStudy) -> None:
     manifest = freeze(make_study())
-    free = {("created",), ("code_version",), ("recipe",), ("version",), ("study", "store", "folder")}
+    free = {
+        ("created",),
+        ("code_version",),
+        ("image",),
+        ("recipe",),
+        ("version",),
+        ("study", "store", "folder"),
+    }
     free |= {("study", "cohort", key) for key in ("root", "pattern", "labels", "mask")}
     for path in leaves(json.loads(manifest.to_json())):
         neutral = path[:2] == ("study", "compute") or path[-1] in ("files", "validate_every")

@@ -8,14 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
+import boto3
 import pytest
 import tensorstore as ts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from job.contract import layout
 from job.contract.errors import StudyError
 from job.storage import Storage, open_storage
 from job.storage.local import LocalStorage
+from job.storage.s3 import S3Storage
 
 BACKENDS = ("local", "s3")
 WRITERS = 16
@@ -355,3 +358,16 @@ def test_a_location_of_an_unknown_kind_is_refused() -> None:
         StudyError, match="ftp:// locations cannot be opened; use a local folder or s3://bucket"
     ):
         open_storage("ftp://host/folder")
+
+
+def test_checkpoints_are_tagged_so_that_the_bucket_can_forget_them(s3_bucket: str) -> None:
+    storage = S3Storage(f"{s3_bucket}/{uuid4().hex}")
+    storage.write(f"{layout.checkpoints(3)}/7-abc.pt", b"state")
+    storage.write(layout.result(3), b"{}")
+    client, prefix = boto3.client("s3"), storage.url.removeprefix(f"s3://{storage.bucket}/")
+
+    def tags(key: str) -> list[object]:
+        return list(client.get_object_tagging(Bucket=storage.bucket, Key=f"{prefix}/{key}")["TagSet"])
+
+    assert tags(f"{layout.checkpoints(3)}/7-abc.pt") == [{"Key": "kind", "Value": "checkpoint"}]
+    assert tags(layout.result(3)) == []

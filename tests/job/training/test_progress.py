@@ -122,7 +122,7 @@ def test_a_lost_worker_does_not_overwrite_the_heartbeat_of_the_one_that_took_ove
     monkeypatch.setattr(progress, "PULSE_SECONDS", 0.05)
     with progress_of(run) as lost:
         lost.resume(0, 0)
-        later = heartbeat(run).model_copy(update={"attempt": 2, "host": "elsewhere", "time": "2030-01-01"})
+        later = heartbeat(run).model_copy(update={"attempt": 2, "worker": "another", "time": "2030-01-01"})
         run.write(layout.heartbeat(3), later.to_json())
         run.write(layout.history(3), b"the other's")
         time.sleep(0.5)

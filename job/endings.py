@@ -1,0 +1,103 @@
+"""How an attempt ends: the exit code of an exception, what is logged of it, and when a fold is given up.
+
+Executors of this machine count attempts themselves. AWS Batch only knows the exit code of the last one, and would
+try a bug ten times, so there the worker counts.
+"""
+
+import errno
+import logging
+import os
+from contextlib import suppress
+
+from filelock import Timeout
+
+from job.contract import environment, layout
+from job.contract.errors import DataError, Stopped, StudyError, TakenOver
+from job.contract.exit_codes import ExitCode, attempts_allowed
+from job.contract.results import Failure, utc_now
+from job.storage import Storage
+
+log = logging.getLogger("job")
+
+
+class GivenUp(Exception):
+    """The same failure came as often as is allowed."""
+
+
+def code_of(error: Exception) -> ExitCode:
+    """The exit code that an exception stands for."""
+    match error:
+        case StudyError():
+            return ExitCode.USAGE
+        case DataError():
+            return ExitCode.DATA
+        case Stopped():
+            return ExitCode.STOPPED
+        case GivenUp():
+            return ExitCode.GIVEN_UP
+        case Timeout():
+            return ExitCode.TEMPORARY
+        case OSError():
+            return ExitCode.BUG if error.errno in (errno.EACCES, errno.EROFS) else ExitCode.TEMPORARY
+    match type(error).__name__:  # torch's, which need not be imported for their names
+        case "OutOfMemoryError":
+            return ExitCode.USAGE
+        case "AcceleratorError":  # a GPU fell off the bus or reset; another machine's may do
+            return ExitCode.TEMPORARY
+    return ExitCode.BUG
+
+
+def log_end(error: Exception) -> None:
+    """Logs an exception as the last line of an attempt; with its traceback where that helps."""
+    match error:
+        case Stopped():
+            log.info("%s", error)
+        case StudyError() | DataError() | GivenUp():
+            log.error("%s", error)
+        case Timeout():
+            log.error(
+                "another worker is at this fold: it holds %s; wait for its end, or end it", error.lock_file
+            )
+        case _ if type(error).__name__ == "OutOfMemoryError":
+            log.error(
+                "the GPU's memory does not suffice (%s); use a smaller training.batch_size or patch", error
+            )
+        case OSError():
+            log.exception("storage failed")
+        case _:
+            log.exception("unexpected")
+
+
+def record_end(run: Storage, fold: int, error: Exception) -> None:
+    """Writes how an attempt on AWS Batch failed; elsewhere, and for an attempt that may just go on, nothing.
+
+    Raises:
+        GivenUp: It failed so before, as often as is allowed.
+    """
+    job, code = os.environ.get(environment.BATCH_JOB), code_of(error)
+    if job is None or code == ExitCode.STOPPED or isinstance(error, TakenOver):
+        return
+    before = _failure(run, fold)
+    again = before is not None and (before.job, before.exit_code) == (job, code)
+    attempts = before.attempts + 1 if before is not None and again else 1
+    final = attempts >= attempts_allowed(code)
+    failure = Failure(
+        fold=fold,
+        attempts=attempts,
+        exit_code=code,
+        message=str(error) or type(error).__name__,
+        time=utc_now(),
+        job=job,
+        final=final,
+    )
+    with suppress(OSError):  # the storage may be what failed
+        run.write(layout.failure(fold), failure.to_json())
+    if final and attempts > 1:
+        raise GivenUp(f"fold {fold} is given up after {attempts} such attempts: {failure.message}") from error
+
+
+def _failure(run: Storage, fold: int) -> Failure | None:
+    try:
+        return Failure.model_validate_json(run.read(layout.failure(fold)))
+    except (OSError, ValueError):
+        return None

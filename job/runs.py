@@ -1,0 +1,139 @@
+"""Runs: frozen from a study and its prepared cohort; or asked for before the cohort is prepared."""
+
+from importlib.metadata import version
+from pathlib import Path
+
+from job.contract import layout
+from job.contract.errors import StudyError
+from job.contract.manifest import Manifest
+from job.contract.results import Record, utc_now
+from job.contract.study import Study
+from job.data.prepare import StoreIndex
+from job.places import read_manifest, resolve
+from job.storage import Storage, open_storage
+
+
+def create_run(
+    study_file: Path, study: Study, index: StoreIndex, *, image: str | None = None
+) -> tuple[Storage, Manifest]:
+    """The run of a study over a prepared cohort; the existing one, if the same experiment was submitted before.
+
+    Args:
+        study_file: Paths of the study are relative to it.
+        study: The study.
+        index: The exams that were prepared.
+        image: The container image that will run the folds.
+
+    Raises:
+        StudyError: The cohort is too small for the study.
+    """
+    run, manifest = place_of(study_file, study, index, image=image)
+    if run.create(layout.MANIFEST, manifest.to_json()):
+        return run, manifest
+    existing = read_manifest(run)
+    if existing.digest != manifest.digest:
+        raise StudyError(f"{run.url} holds another experiment (digest {existing.digest}); move it away")
+    if existing.folds > manifest.folds or existing.study == study:
+        return run, existing
+    # What changes no fold's numbers may change: further reference repeats add folds at the end.
+    manifest = manifest.model_copy(update={"created": existing.created})
+    run.write(layout.MANIFEST, manifest.to_json())
+    return run, manifest
+
+
+def place_of(
+    study_file: Path, study: Study, index: StoreIndex, *, image: str | None = None
+) -> tuple[Storage, Manifest]:
+    """Where a study's run is or will be, and its manifest.
+
+    Raises:
+        StudyError: The cohort is too small for the study.
+    """
+    try:
+        manifest = Manifest.freeze(
+            study,
+            exams=index.exams,
+            recipe=index.recipe,
+            created=utc_now(),
+            code_version=version("loosweep"),
+            image=image,
+        )
+    except ValueError as error:
+        raise StudyError(f"{study_file}: {error}") from None
+    return open_storage(f"{resolve(study_file, study.compute.runs)}/{manifest.run}"), manifest
+
+
+def open_run(location: str) -> Storage:
+    """A run by its folder or URL, or by that of the request which became it.
+
+    Raises:
+        StudyError: The request's cohort is not prepared yet.
+    """
+    storage = open_storage(location)
+    if not is_request(storage):
+        return storage
+    run = run_of_request(storage)
+    if run is None:
+        raise StudyError(f"{storage.url}: its cohort is not prepared yet, so that it has no run")
+    return run
+
+
+def is_request(place: Storage) -> bool:
+    """Whether a folder is of a request, and not of a run."""
+    return f"/{layout.REQUESTS}/" in place.url
+
+
+class RequestedRun(Record):
+    """`run.json` of a request."""
+
+    run: str
+    """Name of its folder, beside the requests."""
+
+
+class RunOfRequest(Record):
+    """`request.json` of a run."""
+
+    request: str
+    """Name of its folder among the requests."""
+
+
+def run_of_request(request: Storage) -> Storage | None:
+    """The run that a request became; None as long as its cohort is not prepared."""
+    try:
+        made = RequestedRun.model_validate_json(request.read(layout.REQUESTED_RUN))
+    except FileNotFoundError:
+        return None
+    runs, _, _ = request.url.rpartition(f"/{layout.REQUESTS}/")
+    return open_storage(f"{runs}/{made.run}")
+
+
+def request_of_run(run: Storage) -> Storage | None:
+    """The request that a run was made for last; None if it was made without."""
+    try:
+        made = RunOfRequest.model_validate_json(run.read(layout.REQUEST))
+    except FileNotFoundError:
+        return None
+    runs, _, _ = run.url.rpartition("/")
+    return open_storage(f"{runs}/{layout.request(made.request)}")
+
+
+def read_request(request: Storage) -> Study:
+    """The study that a request is for.
+
+    Raises:
+        StudyError: There is no such request.
+    """
+    try:
+        return Study.model_validate_json(request.read(layout.REQUESTED_STUDY))
+    except FileNotFoundError:
+        raise StudyError(
+            f"{request.url}: no {layout.REQUESTED_STUDY}; name a request that `submit` made"
+        ) from None
+    except ValueError as error:
+        raise StudyError(f"{request.url}/{layout.REQUESTED_STUDY}: {error}; submit the sweep again") from None
+
+
+def fulfil(request: Storage, run: Storage) -> None:
+    """Says which run a request became: from now on the request's jobs find it."""
+    run.write(layout.REQUEST, RunOfRequest(request=request.url.rpartition("/")[2]).to_json())
+    request.write(layout.REQUESTED_RUN, RequestedRun(run=run.url.rpartition("/")[2]).to_json())

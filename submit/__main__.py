@@ -1,0 +1,5 @@
+"""`python -m submit` is `submit`."""
+
+from submit.cli import main
+
+main()

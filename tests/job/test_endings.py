@@ -1,0 +1,113 @@
+"""Ends of attempts on AWS Batch, where the worker itself counts."""
+
+import errno
+from pathlib import Path
+
+import pytest
+from filelock import Timeout
+
+from job.contract import environment, layout
+from job.contract.errors import DataError, Stopped, StudyError, TakenOver
+from job.contract.exit_codes import ATTEMPTS, ExitCode
+from job.contract.results import Failure
+from job.endings import GivenUp, code_of, record_end
+from job.storage import LocalStorage
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStorage:
+    monkeypatch.setenv(environment.BATCH_JOB, "job-1:3")
+    return LocalStorage(tmp_path)
+
+
+def failure(run: LocalStorage) -> Failure:
+    return Failure.model_validate_json(run.read(layout.failure(3)))
+
+
+class AcceleratorError(RuntimeError):
+    """Named as torch's."""
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as torch's."""
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (StudyError("x"), ExitCode.USAGE),
+        (TakenOver("x"), ExitCode.USAGE),
+        (DataError.of(file="f", found="a", expected="b", remedy="c"), ExitCode.DATA),
+        (Stopped("x"), ExitCode.STOPPED),
+        (GivenUp("x"), ExitCode.GIVEN_UP),
+        (Timeout("lock"), ExitCode.TEMPORARY),
+        (OSError(errno.EIO, "x"), ExitCode.TEMPORARY),
+        (OSError(errno.ENOSPC, "x"), ExitCode.TEMPORARY),
+        (PermissionError(errno.EACCES, "x"), ExitCode.BUG),
+        (OSError(errno.EROFS, "x"), ExitCode.BUG),
+        (OutOfMemoryError("x"), ExitCode.USAGE),
+        (AcceleratorError("x"), ExitCode.TEMPORARY),
+        (ValueError("x"), ExitCode.BUG),
+    ],
+)
+def test_each_exception_stands_for_a_code(error: Exception, code: ExitCode) -> None:
+    assert code_of(error) == code
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(RuntimeError("odd"), ExitCode.BUG), (OSError("away"), ExitCode.TEMPORARY)]
+)
+def test_what_may_pass_is_given_up_after_as_many_attempts_as_the_contract_allows(
+    run: LocalStorage, error: Exception, code: ExitCode
+) -> None:
+    for attempt in range(1, ATTEMPTS[code]):
+        record_end(run, 3, error)
+        assert (failure(run).attempts, failure(run).final) == (attempt, False)
+    with pytest.raises(GivenUp, match=f"fold 3 is given up after {ATTEMPTS[code]} such attempts: {error}"):
+        record_end(run, 3, error)
+    assert failure(run).final
+    assert failure(run).exit_code == code
+
+
+def test_a_wrong_study_is_given_up_at_once_and_told_as_it_is(run: LocalStorage) -> None:
+    record_end(run, 3, StudyError("no such device"))
+    assert failure(run).final
+    assert (failure(run).attempts, failure(run).message) == (1, "no such device")
+
+
+def test_another_job_and_another_cause_are_counted_anew(
+    run: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_end(run, 3, RuntimeError("odd"))
+    record_end(run, 3, OSError("away"))
+    record_end(run, 3, RuntimeError("odd"))
+    assert (failure(run).attempts, failure(run).final) == (1, False)
+    monkeypatch.setenv(environment.BATCH_JOB, "job-2:3")
+    record_end(run, 3, RuntimeError("odd"))
+    assert (failure(run).attempts, failure(run).job) == (1, "job-2:3")
+
+
+@pytest.mark.parametrize("error", [Stopped("x"), TakenOver("by another")])
+def test_an_attempt_that_goes_on_elsewhere_or_later_is_no_failure(
+    run: LocalStorage, error: Exception
+) -> None:
+    record_end(run, 3, error)
+    assert not run.exists(layout.failure(3))
+
+
+def test_outside_aws_batch_executors_count(run: LocalStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(environment.BATCH_JOB)
+    record_end(run, 3, RuntimeError("odd"))
+    assert not run.exists(layout.failure(3))
+
+
+def test_a_failure_that_cannot_be_written_hides_nothing(run: LocalStorage) -> None:
+    (run.root / "folds").write_text("in the way")
+    record_end(run, 3, RuntimeError("odd"))  # whoever calls it raises the error itself
+    assert (run.root / "folds").is_file()
+
+
+def test_a_damaged_failure_is_counted_from_one(run: LocalStorage) -> None:
+    run.write(layout.failure(3), b"{")
+    record_end(run, 3, RuntimeError("odd"))
+    assert failure(run).attempts == 1
