@@ -78,11 +78,19 @@ def fold_result(
 
 
 def write_outcome(run: Storage, result: FoldResult, weights: bytes, predictions: Sequence[bytes]) -> None:
-    """Writes weights and predictions, then the result, which says that the fold is done."""
-    run.write(layout.weights(result.fold), weights)
-    for key, prediction in zip(layout.predictions(result.fold, len(predictions)), predictions, strict=True):
-        run.write(key, prediction)
-    run.create(layout.result(result.fold), result.to_json())
+    """Writes weights and predictions, then the result, which says that the fold is done.
+
+    Of two workers at one fold, one creates the result. What the other wrote of its own until then is replaced by
+    the files that the result is about.
+    """
+    names = layout.predictions(result.fold, len(predictions))
+    files = {layout.weights(result.fold): weights, **dict(zip(names, predictions, strict=True))}
+    for key, data in files.items():
+        run.write(key, data)
+    if run.create(layout.result(result.fold), result.to_json()):
+        for key, data in files.items():
+            if run.read(key) != data:
+                run.write(key, data)
 
 
 def validation(

@@ -1,6 +1,7 @@
 """`submit report`: reads a run, its store and its predictions, and writes the report."""
 
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from job.contract import layout
 from job.contract.errors import DataError
 from job.contract.fold_ranges import format_folds
 from job.contract.manifest import Manifest
+from job.contract.results import FoldResult
 from job.data.nifti import read_labels
 from job.data.store import ExamReader, open_exams
 from job.places import read_manifest
@@ -75,7 +77,16 @@ def _montages(run: Storage, manifest: Manifest, results: Results, store: str | N
     def load_prediction(fold: int, exam: int) -> NDArray[np.uint8]:
         tested = manifest.grid.fold(fold).test_exams
         key = layout.predictions(fold, len(tested))[tested.index(exam)]
-        values_ZYX = read_labels(run.read(key), key)
+        data = run.read(key)
+        result = FoldResult.model_validate_json(run.read(layout.result(fold)))
+        if sha256(data).hexdigest() != result.exams[tested.index(exam)].prediction_sha256:
+            raise DataError.of(
+                file=f"{run.url}/{key}",
+                found="another prediction than the one that was scored",
+                expected="the file that the fold's result.json names by its SHA-256",
+                remedy="delete result.json and run the sweep again",
+            )
+        values_ZYX = read_labels(data, key)
         labels_ZYX = np.zeros(values_ZYX.shape, np.uint8)
         for label, values in enumerate(manifest.study.cohort.class_values, start=1):
             labels_ZYX[values_ZYX == values[0]] = label

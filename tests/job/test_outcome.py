@@ -1,11 +1,16 @@
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from job.contract.results import Score, Status
-from job.outcome import cost_of, validation
+from job.__main__ import exit_code_of
+from job.contract import layout
+from job.contract.exit_codes import ExitCode
+from job.contract.results import FoldResult, Score, Status
+from job.outcome import cost_of, validation, write_outcome
+from job.storage import LocalStorage
 from job.training.clock import PhaseClock
 from job.training.progress import FoldProgress
 
@@ -61,3 +66,37 @@ def test_the_peak_memory_of_a_worker_is_told_in_gib(make_tiny_run: Any) -> None:
     with FoldProgress(run, 0, 1, clock, lambda: False, "cpu") as progress:
         cost = cost_of(progress, torch.device("cpu"), 1)
     assert held.nbytes / 2**30 < cost.peak_memory_gib < 64
+
+
+class Crossed(LocalStorage):
+    """Another worker writes its own weights just before the result is there, as a lost one may."""
+
+    def create(self, key: str, data: bytes) -> bool:
+        self.write(layout.weights(0), b"the other's")
+        return super().create(key, data)
+
+
+@pytest.fixture
+def result(make_tiny_run: Any) -> FoldResult:
+    """Of a fold that was run for real."""
+    tiny = make_tiny_run(training={"steps": 1})
+    place = ["--run", tiny.run.url, "--store", tiny.store.url]
+    assert exit_code_of(["fold", "--index", "0", "--device", "cpu", *place]) == ExitCode.DONE
+    return FoldResult.model_validate_json(tiny.run.read(layout.result(0)))
+
+
+def test_the_files_beside_a_result_are_those_of_the_worker_that_created_it(
+    tmp_path: Path, result: FoldResult
+) -> None:
+    run = Crossed(tmp_path / "crossed")
+    write_outcome(run, result, b"own weights", [b"own prediction"])
+    assert run.read(layout.weights(0)) == b"own weights"
+    assert run.read("folds/0/prediction.nii.gz") == b"own prediction"
+
+
+def test_a_result_that_is_there_stays_as_it_is(tmp_path: Path, result: FoldResult) -> None:
+    run = LocalStorage(tmp_path / "done")
+    write_outcome(run, result, b"weights", [b"prediction"])
+    later = result.model_copy(update={"steps": 2})
+    write_outcome(run, later, b"weights", [b"prediction"])
+    assert FoldResult.model_validate_json(run.read(layout.result(0))) == result
