@@ -261,3 +261,15 @@ def test_a_report_is_made_by_the_same_container(make_tiny_run: Any) -> None:
     ended = job("report", **place)
     assert ended.returncode == ExitCode.DONE, ended.stderr
     assert tiny.run.exists("analysis/report.json")
+    assert "no picture" not in ended.stderr
+
+
+def test_a_prediction_that_is_not_the_one_that_was_scored_is_not_shown(make_tiny_run: Any) -> None:
+    tiny = make_tiny_run(training={"steps": 1})
+    place = {"LOOSWEEP_RUN": tiny.run.url, "LOOSWEEP_STORE": tiny.store.url}
+    for index in ("0", "5"):
+        assert job("fold", "--index", index, "--device", "cpu", **place).returncode == ExitCode.DONE
+    tiny.run.write("folds/0/prediction.nii.gz", tiny.run.read("folds/5/prediction.nii.gz"))
+    ended = job("report", **place)
+    assert ended.returncode == ExitCode.DONE, ended.stderr
+    assert "folds/0/prediction.nii.gz: found another prediction than the one that was scored" in ended.stderr
