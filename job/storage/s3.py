@@ -4,9 +4,11 @@ Credentials, region and endpoint are found as by every AWS tool: environment, pr
 """
 
 import errno
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
@@ -47,6 +49,13 @@ PAUSE_SECONDS = 0.2
 """Before a second read; doubled for each further one."""
 DELETED_AT_ONCE = 1000
 """The most keys that a request to delete may name."""
+
+_ARRAY_CREDENTIALS = {
+    "env": "environment",
+    "container-role": "ecs",
+    "iam-role": "imds",
+}
+"""TensorStore's names of the places where boto finds credentials."""
 
 _ABSENT = {"NoSuchKey", "NotFound", "404"}
 _EXISTS = {"PreconditionFailed", "412"}
@@ -189,7 +198,8 @@ class S3Storage:
 
     def array_location(self, key: str) -> dict[str, Any]:
         """TensorStore's key-value store of a folder."""
-        location = {"driver": "s3", "bucket": self.bucket, "path": f"{self._full(key)}/"}
+        location: dict[str, Any] = {"driver": "s3", "bucket": self.bucket, "path": f"{self._full(key)}/"}
+        location["aws_credentials"] = {"type": _array_credentials()}
         endpoint = self._client.meta.endpoint_url
         if "amazonaws.com" in endpoint:
             return location  # TensorStore finds the bucket's region by itself
@@ -213,6 +223,26 @@ class S3Storage:
             except _Passing as error:
                 last = error
         raise OSError(errno.EIO, f"{last.strerror} ({READS} attempts)", url)
+
+
+@cache
+def _array_credentials() -> str:
+    """Where TensorStore is to find the credentials that the client has found.
+
+    Left to look for itself, it complains of every place where there are none. What is not given by the environment
+    or a role it gets by way of the environment: a file's keys, or a sign-on's, good until they end in some hours.
+    """
+    credentials = boto3.Session().get_credentials()
+    if credentials is None:
+        return "anonymous"
+    if credentials.method in _ARRAY_CREDENTIALS:
+        return _ARRAY_CREDENTIALS[credentials.method]
+    frozen = credentials.get_frozen_credentials()
+    os.environ["AWS_ACCESS_KEY_ID"] = str(frozen.access_key)
+    os.environ["AWS_SECRET_ACCESS_KEY"] = str(frozen.secret_key)
+    if frozen.token:
+        os.environ["AWS_SESSION_TOKEN"] = frozen.token
+    return "environment"
 
 
 class _Passing(OSError):
