@@ -15,9 +15,7 @@ from aws_cdk import (
 from constructs import Construct
 
 from infra.settings import Settings
-
-PROJECT_TAG = "project"
-"""Tag of everything; its value is the name of the stack."""
+from job.contract import cloud
 
 
 class Notices(Construct):
@@ -83,7 +81,7 @@ def _budget(scope: Construct, settings: Settings) -> None:
     """Two budgets are free; AWS counts once or twice a day, so it warns and does not stop anything."""
     address = settings.notification_email
     budget = aws_budgets.CfnBudget
-    filters = {"TagKeyValue": [f"user:{PROJECT_TAG}${settings.stack}"]}
+    filters = {"TagKeyValue": [f"user:{cloud.PROJECT_TAG}${settings.stack}"]}
     budget(
         scope,
         "Budget",

@@ -17,7 +17,8 @@ from infra.dashboard import add_dashboard
 from infra.image import job_image
 from infra.jobs import Containers, StudyJobs
 from infra.network import Network
-from infra.notices import PROJECT_TAG, Notices
+from infra.notices import Notices
+from infra.researchers import Researchers
 from infra.roles import StudyRoles, execution_role
 from infra.settings import Settings
 from job.contract import cloud
@@ -47,7 +48,7 @@ class LoosweepStack(Stack):
             # Without an account, so that synthesizing needs no credentials.
             env=Environment(region=settings.region),
         )
-        Tags.of(self).add(PROJECT_TAG, settings.stack)
+        Tags.of(self).add(cloud.PROJECT_TAG, settings.stack)
         buckets = Buckets(self, "Buckets", settings)
         network = Network(self, "Network", settings, buckets.log)
         compute = Compute(self, "Compute", settings, network)
@@ -59,6 +60,7 @@ class LoosweepStack(Stack):
         for study in settings.studies:
             roles = StudyRoles(self, f"Roles-{study}", study, buckets)
             StudyJobs(self, f"Jobs-{study}", study, roles, containers)
+        researchers = Researchers(self, "Researchers", settings, buckets, logs, image)
         queues = [compute.gpu_queue.job_queue_arn, compute.cpu_queue.job_queue_arn]
         notices = Notices(self, "Notices", settings, queues)
         add_dashboard(self, settings, notices, buckets, logs)
@@ -69,6 +71,7 @@ class LoosweepStack(Stack):
             cloud.CPU_QUEUE: queue_name(settings, "cpu"),
             cloud.IMAGE: image.uri,
             cloud.LOG_GROUP: logs.log_group_name,
+            cloud.RESEARCHERS: researchers.policy.managed_policy_arn,
             cloud.STUDIES: ",".join(settings.studies),
         }.items():
             CfnOutput(self, key, value=value)

@@ -15,9 +15,13 @@ IMAGE = "Image"
 """Output: URI of the container image, with its digest or the hash of its contents."""
 LOG_GROUP = "LogGroup"
 """Output: name of the log group that all jobs write to."""
+RESEARCHERS = "ResearchersPolicy"
+"""Output: ARN of the policy for those who submit sweeps."""
 STUDIES = "Studies"
 """Output: names of the studies that have roles and job definitions, comma-separated."""
 
+PROJECT_TAG = "project"
+"""Tag of everything, jobs included; its value is the name of the stack."""
 CHECKPOINT_TAG = {"kind": "checkpoint"}
 """Object tag of checkpoints: their keys lie in the middle of a run, where a lifecycle prefix cannot name them."""
 

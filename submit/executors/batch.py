@@ -162,6 +162,7 @@ class BatchJobs:
                 jobDefinition=definition,
                 containerOverrides=overrides,  # type: ignore[arg-type]  # a dict made here
                 propagateTags=True,
+                tags={cloud.PROJECT_TAG: self._deployment.stack},
                 **more,
             )
         return answer["jobId"]

@@ -1,0 +1,86 @@
+"""What people with the policy of the stack may do."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from job.contract import cloud
+
+BATCH = "arn:<AWS::Partition>:batch:<AWS::Region>:<AWS::AccountId>"
+DATA = "arn:aws:s3:::BucketsData941F65F0"
+RESULTS = "arn:aws:s3:::BucketsResultsB59121EA"
+JOB = f"{BATCH}:job/0123"
+
+May = Callable[..., bool]
+
+
+@pytest.fixture(scope="session")
+def may(synthesize: Any, effect: Any) -> May:
+    """Whether the policy allows a request; the conditions' keys as keywords."""
+    stack = synthesize(studies=["glioma", "glioma2"])
+    document = stack.one("AWS::IAM::ManagedPolicy", "Researchers")["PolicyDocument"]
+
+    def decide(action: str, resource: str = "*", **context: str) -> bool:
+        return bool(effect([document], action, resource, context) == "Allow")
+
+    return decide
+
+
+def test_everything_that_submit_asks_is_allowed(may: May) -> None:
+    for definition in (
+        cloud.prepare_definition("loosweep", "glioma"),
+        cloud.fold_definition("loosweep", "glioma2", 8),
+        cloud.report_definition("loosweep", "glioma"),
+    ):
+        assert may("batch:SubmitJob", f"{BATCH}:job-definition/{definition}")
+        assert may("batch:SubmitJob", f"{BATCH}:job-definition/{definition}:7")
+    assert may("batch:SubmitJob", f"{BATCH}:job-queue/loosweep-gpu")
+    assert may("batch:TagResource", JOB, **{"aws:RequestTag/project": "loosweep"})
+    assert may("batch:TerminateJob", JOB, **{"aws:ResourceTag/project": "loosweep"})
+    for action in ("batch:DescribeJobs", "ec2:DescribeSpotPriceHistory", "pricing:GetProducts"):
+        assert may(action)
+    for bucket in (DATA, RESULTS):
+        assert may("s3:ListBucket", bucket, **{"s3:prefix": "glioma/runs/"})
+        for action in ("s3:GetObject", "s3:PutObject", "s3:PutObjectTagging", "s3:DeleteObject"):
+            assert may(action, f"{bucket}/glioma/x")
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "context"),
+    [
+        ("batch:SubmitJob", f"{BATCH}:job-queue/loosweep-other-gpu", {}),
+        ("batch:SubmitJob", f"{BATCH}:job-definition/loosweep-glioma3-report", {}),
+        ("batch:TerminateJob", JOB, {"aws:ResourceTag/project": "another"}),
+        ("batch:TerminateJob", JOB, {}),
+        ("batch:TagResource", JOB, {"aws:RequestTag/project": "another"}),
+        ("batch:RegisterJobDefinition", "*", {}),
+        ("batch:UpdateComputeEnvironment", "*", {}),
+        ("iam:PassRole", "*", {}),
+        ("cloudformation:UpdateStack", "*", {}),
+        ("s3:GetObject", f"{RESULTS}/other/x", {}),
+        ("s3:DeleteObjectVersion", f"{RESULTS}/glioma/x", {}),
+        ("s3:PutBucketPolicy", RESULTS, {}),
+        ("s3:ListBucket", RESULTS, {"s3:prefix": ""}),
+        ("ec2:RunInstances", "*", {}),
+    ],
+)
+def test_nothing_else_is(may: May, action: str, resource: str, context: dict[str, str]) -> None:
+    assert not may(action, resource, **context)
+
+
+def test_the_image_may_be_looked_up_and_not_changed(synthesize: Any, effect: Any) -> None:
+    stack = synthesize(image="123456789012.dkr.ecr.eu-central-1.amazonaws.com/group/loosweep@sha256:0123")
+    document = stack.one("AWS::IAM::ManagedPolicy", "Researchers")["PolicyDocument"]
+    repository = "arn:<AWS::Partition>:ecr:eu-central-1:123456789012:repository/group/loosweep"
+    assert effect([document], "ecr:DescribeImages", repository, {}) == "Allow"
+    assert effect([document], "ecr:PutImage", repository, {}) is None
+    assert effect([document], "ecr:DescribeImages", f"{repository}2", {}) is None
+
+
+def test_a_region_that_is_named_leaves_no_finding(synthesize: Any) -> None:
+    assert not synthesize(region="eu-central-1", studies=["glioma"]).findings
+
+
+def test_the_policy_is_an_output(default: Any) -> None:
+    assert cloud.RESEARCHERS in default.template["Outputs"]
