@@ -13,6 +13,7 @@ def test_the_outputs_are_those_of_the_contract(default: Any) -> None:
         cloud.CPU_QUEUE,
         cloud.IMAGE,
         cloud.LOG_GROUP,
+        cloud.RESEARCHERS,
         cloud.STUDIES,
     }
     assert outputs[cloud.DATA_BUCKET]["Ref"].startswith("BucketsData")
