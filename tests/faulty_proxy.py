@@ -11,6 +11,8 @@ from itertools import cycle
 from urllib.parse import urlsplit
 
 FAULTS = ("slow", "throttled", "dropped", "truncated", "flipped answer", "flipped request", "lost answer")
+PAUSES = {"slow": 0.3, "late": 0.02}
+"""Seconds before a request goes on; `late` is what a bucket in the same region takes."""
 SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 
 
@@ -62,8 +64,8 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.state.next_fault()
         if fault == "flipped request" and not body:
             fault = "throttled"
-        if fault == "slow":
-            time.sleep(0.3)
+        if fault in PAUSES:
+            time.sleep(PAUSES[fault])
         if fault == "throttled":
             self.state.met[fault] += 1
             self._answer(503, [("Content-Type", "application/xml")], SLOW_DOWN)
