@@ -6,6 +6,7 @@ Shows what the way costs beside the training: seconds from submission to report,
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -59,6 +60,7 @@ def main() -> None:
     options = parser.parse_args()
     if reason := rigs.missing():
         sys.exit(reason)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory() as folder, rigs.rig(Path(folder), machines=options.machines) as rig:
         begun = time.monotonic()
         deployed = rig.deploy(["phantom"])

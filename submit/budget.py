@@ -55,6 +55,16 @@ def follow(watched: Watched, limit_usd: float, console: Console) -> list[str]:
     Raises:
         StudyError: AWS names no price.
     """
+    try:
+        return _follow(watched, limit_usd, console)
+    except KeyboardInterrupt:
+        return [
+            f"the budget is no longer watched, and the jobs go on; the same command watches again, "
+            f"`submit cancel {watched.place.url}` ends them"
+        ]
+
+
+def _follow(watched: Watched, limit_usd: float, console: Console) -> list[str]:
     jobs, submission, place = watched.jobs, watched.submission, watched.place
     told = ""
     while True:

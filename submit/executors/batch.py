@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -198,14 +198,11 @@ class BatchJobs:
             names = [f"{job.job}:{n}" for n in range(len(numbers))] if len(numbers) > 1 else [job.job]
             folds |= dict(zip(names, numbers, strict=True))
         for detail in self._described(list(folds)):
-            attempts = tuple(_attempt(attempt) for attempt in detail.get("attempts", ()))
-            if detail["status"] == "RUNNING":  # which AWS Batch lists among the attempts when it has ended
-                attempts += (_attempt(detail),)
             yield Child(
                 fold=folds[detail["jobId"]],
                 state=detail["status"],
                 reason=detail.get("statusReason", ""),
-                attempts=attempts,
+                attempts=tuple(_attempts(detail)),
             )
 
     def log_of_fold(self, jobs: Sequence[FoldJob], fold: int, *, size: int) -> str:
@@ -228,9 +225,7 @@ class BatchJobs:
         """
         parts = []
         for detail in self._described([job]):
-            ended = [_attempt(attempt) for attempt in detail.get("attempts", ())]
-            running = [_attempt(detail)] if detail["status"] == "RUNNING" else []
-            for number, attempt in enumerate(ended + running, start=1):
+            for number, attempt in enumerate(_attempts(detail), start=1):
                 if attempt.log_stream is not None:
                     parts.append(f"--- attempt {number}\n{self._lines(attempt.log_stream)}")
                 if attempt.exit_code != ExitCode.DONE and attempt.reason:
@@ -306,8 +301,14 @@ def _variables(task: Task) -> dict[str, str]:
     return {environment.RUN: task.place, environment.STORE: task.store, environment.IMAGE: task.image}
 
 
+def _attempts(detail: Any) -> Iterator[Attempt]:
+    """The attempts of a job; AWS Batch lists the one that runs only when it has ended."""
+    yield from map(_attempt, detail.get("attempts", ()))
+    if detail["status"] == "RUNNING":
+        yield replace(_attempt(detail), reason="")  # the job's is that of the attempt before
+
+
 def _attempt(detail: Any) -> Attempt:
-    """An entry of a job's attempts; or the job itself, of which the running attempt is part."""
     container = detail.get("container", {})
 
     def seconds(key: str) -> float | None:

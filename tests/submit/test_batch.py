@@ -471,7 +471,7 @@ def test_children_are_told_apart_with_their_attempts_and_a_hundred_at_a_time() -
         {f"a:{n}": {"status": "SUCCEEDED", "attempts": [attempt(0, 10)]} for n in range(250)}
         | {
             "a:7": {"status": "FAILED", "attempts": [lost, attempt(200, 230, 143), attempt(300, 301, 65)]},
-            "b": {"status": "RUNNING", "attempts": [], **attempt(500, None, None)},
+            "b": {"status": "RUNNING", "attempts": [lost], **attempt(500, None, None, lost["statusReason"])},
         }
     )
     jobs = BatchJobs(client, client, DEPLOYMENT)
@@ -481,4 +481,8 @@ def test_children_are_told_apart_with_their_attempts_and_a_hundred_at_a_time() -
     seventh = children[7]
     assert (seventh.fold, seventh.state) == (17, "FAILED")
     assert [one.interrupted for one in seventh.attempts] == [True, True, False]
-    assert [(one.started, one.stopped) for one in children[-1].attempts] == [(500, None)]
+    running = children[-1].attempts
+    assert [(one.started, one.stopped, one.interrupted) for one in running] == [
+        (100, 160, True),
+        (500, None, False),
+    ]

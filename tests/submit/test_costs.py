@@ -218,6 +218,17 @@ def test_all_jobs_are_ended_when_the_budget_is_spent(watch: Any) -> None:
     assert jobs.looks == 3
 
 
+def test_ctrl_c_ends_the_watch_and_not_the_jobs(watch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(budget.time, "sleep", interrupt)
+    jobs = Jobs(ends=5)
+    (told,) = watch(jobs, 100.0)
+    assert "no longer watched, and the jobs go on" in told
+    assert not jobs.cancelled
+
+
 def test_a_budget_without_prices_is_refused_and_not_taken_for_kept(watch: Any) -> None:
     with pytest.raises(StudyError, match="names no price"):
         watch(Jobs(ends=5), 3.0, known=False)
