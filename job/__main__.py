@@ -62,26 +62,28 @@ def fold(
         endpoint = os.environ.get(environment.METADATA, ec2.ENDPOINT)
         ec2.watch(endpoint, stop.request)
         machine = ec2.machine(endpoint)
-    from job.device import torch_device
-    from job.fold import Worker, run_fold
     from job.places import read_manifest
     from job.runs import open_run
 
-    worker = Worker(
-        run=open_run(run),
-        store=open_storage(store),
-        device=torch_device(device),
-        threads=threads or available_cores(),
-        checkpoint_seconds=checkpoint_minutes * 60,
-        stop_requested=stop,
-        machine=machine,
-    )
-    number = _chosen(read_manifest(worker.run).grid, index, folds, position)
-    with _alone(worker.run, number, stop):
+    place = open_run(run)
+    number = _chosen(read_manifest(place).grid, index, folds, position)
+    with _alone(place, number, stop):
         try:
+            from job.device import torch_device
+            from job.fold import Worker, run_fold
+
+            worker = Worker(
+                run=place,
+                store=open_storage(store),
+                device=torch_device(device),
+                threads=threads or available_cores(),
+                checkpoint_seconds=checkpoint_minutes * 60,
+                stop_requested=stop,
+                machine=machine,
+            )
             run_fold(worker, number)
         except Exception as error:
-            record_end(worker.run, number, error)
+            record_end(place, number, error)
             raise
 
 

@@ -13,7 +13,7 @@ from filelock import Timeout
 
 from job.contract import environment, layout
 from job.contract.errors import DataError, Stopped, StudyError, TakenOver
-from job.contract.exit_codes import ExitCode, attempts_allowed
+from job.contract.exit_codes import ATTEMPTS_AFTER_KILL, ExitCode, attempts_allowed
 from job.contract.results import Failure, utc_now
 from job.storage import Storage
 
@@ -78,22 +78,40 @@ def record_end(run: Storage, fold: int, error: Exception) -> None:
     if job is None or code == ExitCode.STOPPED or isinstance(error, TakenOver):
         return
     before = _failure(run, fold)
-    again = before is not None and (before.job, before.exit_code) == (job, code)
-    attempts = before.attempts + 1 if before is not None and again else 1
+    ends = before.ends if before is not None and before.job == job else {}
+    attempts = ends.get(code, 0) + 1
     final = attempts >= attempts_allowed(code)
     failure = Failure(
         fold=fold,
-        attempts=attempts,
+        attempts=sum(ends.values()) + 1,
         exit_code=code,
         message=str(error) or type(error).__name__,
         time=utc_now(),
         job=job,
+        ends=ends | {int(code): attempts},
         final=final,
     )
     with suppress(OSError):  # the storage may be what failed
         run.write(layout.failure(fold), failure.to_json())
     if final and attempts > 1:
         raise GivenUp(f"fold {fold} is given up after {attempts} such attempts: {failure.message}") from error
+
+
+def require_headway(begun: int, step: int) -> None:
+    """Refuses to begin once more where attempts were killed, one after the other, before they got any further.
+
+    Args:
+        begun: Attempts that began at this step, this one among them.
+        step: Of the checkpoint that they began at.
+
+    Raises:
+        GivenUp: There were as many as are allowed after a kill.
+    """
+    if environment.BATCH_JOB in os.environ and begun > ATTEMPTS_AFTER_KILL:
+        raise GivenUp(
+            f"{begun - 1} attempts were killed before they got beyond step {step}; if memory is the cause, use a "
+            "smaller training.batch_size or patch, or a machine with more"
+        )
 
 
 def _failure(run: Storage, fold: int) -> Failure | None:

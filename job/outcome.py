@@ -20,6 +20,7 @@ from job.contract.results import Cost, ExamResult, FoldResult, utc_now
 from job.data.nifti import write_labels
 from job.data.store import ExamReader
 from job.evaluation.whole_exam import ExamTester
+from job.runs import place_outcome
 from job.storage import Storage
 from job.training.clock import PhaseClock
 from job.training.precision import Precision
@@ -78,19 +79,11 @@ def fold_result(
 
 
 def write_outcome(run: Storage, result: FoldResult, weights: bytes, predictions: Sequence[bytes]) -> None:
-    """Writes weights and predictions, then the result, which says that the fold is done.
-
-    Of two workers at one fold, one creates the result. What the other wrote of its own until then is replaced by
-    the files that the result is about.
-    """
+    """Writes weights and predictions, then the result, which says that the fold is done."""
     names = layout.predictions(result.fold, len(predictions))
-    files = {layout.weights(result.fold): weights, **dict(zip(names, predictions, strict=True))}
-    for key, data in files.items():
-        run.write(key, data)
-    if run.create(layout.result(result.fold), result.to_json()):
-        for key, data in files.items():
-            if run.read(key) != data:
-                run.write(key, data)
+    for key, data in zip((layout.weights(result.fold), *names), (weights, *predictions), strict=True):
+        place_outcome(run, key, data)
+    run.create(layout.result(result.fold), result.to_json())
 
 
 def validation(

@@ -1,16 +1,18 @@
 """Runs: frozen from a study and its prepared cohort; or asked for before the cohort is prepared."""
 
+from contextlib import suppress
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
 from job.contract import layout
-from job.contract.errors import StudyError
+from job.contract.errors import DataError, StudyError
 from job.contract.manifest import Manifest
 from job.contract.results import Record, utc_now
 from job.contract.study import Study
 from job.data.prepare import StoreIndex
 from job.places import read_manifest, resolve
-from job.storage import Storage, open_storage
+from job.storage import LocalStorage, Storage, open_storage
 
 
 def create_run(
@@ -137,3 +139,37 @@ def fulfil(request: Storage, run: Storage) -> None:
     """Says which run a request became: from now on the request's jobs find it."""
     run.write(layout.REQUEST, RunOfRequest(request=request.url.rpartition("/")[2]).to_json())
     request.write(layout.REQUESTED_RUN, RequestedRun(run=run.url.rpartition("/")[2]).to_json())
+
+
+def place_outcome(run: Storage, key: str, data: bytes) -> None:
+    """Writes a file that a result will name by its digest, so that no other worker's result loses its own.
+
+    On this machine a lock keeps other workers off the fold. In a bucket, a worker that was thought lost may write at
+    the same time: there nothing is overwritten, and of two that differ the second gets its digest in its name.
+    """
+    if isinstance(run, LocalStorage):
+        run.write(key, data)
+    elif not run.create(key, data) and run.read(key) != data:
+        run.write(layout.with_digest(key, sha256(data).hexdigest()), data)
+
+
+def read_outcome(run: Storage, key: str, digest: str) -> bytes:
+    """The file that a result names by its SHA-256, wherever `place_outcome` put it.
+
+    Raises:
+        FileNotFoundError: There is none.
+        DataError: There is another one.
+    """
+    data = run.read(key)
+    if sha256(data).hexdigest() == digest:
+        return data
+    with suppress(FileNotFoundError):
+        data = run.read(layout.with_digest(key, digest))
+    if sha256(data).hexdigest() != digest:
+        raise DataError.of(
+            file=f"{run.url}/{key}",
+            found="another file than the one that the fold's result is about",
+            expected=f"SHA-256 {digest}, as in result.json",
+            remedy="delete result.json and run the sweep again",
+        )
+    return data

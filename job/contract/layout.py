@@ -85,6 +85,13 @@ def predictions(index: int, test_exams: int) -> tuple[str, ...]:
     return tuple(f"{fold(index)}/prediction-{n + 1}.nii.gz" for n in range(test_exams))
 
 
+def with_digest(key: str, digest: str) -> str:
+    """The name of a file beside another of the same name and other contents."""
+    folder, _, name = key.rpartition("/")
+    stem, _, end = name.partition(".")
+    return f"{folder}/{stem}-{digest[:12]}.{end}"
+
+
 def result(index: int) -> str:
     """The result of a fold: it exists if, and only if, the fold is done."""
     return f"{fold(index)}/result.json"

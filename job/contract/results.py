@@ -131,6 +131,12 @@ class Heartbeat(Record):
     """As in `Cost`."""
     machine: str | None = None
     """As in `Cost`, of this attempt."""
+    job: str | None = None
+    """Of AWS Batch, which started this attempt."""
+    began_at: int = 0
+    """Step at which this attempt began."""
+    begun: int = 1
+    """Attempts of this job that began at this step one after the other, none of them stopped in order."""
 
 
 class Failure(Record):
@@ -144,5 +150,7 @@ class Failure(Record):
     time: str
     job: str | None = None
     """Of AWS Batch, whose worker counted."""
+    ends: dict[int, int] = {}
+    """Failed attempts of this job by exit code."""
     final: bool = True
     """Whether the fold was given up; otherwise another attempt follows."""

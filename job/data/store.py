@@ -255,6 +255,8 @@ READS = 3
 
 _PASSING = ("RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED", "INTERNAL")
 """TensorStore's codes for what another attempt may not meet, such as throttling or too many open files."""
+_REFUSED = ("PERMISSION_DENIED", "UNAUTHENTICATED", "ExpiredToken", "InvalidToken", "RequestExpired")
+"""In its messages, where credentials are at fault and not the data."""
 
 
 @contextmanager
@@ -263,7 +265,7 @@ def _whole(key: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        if str(error).startswith(_PASSING):
+        if str(error).startswith(_PASSING) or any(word in str(error) for word in _REFUSED):
             raise OSError(f"{key}: {error}") from None
         raise DataError.of(
             file=key,

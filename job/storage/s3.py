@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
@@ -19,7 +19,6 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    CredentialRetrievalError,
     FlexibleChecksumError,
     HTTPClientError,
     IncompleteReadError,
@@ -40,7 +39,7 @@ CONFIG = Config(
     # Throttling ("SlowDown"), 5xx and dropped connections; waits double, with jitter.
     retries={"mode": "standard", "total_max_attempts": 8},
     connect_timeout=10,
-    read_timeout=60,
+    read_timeout=30,
     max_pool_connections=32,
 )
 READS = 5
@@ -69,8 +68,10 @@ _MANGLED = {
 }
 _FORBIDDEN = {
     *("AccessDenied", "AllAccessDisabled", "Forbidden", "403"),
-    *("ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"),
+    *("InvalidAccessKeyId", "SignatureDoesNotMatch"),
 }
+_EXPIRED = {"ExpiredToken", "InvalidToken", "RequestExpired", "TokenRefreshRequired"}
+"""Of a role, the next attempt has new ones."""
 
 
 class S3Storage:
@@ -98,7 +99,10 @@ class S3Storage:
 
     def _read_once(self, key: str) -> bytes:
         answer = self._client.get_object(Bucket=self.bucket, Key=self._full(key), ChecksumMode="ENABLED")
-        data = answer["Body"].read()
+        try:
+            data = answer["Body"].read()
+        except (HTTPClientError, IncompleteReadError) as error:
+            raise _Passing(errno.EIO, str(error)) from None
         if len(data) != answer["ContentLength"]:
             raise _Passing(errno.EIO, f"{len(data)} of {answer['ContentLength']} bytes")
         expected = answer["Metadata"].get("sha256")  # none in files that others wrote
@@ -185,13 +189,14 @@ class S3Storage:
     def delete(self, prefix: str) -> None:
         """Delete a file, or all files below a folder; nothing there is no error."""
         full = self._full(prefix)
-        below = [{"Key": f"{full}/{item.key.removeprefix(f'{prefix}/')}"} for item in self.list(f"{prefix}/")]
+        doomed = [
+            {"Key": f"{full}{item.key.removeprefix(prefix)}"}
+            for item in self.list(prefix)
+            if item.key == prefix or item.key.startswith(f"{prefix}/")
+        ]
         with _translated(self._url_of(prefix)):
-            if not below:
-                self._client.delete_object(Bucket=self.bucket, Key=full)
-                return
-            for first in range(0, len(below), DELETED_AT_ONCE):
-                batch: Any = {"Objects": below[first : first + DELETED_AT_ONCE], "Quiet": True}
+            for first in range(0, len(doomed), DELETED_AT_ONCE):
+                batch: Any = {"Objects": doomed[first : first + DELETED_AT_ONCE], "Quiet": True}
                 answer = self._client.delete_objects(Bucket=self.bucket, Delete=batch)
                 for problem in answer.get("Errors", ()):
                     raise OSError(errno.EIO, problem.get("Message", "cannot be deleted"), problem.get("Key"))
@@ -201,9 +206,21 @@ class S3Storage:
         location: dict[str, Any] = {"driver": "s3", "bucket": self.bucket, "path": f"{self._full(key)}/"}
         location["aws_credentials"] = {"type": _array_credentials()}
         endpoint = self._client.meta.endpoint_url
-        if "amazonaws.com" in endpoint:
-            return location  # TensorStore finds the bucket's region by itself
-        return location | {"endpoint": endpoint, "aws_region": self._client.meta.region_name}
+        # Without a region TensorStore asks for it at an address that private networks do not reach.
+        location["aws_region"] = self._region
+        return location if "amazonaws.com" in endpoint else location | {"endpoint": endpoint}
+
+    @cached_property
+    def _region(self) -> str:
+        """Of the bucket, which may be another than the client's: S3 says it even to those who may not look."""
+        try:
+            answer: Any = self._client.head_bucket(Bucket=self.bucket)
+        except ClientError as error:
+            answer = error.response
+        except BotoCoreError as error:
+            raise OSError(errno.EIO, str(error), self.url) from None
+        headers = answer["ResponseMetadata"]["HTTPHeaders"]
+        return str(headers.get("x-amz-bucket-region") or self._client.meta.region_name)
 
     def _full(self, key: str) -> str:
         require_below(key, self.url)
@@ -256,11 +273,11 @@ def _translated(url: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise _in_words(error, url) from None
-    except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError) as error:
+    except (NoCredentialsError, PartialCredentialsError) as error:
         raise StudyError(
             f"{url}: no AWS credentials ({error}); sign in (`aws configure` or `aws sso login`), or set AWS_PROFILE"
         ) from None
-    except (FlexibleChecksumError, HTTPClientError, IncompleteReadError) as error:
+    except FlexibleChecksumError as error:
         raise _Passing(errno.EIO, str(error), url) from None
     except BotoCoreError as error:
         raise OSError(errno.EIO, str(error), url) from None
@@ -276,6 +293,8 @@ def _in_words(error: ClientError, url: str) -> Exception:
         return FileExistsError(errno.EEXIST, "is there already", url)
     if code in _RACING | _MANGLED:
         return _Passing(errno.EIO, str(error), url)
+    if code in _EXPIRED:
+        return OSError(errno.EIO, f"the credentials have expired ({code}); sign in again", url)
     if code in _FORBIDDEN:
         return PermissionError(errno.EACCES, f"access denied ({code})", url)
     return OSError(errno.EIO, str(error), url)

@@ -12,9 +12,10 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-from job.contract import layout
+from job.contract import environment, layout
 from job.contract.errors import Stopped, StudyError, TakenOver
 from job.contract.results import Heartbeat, Phase, utc_now
+from job.endings import require_headway
 from job.storage import LocalStorage, Storage
 from job.training.clock import PhaseClock
 
@@ -62,7 +63,9 @@ class FoldProgress:
         self._written: Heartbeat | None = None
         self._writing, self._ended = threading.Lock(), threading.Event()
         self._pulse = threading.Thread(target=self._keep_young, daemon=True)
-        earlier = self._earlier()
+        self._job = os.environ.get(environment.BATCH_JOB)
+        self._began_at, self._begun = 0, 1
+        self._before = earlier = self._earlier()
         self.attempt = earlier.attempt + 1 if earlier else 1
         self.started = earlier.started if earlier else utc_now()
         self.lost_steps = earlier.lost_steps if earlier else 0
@@ -90,7 +93,11 @@ class FoldProgress:
         except FileNotFoundError:
             lines = []
         self._history = [line for line in map(json.loads, lines) if line["step"] <= recorded]
+        self._began_at = step
+        if (earlier := self._before) and (earlier.job, earlier.began_at) == (self._job, step):
+            self._begun = 1 if earlier.phase == "stopped" else earlier.begun + 1
         self.beat("load", step)
+        require_headway(self._begun, step)
 
     def record(self, line: dict[str, Any]) -> None:
         """Adds a line to the history."""
@@ -127,6 +134,9 @@ class FoldProgress:
             seconds=self.clock.seconds(),
             conditions=self.conditions,
             machine=self.machine,
+            job=self._job,
+            began_at=self._began_at,
+            begun=self._begun,
         )
         self._write(heartbeat)
         self._log(heartbeat)

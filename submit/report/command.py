@@ -1,7 +1,6 @@
 """`submit report`: reads a run, its store and its predictions, and writes the report."""
 
 import sys
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from job.contract.results import FoldResult
 from job.data.nifti import read_labels
 from job.data.store import ExamReader, open_exams
 from job.places import read_manifest
+from job.runs import read_outcome
 from job.storage import Storage, open_storage
 from submit.analysis.aggregate import Aggregate, aggregate
 from submit.analysis.results_table import Results, collect_results
@@ -77,15 +77,8 @@ def _montages(run: Storage, manifest: Manifest, results: Results, store: str | N
     def load_prediction(fold: int, exam: int) -> NDArray[np.uint8]:
         tested = manifest.grid.fold(fold).test_exams
         key = layout.predictions(fold, len(tested))[tested.index(exam)]
-        data = run.read(key)
         result = FoldResult.model_validate_json(run.read(layout.result(fold)))
-        if sha256(data).hexdigest() != result.exams[tested.index(exam)].prediction_sha256:
-            raise DataError.of(
-                file=f"{run.url}/{key}",
-                found="another prediction than the one that was scored",
-                expected="the file that the fold's result.json names by its SHA-256",
-                remedy="delete result.json and run the sweep again",
-            )
+        data = read_outcome(run, key, result.exams[tested.index(exam)].prediction_sha256)
         values_ZYX = read_labels(data, key)
         labels_ZYX = np.zeros(values_ZYX.shape, np.uint8)
         for label, values in enumerate(manifest.study.cohort.class_values, start=1):

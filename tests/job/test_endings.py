@@ -4,14 +4,17 @@ import errno
 from pathlib import Path
 
 import pytest
+import torch
 from filelock import Timeout
 
 from job.contract import environment, layout
 from job.contract.errors import DataError, Stopped, StudyError, TakenOver
 from job.contract.exit_codes import ATTEMPTS, ExitCode
-from job.contract.results import Failure
+from job.contract.results import Failure, Heartbeat
 from job.endings import GivenUp, code_of, record_end
 from job.storage import LocalStorage
+from job.training.clock import PhaseClock
+from job.training.progress import FoldProgress
 
 
 @pytest.fixture
@@ -75,16 +78,41 @@ def test_a_wrong_study_is_given_up_at_once_and_told_as_it_is(run: LocalStorage) 
     assert (failure(run).attempts, failure(run).message) == (1, "no such device")
 
 
-def test_another_job_and_another_cause_are_counted_anew(
-    run: LocalStorage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_causes_that_take_turns_are_each_counted(run: LocalStorage) -> None:
     record_end(run, 3, RuntimeError("odd"))
     record_end(run, 3, OSError("away"))
+    assert (failure(run).attempts, failure(run).ends) == (2, {70: 1, 75: 1})
+    with pytest.raises(GivenUp):
+        record_end(run, 3, RuntimeError("odd"))
+
+
+def test_another_job_is_counted_anew(run: LocalStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     record_end(run, 3, RuntimeError("odd"))
-    assert (failure(run).attempts, failure(run).final) == (1, False)
     monkeypatch.setenv(environment.BATCH_JOB, "job-2:3")
     record_end(run, 3, RuntimeError("odd"))
-    assert (failure(run).attempts, failure(run).job) == (1, "job-2:3")
+    assert (failure(run).attempts, failure(run).job, failure(run).final) == (1, "job-2:3", False)
+
+
+def test_attempts_that_are_killed_at_the_same_step_end_after_as_many_as_the_contract_allows(
+    run: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin(step: int) -> int:
+        with FoldProgress(run, 3, 100, PhaseClock(torch.device("cpu")), lambda: False, "cpu") as fold:
+            fold.resume(step, 0)
+        return Heartbeat.model_validate_json(run.read(layout.heartbeat(3))).begun
+
+    assert [begin(0), begin(0)] == [1, 2]
+    assert [begin(5), begin(5), begin(5)] == [1, 2, 3]  # it got on
+    with pytest.raises(GivenUp, match="3 attempts were killed before they got beyond step 5"):
+        begin(5)
+    monkeypatch.setenv(environment.BATCH_JOB, "job-2:3")
+    assert begin(5) == 1
+    with FoldProgress(run, 3, 100, PhaseClock(torch.device("cpu")), lambda: False, "cpu") as fold:
+        fold.resume(5, 0)
+        fold.stop()
+    assert begin(5) == 1  # the one before was stopped in order
+    monkeypatch.delenv(environment.BATCH_JOB)
+    assert [begin(5) for _ in range(5)][-1] == 5  # executors of this machine count by themselves
 
 
 @pytest.mark.parametrize("error", [Stopped("x"), TakenOver("by another")])

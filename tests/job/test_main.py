@@ -272,4 +272,4 @@ def test_a_prediction_that_is_not_the_one_that_was_scored_is_not_shown(make_tiny
     tiny.run.write("folds/0/prediction.nii.gz", tiny.run.read("folds/5/prediction.nii.gz"))
     ended = job("report", **place)
     assert ended.returncode == ExitCode.DONE, ended.stderr
-    assert "folds/0/prediction.nii.gz: found another prediction than the one that was scored" in ended.stderr
+    assert "folds/0/prediction.nii.gz: found another file than the one that the fold" in ended.stderr

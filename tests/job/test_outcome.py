@@ -1,5 +1,7 @@
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -7,10 +9,12 @@ import torch
 
 from job.__main__ import exit_code_of
 from job.contract import layout
+from job.contract.errors import DataError
 from job.contract.exit_codes import ExitCode
 from job.contract.results import FoldResult, Score, Status
 from job.outcome import cost_of, validation, write_outcome
-from job.storage import LocalStorage
+from job.runs import read_outcome
+from job.storage import LocalStorage, open_storage
 from job.training.clock import PhaseClock
 from job.training.progress import FoldProgress
 
@@ -68,14 +72,6 @@ def test_the_peak_memory_of_a_worker_is_told_in_gib(make_tiny_run: Any) -> None:
     assert held.nbytes / 2**30 < cost.peak_memory_gib < 64
 
 
-class Crossed(LocalStorage):
-    """Another worker writes its own weights just before the result is there, as a lost one may."""
-
-    def create(self, key: str, data: bytes) -> bool:
-        self.write(layout.weights(0), b"the other's")
-        return super().create(key, data)
-
-
 @pytest.fixture
 def result(make_tiny_run: Any) -> FoldResult:
     """Of a fold that was run for real."""
@@ -85,13 +81,20 @@ def result(make_tiny_run: Any) -> FoldResult:
     return FoldResult.model_validate_json(tiny.run.read(layout.result(0)))
 
 
-def test_the_files_beside_a_result_are_those_of_the_worker_that_created_it(
-    tmp_path: Path, result: FoldResult
+def test_of_two_workers_at_a_fold_in_a_bucket_neither_takes_the_others_files(
+    s3_bucket: str, result: FoldResult
 ) -> None:
-    run = Crossed(tmp_path / "crossed")
-    write_outcome(run, result, b"own weights", [b"own prediction"])
-    assert run.read(layout.weights(0)) == b"own weights"
-    assert run.read("folds/0/prediction.nii.gz") == b"own prediction"
+    """Whatever the order in which their requests arrive: the result finds the files that it is about."""
+    run = open_storage(f"{s3_bucket}/{uuid4().hex}")
+    one = result.model_copy(update={"weights_sha256": sha256(b"weights of one").hexdigest()})
+    write_outcome(run, one, b"weights of one", [b"prediction"])
+    other = result.model_copy(update={"weights_sha256": sha256(b"weights of the other").hexdigest()})
+    write_outcome(run, other, b"weights of the other", [b"prediction"])
+    assert FoldResult.model_validate_json(run.read(layout.result(0))) == one
+    assert read_outcome(run, layout.weights(0), one.weights_sha256) == b"weights of one"
+    assert read_outcome(run, layout.weights(0), other.weights_sha256) == b"weights of the other"
+    with pytest.raises(DataError, match="another file than the one that the fold's result is about"):
+        read_outcome(run, layout.weights(0), "0" * 64)
 
 
 def test_a_result_that_is_there_stays_as_it_is(tmp_path: Path, result: FoldResult) -> None:
