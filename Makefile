@@ -30,7 +30,8 @@ check: install
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/pytest -n auto --dist worksteal
+	@$(BIN)/pytest -n auto --dist worksteal --ignore=tests/cloud
+	@$(BIN)/pytest tests/cloud
 
 bench: install
 	@$(BIN)/python benchmarks/store.py

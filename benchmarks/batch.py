@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from job.contract import cloud, layout
 from job.data.phantom import make_phantom
-from submit.submissions import Submission
+from submit.submissions import BatchSubmission
 from tests.cloud import rig as rigs
 from tests.cloud.rig import Rig, wait_for
 
@@ -81,7 +81,7 @@ def measure(rig: Rig, deployed: dict[str, str], folder: Path, exams: int, machin
     told = rig.submit("sweep", study, "--backend", "batch", "--array", str(folds))
     submitted, at_submission = time.monotonic() - begun, rig.requests()
     request = next(word.rstrip(":") for word in told.split() if word.startswith("s3://"))
-    submission = Submission.model_validate_json(rig.storage(request).read(layout.SUBMISSION))
+    submission = BatchSubmission.model_validate_json(rig.storage(request).read(layout.batch_submission(0)))
     wait_for(lambda: _ended(rig, submission.report_job), "the report", 3 * 3600)
     whole, at_end = time.monotonic() - begun, rig.requests()
     jobs = rig.jobs()

@@ -11,6 +11,8 @@ from infra.network import Network
 from infra.roles import machine_role
 from infra.settings import Settings
 
+QueueKind = Literal["gpu", "multi-gpu", "cpu"]
+
 MAX_ENVIRONMENTS = 3
 """Compute environments that a queue of AWS Batch can have."""
 
@@ -27,7 +29,7 @@ ECS_CONFIG = {
 
 
 class Compute(Construct):
-    """A queue for folds and one for preparing and reporting. Nothing runs, and costs, while they are empty."""
+    """Queues for folds on one GPU, for folds on several, and for the rest. While empty, they cost nothing."""
 
     def __init__(self, scope: Construct, construct_id: str, settings: Settings, network: Network) -> None:
         super().__init__(scope, construct_id)
@@ -36,25 +38,28 @@ class Compute(Construct):
         self._role = machine_role(self)
         self._template = self._launch_template()
         self.gpu_queue = self._queue("gpu", list(self._gpu_environments()))
-        """For folds."""
+        """For folds on one GPU."""
+        self.multi_gpu_queue = self._queue("multi-gpu", [self._multi_gpu_environment()])
+        """For folds on several: in a queue of their own, for else folds on one GPU would overflow onto their
+        machines, and one that is left alone there pays for all GPUs."""
         self.cpu_queue = self._queue("cpu", list(self._cpu_environments()))
         """For preparing and reporting."""
 
     def _gpu_environments(self) -> Iterable[aws_batch.ManagedEc2EcsComputeEnvironment]:
-        """Tried in this order; a later one also takes what is above the vCPUs of an earlier one.
-
-        Machines with several GPUs are apart and last, so that a fold on one GPU comes to them only when all
-        else is taken.
-        """
+        """Tried in this order; a later one also takes what is above the vCPUs of an earlier one."""
         settings = self._settings
         spot, types = settings.purchase == "spot", settings.types_with
-        several = [type_ for gpus in FOLD_MACHINES if gpus > 1 for type_ in types(gpus, spot=spot)]
         yield self._environment("Gpu", types(1, spot=spot), settings.max_vcpus, spot=spot, gpu=True)
         if spot and settings.max_vcpus_on_demand:
             yield self._environment(
                 "GpuOnDemand", types(1, spot=False), settings.max_vcpus_on_demand, spot=False, gpu=True
             )
-        yield self._environment("MultiGpu", several, settings.max_vcpus_multi_gpu, spot=spot, gpu=True)
+
+    def _multi_gpu_environment(self) -> aws_batch.ManagedEc2EcsComputeEnvironment:
+        settings = self._settings
+        spot = settings.purchase == "spot"
+        types = [t for gpus in FOLD_MACHINES if gpus > 1 for t in settings.types_with(gpus, spot=spot)]
+        return self._environment("MultiGpu", types, settings.max_vcpus_multi_gpu, spot=spot, gpu=True)
 
     def _cpu_environments(self) -> Iterable[aws_batch.ManagedEc2EcsComputeEnvironment]:
         types, spot = self._settings.cpu_instance_types, self._settings.purchase == "spot"
@@ -126,12 +131,12 @@ class Compute(Construct):
         )
 
     def _queue(
-        self, kind: Literal["gpu", "cpu"], environments: Sequence[aws_batch.ManagedEc2EcsComputeEnvironment]
+        self, kind: QueueKind, environments: Sequence[aws_batch.ManagedEc2EcsComputeEnvironment]
     ) -> aws_batch.JobQueue:
         assert len(environments) <= MAX_ENVIRONMENTS
         return aws_batch.JobQueue(
             self,
-            f"{kind.capitalize()}Queue",
+            f"{kind.title().replace('-', '')}Queue",
             job_queue_name=queue_name(self._settings, kind),
             compute_environments=[
                 aws_batch.OrderedComputeEnvironment(compute_environment=environment, order=order)
@@ -141,7 +146,7 @@ class Compute(Construct):
         )
 
 
-def queue_name(settings: Settings, kind: Literal["gpu", "cpu"]) -> str:
+def queue_name(settings: Settings, kind: QueueKind) -> str:
     """Name of a job queue."""
     return f"{settings.stack}-{kind}"
 

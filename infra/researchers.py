@@ -40,7 +40,7 @@ class Researchers(Construct):
         self._batch = f"arn:{stack.partition}:batch:{stack.region}:{stack.account}"
         looks = [
             _allow(LOOK, "*"),
-            _allow(("cloudformation:DescribeStacks",), stack.stack_id),
+            _allow(("cloudformation:DescribeStacks",), self._stack_in_any_life),
             _allow(("logs:GetLogEvents",), logs.log_group_arn),
         ]
         if image.repository_arn is not None:
@@ -51,9 +51,18 @@ class Researchers(Construct):
         """To be attached by an administrator."""
         self._acknowledge(buckets)
 
+    @property
+    def _stack_in_any_life(self) -> str:
+        """The stack by its name: the rest of its id is another after it was destroyed and deployed again."""
+        stack = Stack.of(self)
+        name = self._settings.stack
+        return f"arn:{stack.partition}:cloudformation:{stack.region}:{stack.account}:stack/{name}/*"
+
     def _jobs(self) -> list[aws_iam.PolicyStatement]:
         """Submits the stack's jobs, and ends those that bear its tag."""
-        queues = [f"{self._batch}:job-queue/{self._settings.stack}-{kind}" for kind in ("gpu", "cpu")]
+        queues = [
+            f"{self._batch}:job-queue/{self._settings.stack}-{kind}" for kind in ("gpu", "multi-gpu", "cpu")
+        ]
         tag = {f"aws:RequestTag/{cloud.PROJECT_TAG}": self._settings.stack}
         own = {f"aws:ResourceTag/{cloud.PROJECT_TAG}": self._settings.stack}
         return [
@@ -103,6 +112,7 @@ class Researchers(Construct):
         stack = Stack.of(self)
         reasons = {
             "*": "These actions know no resource; they show names, states and prices, and change nothing.",
+            self._stack_in_any_life: "A stack gets the rest of its id when it is deployed; its name is the boundary.",
             self._any_job: "Jobs get their ids when they are submitted; the condition on the tag is the boundary.",
             **dict.fromkeys(
                 (name for name in self._definitions if name.endswith("*")),

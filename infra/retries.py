@@ -21,8 +21,11 @@ class RetryRule:
 
 HOST_LOST = RetryRule(action="RETRY", status_reason="Host EC2*")
 """A spot machine was reclaimed, or a machine vanished: no matter how the container ended."""
+PULL_FAILED = RetryRule(action="RETRY", reason="CannotPullContainerError*")
+"""A registry or a network that fails for now, when many machines start at once: `submit` has looked that the image
+is there."""
 OTHERWISE = RetryRule(action="EXIT", reason="*")
-"""A job that ended without an exit code: its container never ran (no such image, no GPU, no log group). Without
+"""A job that ended without an exit code: its container never ran (no GPU, no log group). Without
 this rule AWS Batch retries what no rule matches."""
 
 
@@ -40,6 +43,7 @@ def retry_rules() -> tuple[RetryRule, ...]:
         raise ValueError(f"the rules are made for exit codes that are retried unless they begin with {FINAL}")
     return (
         HOST_LOST,
+        PULL_FAILED,
         RetryRule(action="EXIT", exit_code=f"{FINAL}*"),
         RetryRule(action="RETRY", exit_code="*"),
         OTHERWISE,

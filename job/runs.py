@@ -92,13 +92,6 @@ class RequestedRun(Record):
     """Name of its folder, beside the requests."""
 
 
-class RunOfRequest(Record):
-    """`request.json` of a run."""
-
-    request: str
-    """Name of its folder among the requests."""
-
-
 def run_of_request(request: Storage) -> Storage | None:
     """The run that a request became; None as long as its cohort is not prepared."""
     try:
@@ -109,14 +102,11 @@ def run_of_request(request: Storage) -> Storage | None:
     return open_storage(f"{runs}/{made.run}")
 
 
-def request_of_run(run: Storage) -> Storage | None:
-    """The request that a run was made for last; None if it was made without."""
-    try:
-        made = RunOfRequest.model_validate_json(run.read(layout.REQUEST))
-    except FileNotFoundError:
-        return None
+def requests_of_run(run: Storage) -> list[Storage]:
+    """The requests that became a run."""
     runs, _, _ = run.url.rpartition("/")
-    return open_storage(f"{runs}/{layout.request(made.request)}")
+    keys = [item.key for item in run.list(f"{layout.REQUESTS}/")]
+    return [open_storage(f"{runs}/{key.removesuffix('.json')}") for key in keys]
 
 
 def read_request(request: Storage) -> Study:
@@ -137,7 +127,7 @@ def read_request(request: Storage) -> Study:
 
 def fulfil(request: Storage, run: Storage) -> None:
     """Says which run a request became: from now on the request's jobs find it."""
-    run.write(layout.REQUEST, RunOfRequest(request=request.url.rpartition("/")[2]).to_json())
+    run.write(layout.request_of_run(request.url.rpartition("/")[2]), b"{}\n")
     request.write(layout.REQUESTED_RUN, RequestedRun(run=run.url.rpartition("/")[2]).to_json())
 
 

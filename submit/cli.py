@@ -178,5 +178,8 @@ def main() -> None:
     except OSError as error:
         where = f"{error.filename}: " if error.filename is not None else ""
         remedy = REMEDIES.get(error.errno, "check the path and the device it is on")
-        typer.echo(f"error: {where}{error.strerror or error}; {remedy}, then run the command again", err=True)
+        then = (
+            "" if error.errno is None else f"; {remedy}, then run the command again"
+        )  # of AWS: says it itself
+        typer.echo(f"error: {where}{error.strerror or error}{then}", err=True)
         sys.exit(ExitCode.USAGE if error.errno in MISPLACED else ExitCode.TEMPORARY)

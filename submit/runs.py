@@ -4,6 +4,7 @@ import json
 import platform
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
@@ -21,7 +22,7 @@ from job.data.prepare import read_index
 from job.places import read_manifest, resolve, store_root
 from job.runs import is_request, place_of, run_of_request
 from job.storage import Storage, open_storage
-from submit.submissions import read_submission
+from submit.submissions import find_submission, read_submission
 
 R = TypeVar("R", bound=Record)
 
@@ -115,13 +116,13 @@ def require_run(place: Storage) -> Storage:
 def _waiting_requests(root: Storage) -> list[Storage]:
     """The requests whose cohort is not prepared yet."""
     requests = [open_storage(f"{root.url}/{layout.request(name)}") for name in root.folders(layout.REQUESTS)]
-    return [r for r in requests if run_of_request(r) is None and r.exists(layout.SUBMISSION)]
+    return [r for r in requests if run_of_request(r) is None and find_submission(r) is not None]
 
 
 def _runs_root(study_file: Path, study: Study) -> str:
     if study.compute.backend == "local":
         return resolve(study_file, study.compute.runs)
-    from submit.executors.batch import connect  # loads AWS's client
+    from submit.aws.jobs import connect  # loads AWS's client
 
     return connect(study.compute.stack)[0].runs_of(study.name)
 
@@ -180,10 +181,11 @@ def _started(run: Storage, study: str) -> str | None:
         raise StudyError(
             f"{run.url}/{layout.MANIFEST} is damaged; delete it and run the sweep again, which writes it anew"
         ) from None
-    try:
-        return str(json.loads(run.read(layout.SUBMISSION))["started"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return made  # prepared, but not started yet
+    with suppress(StudyError):  # a damaged one
+        submission = find_submission(run)
+        if submission is not None:
+            return submission.started
+    return made  # prepared, but not started yet
 
 
 def _is_of(run: Storage, study: Study) -> bool:

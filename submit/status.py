@@ -4,7 +4,6 @@ import json
 import os
 import platform
 import signal
-import sys
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,13 +19,13 @@ from job.places import read_manifest
 from job.runs import is_request
 from job.storage import Storage
 from submit.runs import FoldStatus, State, find_run, survey
-from submit.submissions import Submission, batch_submission
+from submit.submissions import BatchSubmission, batch_submissions
 from submit.sweep_lock import holder
 from submit.wording import counted, duration
 
 if TYPE_CHECKING:
-    from submit.batch_status import BatchStatus
-    from submit.executors.batch import BatchJobs
+    from submit.aws.jobs import BatchJobs
+    from submit.aws.status import BatchStatus
 
 STUCK_SECONDS = 300.0
 """A running fold that has been at one step for longer is shown as such."""
@@ -44,7 +43,7 @@ def show_status(name: str | None, study_file: Path, *, as_json: bool) -> None:
         return
     manifest = read_manifest(run)
     folds = survey(run, manifest, datetime.now(UTC))
-    batch = _batch_status(run, manifest.folds)
+    batch = _batch_status(run)
     if as_json:
         whole = {"run": manifest.run, "folds": [_as_json(fold) for fold in folds]}
         print(json.dumps(whole | ({"batch": batch.as_json()} if batch else {}), indent=1))
@@ -78,16 +77,13 @@ def read_log(name: str | None, study_file: Path, fold: int) -> str:
         StudyError: There is no such run or fold, or it was never begun.
     """
     run = find_run(name, study_file)
-    batch = batch_submission(run)
+    submissions = batch_submissions(run)
     if is_request(run):
-        assert batch is not None
-        assert batch.prepare_job is not None
-        return _jobs_of(batch).log_of_job(batch.prepare_job, "the preparation")
-    manifest = read_manifest(run)
-    manifest.grid.fold(fold)  # refuses a number outside the grid
-    if batch is not None:
-        jobs = (*batch.jobs, *batch.earlier_jobs)
-        return _jobs_of(batch).log_of_fold(jobs, fold, size=manifest.folds)
+        return _jobs_of(submissions[-1]).log_of_job(submissions[-1].working_jobs[0], "the preparation")
+    read_manifest(run).grid.fold(fold)  # refuses a number outside the grid
+    if submissions:
+        jobs = [job for submission in submissions for job in submission.jobs]
+        return _jobs_of(submissions[-1]).log_of_fold(jobs, fold)
     try:
         return run.read(layout.log(fold)).decode(errors="replace")
     except FileNotFoundError:
@@ -101,8 +97,9 @@ def cancel_run(name: str | None, study_file: Path) -> str:
         StudyError: There is no such run, or it runs on another machine.
     """
     run = find_run(name, study_file)
-    if (batch := batch_submission(run)) is not None:
-        ended = _jobs_of(batch).cancel(batch.all_jobs, "cancelled by submit cancel")
+    if submissions := batch_submissions(run):
+        jobs = [job for submission in submissions for job in submission.all_jobs]
+        ended = _jobs_of(submissions[-1]).cancel(jobs, "submit cancel")
         return f"{run.url}: {counted(ended, 'job')} ended; folds that ran write checkpoints first"
     submission = holder(run)
     if submission is None:
@@ -120,7 +117,7 @@ def cancel_run(name: str | None, study_file: Path) -> str:
 
 def _show_request(request: Storage, *, as_json: bool) -> None:
     """Prints how far the preparation of a request's cohort is."""
-    status = _batch_status(request, sys.maxsize)
+    status = _batch_status(request)
     assert status is not None
     if as_json:
         print(json.dumps({"request": request.url, "batch": status.as_json()}, indent=1))
@@ -129,19 +126,18 @@ def _show_request(request: Storage, *, as_json: bool) -> None:
     print("\n".join(status.lines(request)))
 
 
-def _batch_status(place: Storage, size: int) -> "BatchStatus | None":
-    submission = batch_submission(place)
-    if submission is None:
+def _batch_status(place: Storage) -> "BatchStatus | None":
+    submissions = batch_submissions(place)
+    if not submissions:
         return None
-    from submit.batch_status import batch_status  # loads AWS's client
+    from submit.aws.status import batch_status  # loads AWS's client
 
-    return batch_status(place, submission, size=size)
+    return batch_status(place, submissions)
 
 
-def _jobs_of(submission: Submission) -> "BatchJobs":
-    from submit.executors.batch import connect  # loads AWS's client
+def _jobs_of(submission: BatchSubmission) -> "BatchJobs":
+    from submit.aws.jobs import connect  # loads AWS's client
 
-    assert submission.stack is not None
     return connect(submission.stack, submission.region)[1]
 
 

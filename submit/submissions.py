@@ -1,17 +1,39 @@
-"""Who runs a run: `submission.json`."""
+"""Who runs a run: a sweep of a machine (`submission.json`), or jobs of AWS Batch (`submissions/<number>.json`)."""
 
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from job.contract import layout
 from job.contract.errors import StudyError
-from job.runs import is_request, request_of_run
+from job.runs import is_request, requests_of_run
 from job.storage import Storage
+
+AnySubmission = TypeVar("AnySubmission", bound="Submission")
+
+
+class Submission(BaseModel):
+    """A sweep of a machine, or what every submission says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backend: Literal["local", "batch"] = "local"
+    host: str
+    """Where it was submitted; `local` folds run there."""
+    pid: int
+    started: str
+    store: str
+    """Folder or URL."""
+
+    @property
+    def age_seconds(self) -> float:
+        """Since it was started."""
+        return (datetime.now(UTC) - datetime.fromisoformat(self.started)).total_seconds()
 
 
 class FoldJob(BaseModel):
-    """A job of AWS Batch."""
+    """A job of AWS Batch, with one child a fold."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -21,36 +43,38 @@ class FoldJob(BaseModel):
     """The folds of its children, in order, e.g. `0-287`."""
 
 
-class Submission(BaseModel):
-    """`submission.json`: who runs a run at the moment, and where its store is."""
+class BatchSubmission(Submission):
+    """Jobs that were submitted together."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    backend: Literal["local", "batch"]
-    host: str
-    """Where it was submitted; `local` folds run there."""
-    pid: int
-    started: str
-    store: str
-    """Folder or URL."""
-    stack: str | None = None
-    """Of `batch`, as the next ones."""
-    region: str | None = None
+    backend: Literal["local", "batch"] = "batch"
+    stack: str
+    region: str
     gpus_per_fold: int = 1
     prepare_job: str | None = None
     """Which the folds wait for."""
     jobs: tuple[FoldJob, ...] = ()
-    """Of this submission."""
     report_job: str | None = None
     """Which waits for the folds."""
-    earlier_jobs: tuple[FoldJob, ...] = ()
-    """Of the submissions before it, which have ended."""
+    whole: bool = False
+    """Whether all jobs were submitted; otherwise `submit` is at it, or did not get so far."""
+
+    @property
+    def working_jobs(self) -> tuple[str, ...]:
+        """Ids of the jobs that prepare and train."""
+        first = (self.prepare_job,) if self.prepare_job is not None else ()
+        return (*first, *(job.job for job in self.jobs))
 
     @property
     def all_jobs(self) -> tuple[str, ...]:
-        """The ids of this submission's jobs."""
-        ids = (self.prepare_job, *(job.job for job in self.jobs), self.report_job)
-        return tuple(job for job in ids if job is not None)
+        """Ids of all jobs."""
+        return (*self.working_jobs, *((self.report_job,) if self.report_job is not None else ()))
+
+
+def find_submission(place: Storage) -> Submission | None:
+    """Who runs a run or a request, or did last; None if nobody did."""
+    local = _read(place, layout.SUBMISSION, Submission)
+    found = [*([local] if local is not None else []), *batch_submissions(place)]
+    return max(found, key=lambda submission: submission.started, default=None)
 
 
 def read_submission(place: Storage) -> Submission:
@@ -65,30 +89,46 @@ def read_submission(place: Storage) -> Submission:
     return submission
 
 
-def find_submission(place: Storage) -> Submission | None:
-    """Who runs a run or a request, or did last; None if nobody did."""
-    places = [place] if is_request(place) else [place, request_of_run(place)]
-    found = [submission for p in places if p is not None and (submission := _read(p)) is not None]
-    return max(found, key=lambda submission: submission.started, default=None)
+def batch_submissions(place: Storage) -> list[BatchSubmission]:
+    """What was submitted to AWS Batch for a run or a request, oldest first; for a run, by way of requests too."""
+    places = [place] if is_request(place) else [*requests_of_run(place), place]
+    found = [
+        submission
+        for source in places
+        for key in _keys(source)
+        if (submission := _read(source, key, BatchSubmission)) is not None
+    ]
+    return sorted(found, key=lambda submission: submission.started)
 
 
-def batch_submission(place: Storage) -> Submission | None:
-    """Who submitted a run or a request to AWS Batch; None if nobody did, or it runs elsewhere by now."""
-    submission = find_submission(place)
-    return submission if submission is not None and submission.backend == "batch" else None
+def next_key(place: Storage) -> str:
+    """The key of a submission yet to be made; to be asked for before looking whether there is one that lives."""
+    return layout.batch_submission(len(_keys(place)))
 
 
-def write_submission(place: Storage, submission: Submission) -> None:
+def claim(place: Storage, key: str, submission: BatchSubmission) -> None:
+    """Writes a new submission; from then on `write_submission` goes on with it.
+
+    Raises:
+        StudyError: Another process did so since the key was asked for.
+    """
+    if not place.create(key, submission.model_dump_json(indent=1).encode()):
+        raise StudyError(f"{place.url}: another `submit` submits it at this moment")
+
+
+def write_submission(place: Storage, submission: Submission, key: str = layout.SUBMISSION) -> None:
     """Says who runs a run or a request from now on."""
-    place.write(layout.SUBMISSION, submission.model_dump_json(indent=1).encode())
+    place.write(key, submission.model_dump_json(indent=1).encode())
 
 
-def _read(place: Storage) -> Submission | None:
+def _keys(place: Storage) -> list[str]:
+    return [item.key for item in place.list(f"{layout.BATCH_SUBMISSIONS}/")]
+
+
+def _read(place: Storage, key: str, kind: type[AnySubmission]) -> AnySubmission | None:
     try:
-        return Submission.model_validate_json(place.read(layout.SUBMISSION))
+        return kind.model_validate_json(place.read(key))
     except FileNotFoundError:
         return None
     except ValueError:
-        raise StudyError(
-            f"{place.url}/{layout.SUBMISSION} is damaged; run the sweep again, which writes it"
-        ) from None
+        raise StudyError(f"{place.url}/{key} is damaged; delete it and run the sweep again") from None

@@ -200,7 +200,7 @@ def run_sweep(
     require_array(grid, array)
     wanted = requested_folds(grid, folds)
     if (backend or study.compute.backend) == "batch":
-        from submit.batch_sweep import run_batch_sweep
+        from submit.aws.sweep import run_batch_sweep
 
         told = run_batch_sweep(
             study_file, study, grid, wanted, dry_run=dry_run, budget_usd=budget_usd, console=console

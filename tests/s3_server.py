@@ -21,15 +21,15 @@ def weed() -> str | None:
 
 
 @contextmanager
-def s3_server(folder: Path) -> Iterator[str]:
-    """A server with an empty bucket; gives its URL."""
+def s3_server(folder: Path, *more: str) -> Iterator[str]:
+    """A server with an empty bucket; gives its URL. Takes more options of the program."""
     program = weed()
     assert program is not None
     ports = dict(zip(("master", "volume", "filer", "s3"), _free_ports(), strict=True))
     options = [f"-{part}.port={port}" for part, port in ports.items()]
     options += [f"-{part}.port.grpc={port + 10_000}" for part, port in ports.items()]
     command = [program, "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", *options]
-    command += ["-s3.port.lance=0", "-s3.port.iceberg=0", "-webdav=false", "-admin.ui=false"]
+    command += ["-s3.port.lance=0", "-s3.port.iceberg=0", "-webdav=false", "-admin.ui=false", *more]
     with (folder / "log.txt").open("wb") as log:
         process = subprocess.Popen(
             command, stdout=log, stderr=log, env=ACCESS | {"S3_BUCKET": BUCKET, "HOME": str(folder)}

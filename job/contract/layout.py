@@ -2,8 +2,9 @@
 
 <runs>/<run>/
     manifest.json                    what the run is
-    submission.json                  who runs it at the moment (executor's own notes)
-    request.json                     which request it was made for; its submission may be the newer one
+    submission.json                  the sweep of a machine that runs it at the moment
+    submissions/<number>.json        jobs of AWS Batch that were submitted together
+    requests/<id>.json               a request that became it
     sweep.lock                       held by a sweep of this machine
     folds/<index>/
         heartbeat.json               replaced every few seconds while a worker is at it
@@ -19,7 +20,7 @@
     analysis/                        tables, figures and report
 <runs>/requests/<id>/                a run of a cohort that is still to be prepared, on AWS Batch
     study.json                       the study, with all its places
-    submission.json                  the jobs that will prepare, train and report
+    submissions/<number>.json        the jobs that will prepare, train and report
     run.json                         which run it became; written when the cohort is prepared
 <store>/
     <recipe>/store.json              the exams of a prepared cohort; written last
@@ -36,7 +37,7 @@ FOLDS = "folds"
 ANALYSIS = "analysis"
 REQUESTS = "requests"
 """Folder beside the runs; no run is called so, for the name of a run ends with a digest."""
-REQUEST = "request.json"
+BATCH_SUBMISSIONS = "submissions"
 REQUESTED_STUDY = "study.json"
 REQUESTED_RUN = "run.json"
 SWEEP_LOCK = "sweep.lock"
@@ -46,6 +47,16 @@ SWEEP_LOCK = "sweep.lock"
 def request(request_id: str) -> str:
     """Folder of a request, beside the runs."""
     return f"{REQUESTS}/{request_id}"
+
+
+def request_of_run(request_id: str) -> str:
+    """Says that a request became a run."""
+    return f"{REQUESTS}/{request_id}.json"
+
+
+def batch_submission(number: int) -> str:
+    """Jobs of AWS Batch that were submitted together, numbered from 0."""
+    return f"{BATCH_SUBMISSIONS}/{number:06}.json"
 
 
 def fold(index: int) -> str:

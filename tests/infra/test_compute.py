@@ -14,7 +14,8 @@ def environments(stack: Any, queue: str) -> list[dict[str, Any]]:
 
 
 def test_folds_run_on_spot_machines_with_on_demand_ones_behind(default: Any) -> None:
-    single, fallback, several = environments(default, "loosweep-gpu")
+    single, fallback = environments(default, "loosweep-gpu")
+    (several,) = environments(default, "loosweep-multi-gpu")
     assert (single["Type"], single["AllocationStrategy"]) == ("SPOT", "SPOT_PRICE_CAPACITY_OPTIMIZED")
     assert (fallback["Type"], fallback["AllocationStrategy"]) == ("EC2", "BEST_FIT_PROGRESSIVE")
     assert (several["Type"], several["AllocationStrategy"]) == ("SPOT", "SPOT_PRICE_CAPACITY_OPTIMIZED")
@@ -29,7 +30,8 @@ def test_folds_run_on_spot_machines_with_on_demand_ones_behind(default: Any) -> 
 
 
 def test_gpu_machines_have_the_gpu_image_and_nothing_but_gpu_types(default: Any) -> None:
-    for resources in environments(default, "loosweep-gpu"):
+    gpu = [*environments(default, "loosweep-gpu"), *environments(default, "loosweep-multi-gpu")]
+    for resources in gpu:
         assert resources["Ec2Configuration"] == [{"ImageType": "ECS_AL2023_NVIDIA"}]
         assert all(type_.startswith("g") for type_ in resources["InstanceTypes"])
     for resources in environments(default, "loosweep-cpu"):
@@ -43,13 +45,13 @@ def test_another_family_is_one_value(synthesize: Any) -> None:
 
 
 def test_on_demand_only_has_no_spot_machines(private: Any) -> None:
-    for queue in ("loosweep-gpu", "loosweep-cpu"):
+    for queue in ("loosweep-gpu", "loosweep-multi-gpu", "loosweep-cpu"):
         assert {resources["Type"] for resources in environments(private, queue)} == {"EC2"}
 
 
 def test_without_on_demand_vcpus_there_is_no_fallback(synthesize: Any) -> None:
     stack = synthesize(max_vcpus_on_demand=0)
-    assert [resources["Type"] for resources in environments(stack, "loosweep-gpu")] == ["SPOT", "SPOT"]
+    assert [resources["Type"] for resources in environments(stack, "loosweep-gpu")] == ["SPOT"]
 
 
 def test_a_job_that_can_never_start_leaves_the_queue(default: Any) -> None:

@@ -75,7 +75,17 @@ def test_a_container_that_could_not_be_started_is_not_tried_again(strategies: li
         assert not tried_again(
             strategy["EvaluateOnExit"],
             exit_code=None,
-            reason="CannotPullContainerError: pull access denied",
+            reason="CannotStartContainerError: no such runtime",
+            status_reason="Task failed to start",
+        )
+
+
+def test_an_image_that_could_not_be_pulled_is_pulled_again(strategies: list[Any]) -> None:
+    for strategy in strategies:
+        assert tried_again(
+            strategy["EvaluateOnExit"],
+            exit_code=None,
+            reason="CannotPullContainerError: Error response from daemon: i/o timeout",
             status_reason="Task failed to start",
         )
 

@@ -308,7 +308,7 @@ def test_a_worker_of_this_machine_that_is_gone_does_not_run(
 
 def test_a_damaged_submission_is_named(storage: LocalStorage) -> None:
     storage.write(layout.SUBMISSION, b"{")
-    with pytest.raises(StudyError, match=r"submission\.json is damaged; run the sweep again"):
+    with pytest.raises(StudyError, match=r"submission\.json is damaged; delete it and run the sweep again"):
         read_submission(storage)
 
 

@@ -1,17 +1,21 @@
 """Folds as array jobs of AWS Batch."""
 
 import re
-from collections.abc import Iterator, Sequence
+import sys
+import time
+from collections import Counter
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from botocore.config import Config
 
 from job.contract import cloud, environment
 from job.contract.errors import StudyError
 from job.contract.exit_codes import ExitCode
 from job.contract.fold_ranges import format_folds, parse_folds
-from submit.deployment import Deployment, aws_errors, find_deployment
+from submit.aws.deployment import Deployment, aws_errors, find_deployment
 from submit.submissions import FoldJob
 
 if TYPE_CHECKING:
@@ -26,6 +30,13 @@ MAX_DEPENDENCIES = 20
 """Jobs that a job may wait for."""
 DESCRIBED_AT_ONCE = 100
 """Jobs that a request to describe may name."""
+
+SUBMISSIONS = 4
+"""Times that a job is submitted, unless it is found to have been taken."""
+PAUSE_SECONDS = 2.0
+"""After a submission without an answer; doubled for each further one."""
+CANCELLED = "ended by submit: "
+"""Begins the reason of jobs that are ended here."""
 
 ENDED = ("SUCCEEDED", "FAILED")
 WAITING = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING")
@@ -57,6 +68,8 @@ class Task:
     """URL of the block store."""
     image: str
     """As results are to name it."""
+    token: str
+    """Of the submission: names of jobs bear it, by which one is found whose submission went unanswered."""
     gpus: int = 1
     """Of a fold."""
     checkpoint_minutes: float = 5.0
@@ -76,34 +89,55 @@ class Attempt:
     reason: str
     log_stream: str | None
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether it ended because its machine was taken back or lost."""
-        return self.reason.startswith("Host EC2") or self.exit_code == ExitCode.STOPPED
-
 
 @dataclass(frozen=True, kw_only=True)
 class Child:
     """The job of one fold."""
 
+    job: str
+    """Its id."""
     fold: int
     state: str
     reason: str
     attempts: tuple[Attempt, ...]
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.state in ENDED
+
+    @property
+    def interruptions(self) -> int:
+        """Attempts that ended because their machine was taken back or lost, and not because it was cancelled."""
+        cancelled = self.reason.startswith(CANCELLED)
+        last = len(self.attempts) - 1
+        return sum(
+            attempt.reason.startswith("Host EC2")
+            or (attempt.exit_code == ExitCode.STOPPED and not (cancelled and number == last))
+            for number, attempt in enumerate(self.attempts)
+        )
+
 
 class BatchJobs:
     """Submits, describes and ends the jobs of a deployment."""
 
-    def __init__(self, client: "BatchClient", logs: "CloudWatchLogsClient", deployment: Deployment) -> None:
+    def __init__(
+        self,
+        client: "BatchClient",
+        submitter: "BatchClient",
+        logs: "CloudWatchLogsClient",
+        deployment: Deployment,
+    ) -> None:
         self._client = client
+        self._submitter = submitter
+        """Asks once: a submission whose answer is lost must not be repeated."""
         self._logs = logs
         self._deployment = deployment
 
     def submit_prepare(self, task: Task) -> str:
         """Submits the preparation of a request's cohort; the job's id."""
         return self._submit(
-            name=f"{task.study}-prepare",
+            name=f"{task.study}-prepare-{task.token}",
             queue=self._deployment.cpu_queue,
             definition=cloud.prepare_definition(self._deployment.stack, task.study),
             overrides={"environment": _pairs(_variables(task))},
@@ -120,7 +154,7 @@ class BatchJobs:
             after: Id of a job that must end well first.
         """
         command = ["fold", "--checkpoint-minutes", str(task.checkpoint_minutes)]
-        for part in parts_of(folds):
+        for number, part in enumerate(parts_of(folds)):
             more: dict[str, Any] = {"arrayProperties": {"size": len(part)}} if len(part) > 1 else {}
             if after is not None:
                 more["dependsOn"] = [{"jobId": after}]
@@ -129,8 +163,8 @@ class BatchJobs:
             if task.device is not None:
                 variables[environment.DEVICE] = task.device
             job = self._submit(
-                name=f"{task.study}-folds",
-                queue=self._deployment.gpu_queue,
+                name=f"{task.study}-folds-{task.token}-{number}",
+                queue=self._deployment.queue_of_folds(task.gpus),
                 definition=cloud.fold_definition(self._deployment.stack, task.study, task.gpus),
                 overrides={"command": command, "environment": _pairs(variables)},
                 **more,
@@ -145,7 +179,7 @@ class BatchJobs:
         if len(after) > MAX_DEPENDENCIES:
             return None
         return self._submit(
-            name=f"{task.study}-report",
+            name=f"{task.study}-report-{task.token}",
             queue=self._deployment.cpu_queue,
             definition=cloud.report_definition(self._deployment.stack, task.study),
             overrides={"environment": _pairs(_variables(task))},
@@ -155,66 +189,83 @@ class BatchJobs:
     def _submit(
         self, *, name: str, queue: str, definition: str, overrides: dict[str, Any], **more: Any
     ) -> str:
-        with aws_errors(f"job {name}"):
-            answer = self._client.submit_job(
-                jobName=_job_name(name),
-                jobQueue=queue,
-                jobDefinition=definition,
-                containerOverrides=overrides,  # type: ignore[arg-type]  # a dict made here
-                propagateTags=True,
-                tags={cloud.PROJECT_TAG: self._deployment.stack},
-                **more,
-            )
-        return answer["jobId"]
+        """Submits a job once, though the answer may be lost."""
+        name = _job_name(name)
+        for attempt in range(SUBMISSIONS):
+            try:
+                with aws_errors(f"job {name}"):
+                    answer = self._submitter.submit_job(
+                        jobName=name,
+                        jobQueue=queue,
+                        jobDefinition=definition,
+                        containerOverrides=overrides,  # type: ignore[arg-type]  # a dict made here
+                        propagateTags=True,
+                        tags={cloud.PROJECT_TAG: self._deployment.stack},
+                        **more,
+                    )
+                return answer["jobId"]
+            except OSError as error:
+                last = error
+                time.sleep(PAUSE_SECONDS * 2**attempt)  # in which a job that was taken is listed
+                if (job := self._find(queue, name)) is not None:
+                    return job
+        raise last
+
+    def _find(self, queue: str, name: str) -> str | None:
+        """The id of a job by its name."""
+        with aws_errors(f"queue {queue}"):
+            found = self._client.list_jobs(jobQueue=queue, filters=[{"name": "JOB_NAME", "values": [name]}])
+        return next((job["jobId"] for job in found["jobSummaryList"]), None)
 
     def counts(self, jobs: Sequence[FoldJob]) -> JobCounts:
-        """Where the children of jobs are, one request for each 100 jobs."""
-        states: dict[str, int] = {}
+        """Where the folds of these jobs are, one request for each 100 jobs."""
+        states = Counter[str]()
         for detail in self._described([job.job for job in jobs]):
-            summary = detail.get("arrayProperties", {}).get("statusSummary") or {detail["status"]: 1}
-            for state, number in summary.items():
-                states[state] = states.get(state, 0) + number
+            array = detail.get("arrayProperties", {})
+            summary = Counter(array.get("statusSummary") or {})
+            states += summary if summary.total() else Counter({detail["status"]: array.get("size", 1)})
         return JobCounts(
-            waiting=sum(states.get(state, 0) for state in WAITING),
-            running=states.get("RUNNING", 0),
-            succeeded=states.get("SUCCEEDED", 0),
-            failed=states.get("FAILED", 0),
+            waiting=sum(states[state] for state in WAITING),
+            running=states["RUNNING"],
+            succeeded=states["SUCCEEDED"],
+            failed=states["FAILED"],
         )
 
-    def states(self, jobs: Sequence[str]) -> list[str]:
-        """States of jobs that AWS Batch still knows: until a week after their end."""
-        return [detail["status"] for detail in self._described(jobs)]
+    def states(self, jobs: Sequence[str]) -> dict[str, str]:
+        """States of jobs that AWS Batch knows: some seconds after a submission, and until a week after the end."""
+        return {detail["jobId"]: detail["status"] for detail in self._described(jobs)}
 
-    def children(self, jobs: Sequence[FoldJob], *, size: int) -> Iterator[Child]:
-        """The job of every fold of these jobs, one request for each 100 folds.
+    def children(self, jobs: Sequence[FoldJob], but: Container[str] = ()) -> Iterator[Child]:
+        """The job of every fold of these jobs that AWS Batch knows, one request for each 100.
 
         Args:
             jobs: As they were submitted.
-            size: Of the grid.
+            but: Ids of children that are not asked for.
         """
-        folds: dict[str, int] = {}
-        for job in jobs:
-            numbers = parse_folds(job.folds, size=size)
-            names = [f"{job.job}:{n}" for n in range(len(numbers))] if len(numbers) > 1 else [job.job]
-            folds |= dict(zip(names, numbers, strict=True))
+        folds = {child: fold for job in jobs for child, fold in children_of(job).items() if child not in but}
         for detail in self._described(list(folds)):
             yield Child(
+                job=detail["jobId"],
                 fold=folds[detail["jobId"]],
                 state=detail["status"],
                 reason=detail.get("statusReason", ""),
                 attempts=tuple(_attempts(detail)),
             )
 
-    def log_of_fold(self, jobs: Sequence[FoldJob], fold: int, *, size: int) -> str:
+    def log_of_fold(self, jobs: Sequence[FoldJob], fold: int) -> str:
         """What the containers of a fold printed, attempt by attempt.
+
+        Args:
+            jobs: Of all submissions; the last one that has the fold counts.
+            fold: Its number.
 
         Raises:
             StudyError: The fold was not submitted, or has not begun.
         """
-        for job in jobs:
-            if fold in (numbers := parse_folds(job.folds, size=size)):
-                child = f"{job.job}:{numbers.index(fold)}" if len(numbers) > 1 else job.job
-                return self.log_of_job(child, f"fold {fold}")
+        for job in reversed(jobs):
+            for child, number in children_of(job).items():
+                if number == fold:
+                    return self.log_of_job(child, f"fold {fold}")
         raise StudyError(f"fold {fold} has no log: it was not submitted")
 
     def log_of_job(self, job: str, name: str) -> str:
@@ -231,7 +282,7 @@ class BatchJobs:
                 if attempt.exit_code != ExitCode.DONE and attempt.reason:
                     parts.append(f"--- attempt {number} ended: {attempt.reason}\n")
         if not parts:
-            raise StudyError(f"{name} has no log: it has not begun")
+            raise StudyError(f"{name} has no log at AWS: it has not begun, or ended more than a week ago")
         return "".join(parts)
 
     def _lines(self, stream: str) -> str:
@@ -248,23 +299,27 @@ class BatchJobs:
                 token = answer["nextForwardToken"]
 
     def cancel(self, jobs: Sequence[str], reason: str) -> int:
-        """Ends jobs that have not ended, children and all; how many."""
-        live = [d["jobId"] for d in self._described(jobs) if d["status"] not in ENDED]
+        """Ends those of the jobs that have not ended, children and all; how many."""
+        known = self.states(jobs)
+        live = [job for job in jobs if known.get(job) not in ENDED]
         for job in live:
             with aws_errors(f"job {job}"):
-                self._client.terminate_job(jobId=job, reason=reason)
+                self._client.terminate_job(jobId=job, reason=f"{CANCELLED}{reason}")
         return len(live)
 
-    def machine_types(self) -> tuple[tuple[str, ...], bool]:
-        """The kinds of machines that the folds' queue takes first, and whether it buys them on the spot market."""
-        with aws_errors(f"queue {self._deployment.gpu_queue}"):
-            queue = self._client.describe_job_queues(jobQueues=[self._deployment.gpu_queue])["jobQueues"][0]
-            first = min(queue["computeEnvironmentOrder"], key=lambda item: item["order"])
-            described = self._client.describe_compute_environments(
-                computeEnvironments=[first["computeEnvironment"]]
+    def machines(self, gpus: int) -> list[tuple[tuple[str, ...], bool]]:
+        """Kinds of machines that folds on so many GPUs may come to, and whether they are spot machines."""
+        name = self._deployment.queue_of_folds(gpus)
+        with aws_errors(f"queue {name}"):
+            queue = self._client.describe_job_queues(jobQueues=[name])["jobQueues"][0]
+            described: Any = self._client.describe_compute_environments(
+                computeEnvironments=[item["computeEnvironment"] for item in queue["computeEnvironmentOrder"]]
             )
-        resources: Any = described["computeEnvironments"][0].get("computeResources", {})
-        return tuple(resources.get("instanceTypes", ())), resources.get("type") == "SPOT"
+        return [
+            (tuple(resources.get("instanceTypes", ())), resources.get("type") == "SPOT")
+            for environment in described["computeEnvironments"]
+            if (resources := environment.get("computeResources"))
+        ]
 
     def _described(self, jobs: Sequence[str]) -> Iterator[Any]:
         for first in range(0, len(jobs), DESCRIBED_AT_ONCE):
@@ -281,9 +336,19 @@ def connect(stack: str, region: str | None = None) -> tuple[Deployment, BatchJob
     """
     with aws_errors(f"stack {stack}"):
         deployment = find_deployment(boto3.client("cloudformation", region_name=region), stack)
+        once = Config(retries={"total_max_attempts": 1})
         batch = boto3.client("batch", region_name=deployment.region)
+        submitter = boto3.client("batch", region_name=deployment.region, config=once)
         logs = boto3.client("logs", region_name=deployment.region)
-        return deployment, BatchJobs(batch, logs, deployment)
+        return deployment, BatchJobs(batch, submitter, logs, deployment)
+
+
+def children_of(job: FoldJob) -> dict[str, int]:
+    """Ids of a job's children, and their folds; a job of one fold has none, and is it."""
+    folds = parse_folds(job.folds, size=sys.maxsize)
+    if len(folds) == 1:
+        return {job.job: folds[0]}
+    return {f"{job.job}:{position}": fold for position, fold in enumerate(folds)}
 
 
 def parts_of(folds: Sequence[int]) -> Iterator[list[int]]:
@@ -312,7 +377,7 @@ def _attempt(detail: Any) -> Attempt:
     container = detail.get("container", {})
 
     def seconds(key: str) -> float | None:
-        return detail[key] / 1000 if detail.get(key) else None
+        return detail[key] / 1000 if detail.get(key) is not None else None
 
     return Attempt(
         started=seconds("startedAt"),

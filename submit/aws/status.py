@@ -2,19 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 
 from job.contract.fold_ranges import format_folds
 from job.storage import Storage
-from submit.account import connect_account, heartbeats
-from submit.executors.batch import BatchJobs, Child, JobCounts, connect
-from submit.submissions import Submission
+from submit.aws.account import Spent, connect_account
+from submit.aws.jobs import Child, JobCounts, connect
+from submit.submissions import BatchSubmission
 from submit.wording import counted, duration, money
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchStatus:
-    """The jobs of a run's newest submission, and what all of the run have cost."""
+    """The jobs of a run's newest submission, and what all of the run took."""
 
     stack: str
     prepare: str | None
@@ -22,15 +21,10 @@ class BatchStatus:
     report: str | None
     """State of the job that makes the report."""
     folds: JobCounts
-    attempts: int
-    interruptions: int
-    """Attempts that ended because their machine was taken back or lost."""
-    lost_steps: int
-    """Training steps that were done again after an interruption."""
     elapsed_seconds: float
     """Since the submission."""
-    dollars: float | None
-    """Of the machines' time, as far as AWS Batch remembers: a week. None where AWS names no price."""
+    spent: Spent
+    """By all submissions of the run."""
     failed: dict[str, tuple[int, ...]]
     """Folds whose job failed, by AWS Batch's reason."""
 
@@ -40,13 +34,14 @@ class BatchStatus:
 
     def lines(self, place: Storage) -> list[str]:
         """For people."""
-        folds = self.folds
-        cost = "cost not known" if self.dollars is None else f"about {money(self.dollars)}"
+        folds, spent = self.folds, self.spent
+        cost = "cost not known" if spent.dollars is None else f"about {money(spent.dollars)}"
         lines = [
             f"AWS Batch (stack {self.stack}): {folds.waiting} waiting, {folds.running} running, "
             f"{folds.succeeded} ended well, {folds.failed} failed",
-            f"{counted(self.attempts, 'attempt')}, {counted(self.interruptions, 'interruption')}, "
-            f"{counted(self.lost_steps, 'lost step')}; {duration(self.elapsed_seconds)} since the submission; {cost}",
+            f"{counted(spent.attempts, 'attempt')}, {counted(spent.interruptions, 'interruption')}, "
+            f"{counted(spent.lost_steps, 'lost step')}; {duration(self.elapsed_seconds)} since the submission; "
+            f"{cost}",
         ]
         if self.prepare is not None and self.prepare != "SUCCEEDED":
             lines.append(
@@ -63,37 +58,29 @@ class BatchStatus:
         return lines
 
 
-def batch_status(place: Storage, submission: Submission, *, size: int) -> BatchStatus:
+def batch_status(place: Storage, submissions: Sequence[BatchSubmission]) -> BatchStatus:
     """What AWS Batch says of a run or a request.
 
     Args:
         place: The run or the request.
-        submission: Its newest.
-        size: Of the grid.
+        submissions: All of them, oldest first.
     """
-    assert submission.stack is not None
-    deployment, jobs = connect(submission.stack, submission.region)
-    children = list(jobs.children(submission.jobs, size=size))
-    beats = heartbeats(place, [child.fold for child in children if child.attempts])
-    account = connect_account(jobs, deployment.region, gpus=submission.gpus_per_fold)
-    spent = account.spent(place, submission, size=size)
-    begun = datetime.fromisoformat(submission.started)
+    newest = submissions[-1]
+    deployment, jobs = connect(newest.stack, newest.region)
+    account = connect_account(jobs, deployment.region, gpus=newest.gpus_per_fold)
+    children = account.children(submissions)
+    own = {job.job for job in newest.jobs}
+    of_newest = [child for child in children if child.job.partition(":")[0] in own]
+    states = jobs.states([job for job in (newest.prepare_job, newest.report_job) if job is not None])
     return BatchStatus(
-        stack=submission.stack,
-        prepare=_state(jobs, submission.prepare_job),
-        report=_state(jobs, submission.report_job),
-        folds=jobs.counts(submission.jobs),
-        attempts=spent.attempts,
-        interruptions=spent.interruptions,
-        lost_steps=sum(beat.lost_steps for beat in beats.values()),
-        elapsed_seconds=(datetime.now(UTC) - begun).total_seconds(),
-        dollars=spent.dollars,
-        failed=_reasons(children),
+        stack=newest.stack,
+        prepare=states.get(newest.prepare_job or ""),
+        report=states.get(newest.report_job or ""),
+        folds=jobs.counts(newest.jobs),
+        elapsed_seconds=newest.age_seconds,
+        spent=account.spent(place, submissions, children),
+        failed=_reasons(of_newest),
     )
-
-
-def _state(jobs: BatchJobs, job: str | None) -> str | None:
-    return next(iter(jobs.states([job])), None) if job is not None else None
 
 
 def _reasons(children: Sequence[Child]) -> dict[str, tuple[int, ...]]:
@@ -103,4 +90,4 @@ def _reasons(children: Sequence[Child]) -> dict[str, tuple[int, ...]]:
         if child.state == "FAILED":
             reason = child.attempts[-1].reason if child.attempts else child.reason
             folds.setdefault(reason or "failed without a reason", []).append(child.fold)
-    return {reason: tuple(numbers) for reason, numbers in folds.items()}
+    return {reason: tuple(sorted(numbers)) for reason, numbers in folds.items()}

@@ -31,10 +31,15 @@ class Deployment:
     data_bucket: str
     results_bucket: str
     gpu_queue: str
+    multi_gpu_queue: str
     cpu_queue: str
     image: str
     log_group: str
     studies: tuple[str, ...]
+
+    def queue_of_folds(self, gpus: int) -> str:
+        """Name of the queue for folds on so many GPUs."""
+        return self.gpu_queue if gpus == 1 else self.multi_gpu_queue
 
     def cohort_of(self, study: str) -> str:
         """URL below which a study's cohort must lie to be prepared by a job."""
@@ -91,6 +96,7 @@ def find_deployment(client: "CloudFormationClient", stack: str) -> Deployment:
             data_bucket=outputs[cloud.DATA_BUCKET],
             results_bucket=outputs[cloud.RESULTS_BUCKET],
             gpu_queue=outputs[cloud.GPU_QUEUE],
+            multi_gpu_queue=outputs[cloud.MULTI_GPU_QUEUE],
             cpu_queue=outputs[cloud.CPU_QUEUE],
             image=outputs[cloud.IMAGE],
             log_group=outputs[cloud.LOG_GROUP],
@@ -146,8 +152,23 @@ def aws_errors(what: str) -> Iterator[None]:
         ) from None
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
-        if code.startswith(("AccessDenied", "UnauthorizedOperation", "InvalidClientTokenId", "ExpiredToken")):
-            raise StudyError(f"{what}: AWS refuses ({error}); sign in again, or ask for the right") from None
-        raise OSError(f"{what}: {error}") from None
+        if code in _SIGNED_OUT:
+            raise StudyError(f"{what}: AWS does not know these credentials ({code}); sign in again") from None
+        if code.startswith(_REFUSED):
+            raise StudyError(
+                f"{what}: AWS refuses ({error}); correct its name, or ask for the stack's policy for researchers"
+            ) from None
+        if code in _WRONG:
+            raise StudyError(f"{what}: {error}; run `cdk deploy` again") from None
+        raise OSError(f"{what}: {error}; try again in a while") from None
     except BotoCoreError as error:
-        raise OSError(f"{what}: {error}") from None
+        raise OSError(f"{what}: {error}; try again in a while") from None
+
+
+_SIGNED_OUT = {
+    *("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"),
+    *("AuthFailure", "SignatureDoesNotMatch", "InvalidSignatureException", "RequestExpired"),
+}
+_REFUSED = ("AccessDenied", "UnauthorizedOperation")
+_WRONG = {"ClientException", "ValidationException"}
+"""What names something that is not there, as a job definition."""

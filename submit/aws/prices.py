@@ -1,33 +1,23 @@
-"""What machines cost, and what the attempts of folds have cost so far."""
+"""What machines cost, as AWS says it today."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
+from itertools import islice
 from json import loads
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from submit.executors.batch import Child
-
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
+MAX_PAGES = 5
+"""Of a price history; those of one moment have been seen without end."""
 PRICES_OF_ALL_REGIONS = "us-east-1"
 """Where AWS serves its price list."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spent:
-    """What the attempts of folds took."""
-
-    dollars: float | None
-    """Of the machines' time; None where AWS names no price."""
-    attempts: int
-    interruptions: int
-    """Attempts that ended because their machine was taken back or lost."""
 
 
 class Prices:
@@ -40,7 +30,7 @@ class Prices:
         self._gpus = cache(self._gpus_of)
 
     def of(self, type_: str, *, spot: bool, zone: str | None = None) -> float | None:
-        """The price of a machine; on the spot market, the mean over the zones unless one is named.
+        """The price of a machine; on the spot market, of the dearest zone unless one is named.
 
         None, if AWS does not say it.
         """
@@ -61,17 +51,18 @@ class Prices:
 
     def _spot_price(self, type_: str, zone: str | None) -> float | None:
         where: Any = {"AvailabilityZone": zone} if zone is not None else {}
-        answer = self._ec2.describe_spot_price_history(
+        pages = self._ec2.get_paginator("describe_spot_price_history").paginate(
             InstanceTypes=[type_],  # type: ignore[list-item]  # a name from AWS
             ProductDescriptions=["Linux/UNIX"],
+            StartTime=datetime.now(UTC),  # and the last change before it
             **where,
         )
         newest: dict[str, Any] = {}
-        for item in answer["SpotPriceHistory"]:
+        for item in (item for page in islice(pages, MAX_PAGES) for item in page["SpotPriceHistory"]):
             known = newest.get(item["AvailabilityZone"])
             if known is None or item["Timestamp"] > known["Timestamp"]:
                 newest[item["AvailabilityZone"]] = item
-        return fmean(float(item["SpotPrice"]) for item in newest.values()) if newest else None
+        return max((float(item["SpotPrice"]) for item in newest.values()), default=None)
 
     def _on_demand_price(self, type_: str) -> float | None:
         wanted = {
@@ -109,56 +100,35 @@ def connect_prices(region: str) -> Prices:
     )
 
 
-def dearest(prices: Prices, types: Iterable[str], *, spot: bool, gpus: int) -> float | None:
-    """USD an hour of a fold on the dearest of these machines; None if no price is known."""
-    known = [
-        price * prices.fold_share(type_, gpus)
-        for type_ in types
-        if (price := prices.of(type_, spot=spot)) is not None
-    ]
-    return max(known, default=None)
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """USD an hour of a fold on the cheapest and on the dearest machine that it may come to."""
+
+    lowest: float
+    highest: float
 
 
-def spent(
-    children: Iterable[Child],
-    machines: Mapping[int, str],
-    prices: Prices,
-    *,
-    gpus: int,
-    otherwise: float | None,
-    now: float,
-) -> Spent:
-    """What the attempts of folds took until now.
+def rates_of(machines: Iterable[tuple[Iterable[str], bool]], prices: Prices, *, gpus: int) -> Rates | None:
+    """The rates of a queue's machines; None if AWS does not say all of their prices.
 
     Args:
-        children: The folds' jobs.
-        machines: By fold, the machine of its last attempt, as `job.ec2.machine` names it.
+        machines: Kinds, and whether they are bought on the spot market, for each compute environment.
         prices: Of machines.
         gpus: Of a fold.
-        otherwise: USD an hour of a fold whose machine, or its price, is not known.
-        now: Seconds since 1970, for attempts that run.
     """
-    dollars, attempts, interruptions = 0.0, 0, 0
-    priced = True
-    for child in children:
-        rate = _rate(machines.get(child.fold), prices, gpus) or otherwise
-        for attempt in child.attempts:
-            attempts += 1
-            interruptions += attempt.interrupted
-            if attempt.started is None:
-                continue
-            if rate is None:
-                priced = False
-                continue
-            end = attempt.stopped if attempt.stopped is not None else now
-            dollars += rate * max(end - attempt.started, 0.0) / 3600
-    return Spent(dollars=dollars if priced else None, attempts=attempts, interruptions=interruptions)
-
-
-def _rate(machine: str | None, prices: Prices, gpus: int) -> float | None:
-    """USD an hour of a fold on a machine."""
-    if machine is None:
+    rates = [
+        None if (price := prices.of(type_, spot=spot)) is None else price * prices.fold_share(type_, gpus)
+        for types, spot in machines
+        for type_ in types
+    ]
+    known = [rate for rate in rates if rate is not None]
+    if not known or len(known) < len(rates):
         return None
+    return Rates(lowest=min(known), highest=max(known))
+
+
+def rate_of(machine: str, prices: Prices, *, gpus: int) -> float | None:
+    """USD an hour of a fold on a machine, as `job.ec2.machine` names it."""
     type_, bought, zone = machine.split()
     price = prices.of(type_, spot=bought == "spot", zone=zone)
     return None if price is None else price * prices.fold_share(type_, gpus)

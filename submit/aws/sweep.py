@@ -26,15 +26,16 @@ from job.machine import available_cores
 from job.places import cohort_root, read_manifest, store_root
 from job.runs import create_run, is_request, run_of_request
 from job.storage import Storage, open_storage
-from submit.account import Account, connect_account
 from submit.analysis.results_table import collect_results
-from submit.budget import Watched, affordable, follow
-from submit.deployment import Deployment, image_digest
-from submit.executors.batch import ENDED, BatchJobs, Task, connect, parts_of
+from submit.aws.account import Account, connect_account
+from submit.aws.budget import Watch, affordable, follow
+from submit.aws.deployment import Deployment, image_digest
+from submit.aws.jobs import BatchJobs, Task, connect, parts_of
+from submit.aws.liveness import lives
 from submit.progress import ExamProgress
 from submit.results import missing_of
 from submit.runs import submitted_run
-from submit.submissions import Submission, batch_submission, write_submission
+from submit.submissions import BatchSubmission, batch_submissions, claim, next_key, write_submission
 from submit.wording import counted, duration, money
 
 
@@ -52,6 +53,11 @@ class BatchSweep:
     account: Account
 
     @property
+    def queue(self) -> str:
+        """Name of the queue for its folds."""
+        return self.deployment.queue_of_folds(self.study.compute.gpus_per_fold)
+
+    @property
     def prepared_by_job(self) -> bool:
         """Whether the cohort is where a job may read it."""
         return f"{self.study.cohort.root}/".startswith(f"{self.deployment.cohort_of(self.study.name)}/")
@@ -67,8 +73,6 @@ class Target:
     done: int = 0
     hours_a_fold: float | None = None
     """From the folds that are done; None without any."""
-    usd_a_fold: float | None = None
-    """The same in money; None without a price, too."""
 
 
 def run_batch_sweep(
@@ -108,30 +112,31 @@ def run_batch_sweep(
     )
     if dry_run:
         return describe(sweep, _known(sweep, folds))
-    if budget_usd is not None and sweep.account.usd_an_hour is None:
-        raise StudyError("AWS names no price of the queue's machines, so that --budget cannot be kept")
+    if budget_usd is not None and sweep.account.rates is None:
+        raise StudyError(
+            "AWS does not name all prices of the queue's machines, so that --budget cannot be kept"
+        )
     target = _made(sweep, folds, console)
     if not target.todo:
         return [f"run {target.place.url}: nothing to do, {target.done} of {len(grid)} folds are done"]
-    lines: list[str] = []
-    submission = batch_submission(target.place)
-    if submission is None or not lives(submission, jobs):
+    key, submissions = next_key(target.place), batch_submissions(target.place)
+    if not lives(submissions, jobs):
         if budget_usd is not None:
-            target, lines = _within(sweep, target, submission, budget_usd)
-        submission = _submit(sweep, target, submission)
-        lines += _told(sweep, target, submission)
-    elif budget_usd is None:
+            target = _within(sweep, target, submissions, budget_usd, console)
+        lines = _told(sweep, target, _submit(sweep, target, key))
+    elif budget_usd is not None:
+        lines = [f"{target.place.url}: its jobs run already"]
+    else:
         raise StudyError(
             f"{target.place.url}: jobs of an earlier submission still run or wait; let them end, or end them "
             f"with `submit cancel {target.place.url}`"
         )
     if budget_usd is None:
         return lines
-    console.print("\n".join(lines), highlight=False, soft_wrap=True)
-    watched = Watched(
-        place=target.place, submission=submission, jobs=jobs, account=sweep.account, size=len(grid)
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    return follow(
+        Watch(place=target.place, jobs=jobs, account=sweep.account, limit_usd=budget_usd, console=console)
     )
-    return follow(watched, budget_usd, console)
 
 
 def placed(study_file: Path, study: Study, deployment: Deployment) -> Study:
@@ -156,12 +161,6 @@ def placed(study_file: Path, study: Study, deployment: Deployment) -> Study:
             "compute": study.compute.model_copy(update={"runs": runs, "backend": "batch"}),
         }
     )
-
-
-def lives(submission: Submission, jobs: BatchJobs) -> bool:
-    """Whether a job that prepares or trains waits or runs: its folds must not be submitted again."""
-    working = [job for job in submission.all_jobs if job != submission.report_job]
-    return any(state not in ENDED for state in jobs.states(working))
 
 
 def _known(sweep: BatchSweep, folds: Sequence[int]) -> Target:
@@ -195,12 +194,12 @@ def _made(sweep: BatchSweep, folds: Sequence[int], console: Console) -> Target:
 
 def _request(sweep: BatchSweep) -> tuple[Storage, bytes]:
     """The request for this study over the cohort's files as they are now, and its `study.json`."""
-    text = sweep.study.model_dump_json(indent=1, by_alias=True).encode()
-    digest = sha256(text)
+    digest = sha256(sweep.study.model_dump_json(by_alias=True, exclude={"compute"}).encode())
     files = cohort_root(sweep.study_file, sweep.study).list()
     for exam in find_exams(files, sweep.study.cohort):
         for item in exam.all:
             digest.update(f"{item.key}\n{item.fingerprint}\n".encode())
+    text = sweep.study.model_dump_json(indent=1, by_alias=True).encode()
     return open_storage(f"{sweep.study.compute.runs}/{layout.request(digest.hexdigest()[:12])}"), text
 
 
@@ -215,77 +214,83 @@ def _target(sweep: BatchSweep, run: Storage, folds: Sequence[int]) -> Target:
     hours = None
     if todo and done:
         hours = float(collect_results(run, manifest).folds["total_seconds"].median()) / 3600
-    rate = sweep.account.usd_an_hour if hours is not None else None
-    usd = hours * rate if hours is not None and rate is not None else None
-    return Target(place=run, todo=todo, done=done, usd_a_fold=usd, hours_a_fold=hours)
+    return Target(place=run, todo=todo, done=done, hours_a_fold=hours)
 
 
 def _within(
-    sweep: BatchSweep, target: Target, submission: Submission | None, budget_usd: float
-) -> tuple[Target, list[str]]:
-    """Those folds that the budget pays for, as far as it is known what a fold costs; and what was left out.
+    sweep: BatchSweep,
+    target: Target,
+    submissions: Sequence[BatchSubmission],
+    budget_usd: float,
+    console: Console,
+) -> Target:
+    """Those folds that the budget pays for, as far as it is known what a fold costs.
 
     Raises:
         StudyError: It pays for none.
     """
-    before = 0.0
-    if submission is not None:
-        before = sweep.account.spent(target.place, submission, size=len(sweep.grid)).dollars or 0.0
-    if before >= budget_usd:
+    account, rates = sweep.account, sweep.account.rates
+    assert rates is not None
+    spent = account.spent(target.place, submissions, account.children(submissions)).dollars or 0.0
+    if spent >= budget_usd:
         raise StudyError(
-            f"{target.place.url} has cost about {money(before)}, and --budget is {money(budget_usd)}"
+            f"{target.place.url} has cost about {money(spent)}, and --budget is {money(budget_usd)}"
         )
-    if not target.usd_a_fold:
-        return target, []
-    left = budget_usd - before
-    folds = affordable(target.todo, arms=len(sweep.grid.arms), usd_a_fold=target.usd_a_fold, usd=left)
+    if not target.hours_a_fold:
+        return target
+    left, usd_a_fold = budget_usd - spent, target.hours_a_fold * rates.highest
+    folds = affordable(target.todo, arms=len(sweep.grid.arms), usd_a_fold=usd_a_fold, usd=left)
     if not folds:
-        raise StudyError(f"{money(left)} pay for no fold, which costs about {money(target.usd_a_fold)}")
-    cut = len(target.todo) - len(folds)
-    words = f"{counted(cut, 'fold')} left out: {money(left)} pay for {len(folds)}"
-    return replace(target, todo=folds), [words] if cut else []
+        raise StudyError(f"{money(left)} may not pay for a fold, which costs up to {money(usd_a_fold)}")
+    if cut := len(target.todo) - len(folds):
+        console.print(
+            f"{counted(cut, 'fold')} left out: {money(left)} surely pay for {len(folds)}", highlight=False
+        )
+    return replace(target, todo=folds)
 
 
-def _submit(sweep: BatchSweep, target: Target, earlier: Submission | None) -> Submission:
-    """Submits the jobs. Each is written down before the next: one that nobody remembers could not be cancelled."""
-    study, jobs = sweep.study, sweep.jobs
-    task = Task(
-        study=study.name,
-        place=target.place.url,
-        store=study.store.folder,
-        image=sweep.image,
-        gpus=study.compute.gpus_per_fold,
-        checkpoint_minutes=study.compute.checkpoint_minutes,
-        device="cpu" if study.compute.device == "cpu" else None,
-    )
-    submission = Submission(
-        backend="batch",
+def _submit(sweep: BatchSweep, target: Target, key: str) -> BatchSubmission:
+    """Submits the jobs. Each is written down before the next: one that nobody remembers could not be ended."""
+    study, jobs, compute = sweep.study, sweep.jobs, sweep.study.compute
+    submission = BatchSubmission(
         host=platform.node(),
         pid=os.getpid(),
         started=utc_now(),
         store=study.store.folder,
         stack=sweep.deployment.stack,
         region=sweep.deployment.region,
-        gpus_per_fold=study.compute.gpus_per_fold,
-        earlier_jobs=(*earlier.earlier_jobs, *earlier.jobs) if earlier is not None else (),
+        gpus_per_fold=compute.gpus_per_fold,
     )
+    claim(target.place, key, submission)
+    task = Task(
+        study=study.name,
+        place=target.place.url,
+        store=study.store.folder,
+        image=sweep.image,
+        token=sha256(f"{target.place.url}/{key}".encode()).hexdigest()[:10],
+        gpus=compute.gpus_per_fold,
+        checkpoint_minutes=compute.checkpoint_minutes,
+        device="cpu" if compute.device == "cpu" else None,
+    )
+
+    def noted(**news: object) -> BatchSubmission:
+        changed = submission.model_copy(update=news)
+        write_submission(target.place, changed, key)
+        return changed
+
     if is_request(target.place):
-        submission = submission.model_copy(update={"prepare_job": jobs.submit_prepare(task)})
-        write_submission(target.place, submission)
+        submission = noted(prepare_job=jobs.submit_prepare(task))
     for job in jobs.submit_folds(task, target.todo, after=submission.prepare_job):
-        submission = submission.model_copy(update={"jobs": (*submission.jobs, job)})
-        write_submission(target.place, submission)
-    submission = submission.model_copy(update={"report_job": jobs.submit_report(task, submission.jobs)})
-    write_submission(target.place, submission)
-    return submission
+        submission = noted(jobs=(*submission.jobs, job))
+    return noted(report_job=jobs.submit_report(task, submission.jobs), whole=True)
 
 
-def _told(sweep: BatchSweep, target: Target, submission: Submission) -> list[str]:
+def _told(sweep: BatchSweep, target: Target, submission: BatchSubmission) -> list[str]:
     what = "request" if submission.prepare_job else "run"
     first = "the preparation of the cohort and " if submission.prepare_job else ""
     return [
         f"{what} {target.place.url}: {first}{counted(len(target.todo), 'fold')} submitted to "
-        f"{sweep.deployment.gpu_queue} as {counted(len(submission.jobs), 'job')}; "
+        f"{sweep.queue} as {counted(len(submission.jobs), 'job')}; "
         f"{target.done} of {len(sweep.grid)} were done",
         f"follow with: submit status {target.place.url}",
     ]
@@ -297,7 +302,7 @@ def describe(sweep: BatchSweep, target: Target) -> list[str]:
     first = "the preparation of the cohort, then " if is_request(target.place) else ""
     return [
         f"{len(sweep.grid)} folds = {sweep.grid.extent}; {target.done} done",
-        f"would submit {first}{counted(len(target.todo), 'fold')} to {sweep.deployment.gpu_queue} as "
+        f"would submit {first}{counted(len(target.todo), 'fold')} to {sweep.queue} as "
         f"{counted(parts, 'job')}: {format_folds(target.todo) or 'none'}",
         f"stack {sweep.deployment.stack} in {sweep.deployment.region}, image {sweep.image}",
         f"store {sweep.study.store.folder}, runs below {sweep.study.compute.runs}",
@@ -306,16 +311,21 @@ def describe(sweep: BatchSweep, target: Target) -> list[str]:
 
 
 def _cost(sweep: BatchSweep, target: Target) -> str:
-    (types, spot), rate = sweep.account.machines, sweep.account.usd_an_hour
-    if rate is None:
-        return f"cost not known: AWS names no price of {', '.join(types) or 'the machines'}"
-    price = f"{money(rate)} an hour, the dearest {'spot ' if spot else ''}price today of {', '.join(types)}"
-    if target.usd_a_fold is None or target.hours_a_fold is None:
+    rates = sweep.account.rates
+    if rates is None:
+        return "cost not known: AWS does not name all prices of the queue's machines"
+    price = (
+        f"{money(rates.lowest)} to {money(rates.highest)} an hour, today's prices of the cheapest and the dearest "
+        "machine"
+    )
+    if target.hours_a_fold is None:
         return (
-            f"cost not known: no fold of this study is done, so that its hours are not; run one comparison "
-            f"first (--folds 0-{len(sweep.grid.arms) - 1}). A fold costs at most {price}"
+            "cost not known: no fold of this study is done, so that its hours are not; run one comparison "
+            f"first (--folds 0-{len(sweep.grid.arms) - 1}). A fold costs {price}"
         )
+    hours = target.hours_a_fold * len(target.todo)
     return (
-        f"about {money(target.usd_a_fold * len(target.todo))}: {counted(len(target.todo), 'fold')} of "
-        f"{duration(target.hours_a_fold * 3600)} at {price}; starting machines comes on top"
+        f"about {money(hours * rates.lowest)} to {money(hours * rates.highest)}: "
+        f"{counted(len(target.todo), 'fold')} of {duration(target.hours_a_fold * 3600)} at {price}; "
+        "starting machines comes on top"
     )

@@ -1,0 +1,136 @@
+"""What a run on AWS Batch has cost so far, and what its folds cost an hour."""
+
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+
+from job.contract import layout
+from job.contract.results import Heartbeat
+from job.storage import Storage
+from submit.aws.jobs import BatchJobs, Child, children_of
+from submit.aws.prices import Prices, Rates, connect_prices, rate_of, rates_of
+from submit.submissions import BatchSubmission
+
+READERS = 16
+"""Files read at a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """What the folds of a run took."""
+
+    dollars: float | None
+    """Of the machines' time; None where AWS names no price."""
+    attempts: int = 0
+    interruptions: int = 0
+    """Attempts that ended because their machine was taken back or lost."""
+    lost_steps: int = 0
+    """Training steps that were done again after an interruption."""
+
+
+class Account:
+    """The costs of a run's folds; remembers what will not change any more."""
+
+    def __init__(self, jobs: BatchJobs, prices: Prices, *, gpus: int) -> None:
+        self._jobs = jobs
+        self._prices = prices
+        self._gpus = gpus
+        self._ended: dict[str, Child] = {}
+        self._beats: dict[int, Heartbeat] = {}
+
+    @cached_property
+    def rates(self) -> Rates | None:
+        """USD an hour of a fold; None if AWS does not name all prices."""
+        return rates_of(self._jobs.machines(self._gpus), self._prices, gpus=self._gpus)
+
+    def children(self, submissions: Sequence[BatchSubmission]) -> list[Child]:
+        """The job of every fold of these submissions that AWS Batch knows."""
+        jobs = [job for submission in submissions for job in submission.jobs]
+        fresh = list(self._jobs.children(jobs, but=self._ended))
+        children = [*self._ended.values(), *fresh]
+        self._ended |= {child.job: child for child in fresh if child.ended}
+        return children
+
+    def spent(
+        self, place: Storage, submissions: Sequence[BatchSubmission], children: Sequence[Child]
+    ) -> Spent:
+        """What the folds took until now.
+
+        Of folds whose jobs AWS Batch has forgotten, a week after their end, their own heartbeats tell.
+
+        Args:
+            place: The run, or the request for it.
+            submissions: Of the run.
+            children: What `children` gave of them.
+        """
+        known = {child.fold for child in children}
+        submitted = {f for s in submissions for job in s.jobs for f in children_of(job).values()}
+        forgotten = submitted - known if any(s.age_seconds > DAY_SECONDS for s in submissions) else set()
+        begun = {child.fold for child in children if child.attempts}
+        live = {child.fold for child in children if child.attempts and not child.ended}
+        self._beats |= heartbeats(place, sorted((begun | forgotten) - (self._beats.keys() - live)))
+        sums = [self._of_child(child) for child in children]
+        sums += [self._of_heartbeat(beat) for fold in forgotten if (beat := self._beats.get(fold))]
+        return _total(sums, lost_steps=sum(beat.lost_steps for beat in self._beats.values()))
+
+    def _of_child(self, child: Child) -> Spent:
+        seconds = sum(
+            max((attempt.stopped if attempt.stopped is not None else time.time()) - attempt.started, 0.0)
+            for attempt in child.attempts
+            if attempt.started is not None
+        )
+        return Spent(
+            dollars=self._dollars(seconds, self._beats.get(child.fold)),
+            attempts=len(child.attempts),
+            interruptions=child.interruptions,
+        )
+
+    def _of_heartbeat(self, beat: Heartbeat) -> Spent:
+        return Spent(dollars=self._dollars(beat.seconds.get("total", 0.0), beat), attempts=beat.attempt)
+
+    def _dollars(self, seconds: float, beat: Heartbeat | None) -> float | None:
+        """By the machine of the last attempt; where that is not known, by the dearest of the queue."""
+        if not seconds:
+            return 0.0
+        rate = None
+        if beat is not None and beat.machine is not None:
+            rate = rate_of(beat.machine, self._prices, gpus=self._gpus)
+        if rate is None and self.rates is not None:
+            rate = self.rates.highest
+        return None if rate is None else seconds * rate / 3600
+
+
+DAY_SECONDS = 24 * 3600.0
+"""A younger job that AWS Batch does not describe is not there yet, rather than forgotten."""
+
+
+def connect_account(jobs: BatchJobs, region: str, *, gpus: int) -> Account:
+    """The account of a deployment in a region."""
+    return Account(jobs, connect_prices(region), gpus=gpus)
+
+
+def heartbeats(run: Storage, folds: Sequence[int]) -> dict[int, Heartbeat]:
+    """The last heartbeats of folds; without those that have none that can be read."""
+
+    def read(fold: int) -> Heartbeat | None:
+        try:
+            return Heartbeat.model_validate_json(run.read(layout.heartbeat(fold)))
+        except (OSError, ValueError):
+            return None
+
+    with ThreadPoolExecutor(READERS) as pool:
+        found = zip(folds, pool.map(read, folds), strict=True)
+        return {fold: beat for fold, beat in found if beat is not None}
+
+
+def _total(sums: Iterable[Spent], *, lost_steps: int) -> Spent:
+    parts = list(sums)
+    known = [part.dollars for part in parts if part.dollars is not None]
+    return Spent(
+        dollars=sum(known) if len(known) == len(parts) else None,
+        attempts=sum(part.attempts for part in parts),
+        interruptions=sum(part.interruptions for part in parts),
+        lost_steps=lost_steps,
+    )

@@ -1,0 +1,102 @@
+"""A limit in dollars: submit what it pays for, watch what is spent, end the jobs when it is reached."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from job.contract.errors import StudyError
+from job.runs import is_request, run_of_request
+from job.storage import Storage
+from submit.aws.account import Account
+from submit.aws.jobs import BatchJobs
+from submit.aws.liveness import lives
+from submit.submissions import batch_submissions
+from submit.wording import counted, money
+
+POLL_SECONDS = 60.0
+"""Between two looks at the jobs: what they cost in that time may be spent above the limit."""
+
+
+def affordable(folds: Sequence[int], *, arms: int, usd_a_fold: float, usd: float) -> list[int]:
+    """As many of the folds, from the first, as so many dollars pay for; whole comparisons, if it pays for one.
+
+    Args:
+        folds: Ascending.
+        arms: Folds of a comparison: neighbours in the grid.
+        usd_a_fold: What a fold costs, above 0.
+        usd: What may be spent.
+    """
+    count = min(int(max(usd, 0.0) / usd_a_fold), len(folds))
+    if count == len(folds):
+        return list(folds)
+    whole = count
+    while whole and folds[whole - 1] // arms == folds[whole] // arms:
+        whole -= 1
+    return list(folds[: whole or count])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """What is watched, and by what."""
+
+    place: Storage
+    """The run, or the request for it."""
+    jobs: BatchJobs
+    account: Account
+    limit_usd: float
+    console: Console
+
+
+def follow(watch: Watch) -> list[str]:
+    """Waits until all jobs have ended, and ends them when the limit is reached; what to tell the user.
+
+    Raises:
+        StudyError: AWS names no price, or knows the credentials no more.
+    """
+    told = ""
+    try:
+        while True:
+            try:
+                text, done = _look(watch)
+            except (
+                OSError
+            ) as error:  # a network that fails, throttling: the jobs go on, and so must the watch
+                text, done = f"no answer, looking again in {POLL_SECONDS:.0f} s: {error}", None
+            if done is not None:
+                return done
+            if text != told:
+                watch.console.print(text, highlight=False, markup=False, soft_wrap=True)
+                told = text
+            time.sleep(POLL_SECONDS)
+    except KeyboardInterrupt:
+        return [
+            "the budget is no longer watched, and the jobs go on; the same command watches again, "
+            f"`submit cancel {watch.place.url}` ends them"
+        ]
+
+
+def _look(watch: Watch) -> tuple[str, list[str] | None]:
+    """What is going on; and what to tell the user, if that is the end."""
+    place = (run_of_request(watch.place) if is_request(watch.place) else None) or watch.place
+    submissions = batch_submissions(place)
+    children = watch.account.children(submissions)
+    usd = watch.account.spent(place, submissions, children).dollars
+    if usd is None:
+        raise StudyError("AWS names no price of the machines, so that a budget cannot be watched")
+    counts = watch.jobs.counts(submissions[-1].jobs)
+    text = (
+        f"{counts.succeeded} of {counted(counts.total, 'fold')} ended well, {counts.running} running, "
+        f"{counts.failed} failed; about {money(usd)} of {money(watch.limit_usd)}"
+    )
+    if not lives(submissions, watch.jobs):
+        return text, [f"all jobs have ended; about {money(usd)} spent"]
+    if usd < watch.limit_usd:
+        return text, None
+    watch.jobs.cancel([job for s in submissions for job in s.all_jobs], "the budget is spent")
+    left = counted(counts.waiting + counts.running, "fold")
+    return text, [
+        f"the budget of {money(watch.limit_usd)} is spent (about {money(usd)}): {left} ended before their time, "
+        "with a checkpoint where they ran; a sweep with a higher --budget goes on"
+    ]

@@ -1,0 +1,332 @@
+"""Dollars: what machines and attempts cost, what a budget pays for, when jobs are ended."""
+
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from job.contract import layout
+from job.contract.errors import StudyError
+from job.contract.results import Heartbeat, utc_now
+from job.storage import LocalStorage
+from submit.aws import budget
+from submit.aws.account import Account, Spent
+from submit.aws.budget import Watch, affordable, follow
+from submit.aws.jobs import BatchJobs
+from submit.aws.liveness import lives
+from submit.aws.prices import Prices, Rates, rate_of, rates_of
+from submit.submissions import BatchSubmission, FoldJob, claim, next_key
+from submit.wording import money
+from tests.submit.aws.fake_batch import LOST, FakeBatch, attempt
+from tests.submit.aws.market import Market, Refusing
+from tests.submit.aws.test_sweep import DEPLOYMENT
+
+MACHINE = "g4dn.xlarge spot eu-central-1a"
+"""0.2 USD an hour."""
+OLD = "2026-01-01T00:00:00+00:00"
+
+
+@pytest.fixture
+def prices() -> Prices:
+    market: Any = Market()
+    return Prices(market, market)
+
+
+def test_a_spot_price_is_the_newest_of_the_zone_or_of_the_dearest(prices: Prices) -> None:
+    assert prices.of("g4dn.xlarge", spot=True, zone="eu-central-1a") == pytest.approx(0.2)
+    assert prices.of("g4dn.xlarge", spot=True) == pytest.approx(0.4)
+    assert prices.of("p5.unheard", spot=True) is None
+
+
+def test_an_on_demand_price_is_that_of_the_list(prices: Prices) -> None:
+    assert prices.of("g4dn.xlarge", spot=False) == 0.5
+    assert prices.of("p5.unheard", spot=False) is None
+
+
+def test_a_fold_pays_for_its_part_of_a_machine(prices: Prices) -> None:
+    assert prices.fold_share("g4dn.12xlarge", 1) == 0.25
+    assert prices.fold_share("g4dn.12xlarge", 4) == 1
+    assert rate_of(MACHINE, prices, gpus=1) == pytest.approx(0.2)
+    assert rate_of("g4dn.12xlarge spot eu-central-1a", prices, gpus=1) == pytest.approx(0.5)
+
+
+def test_rates_are_those_of_all_machines_or_not_known(prices: Prices) -> None:
+    spot, on_demand = (("g4dn.xlarge",), True), (("g4dn.xlarge",), False)
+    assert rates_of([spot, on_demand], prices, gpus=1) == Rates(lowest=0.4, highest=0.5)
+    assert rates_of([spot, (("p5.unheard",), True)], prices, gpus=1) is None
+    assert rates_of([], prices, gpus=1) is None
+
+
+def test_what_aws_does_not_answer_is_a_price_that_is_not_known() -> None:
+    client: Any = Refusing()
+    prices = Prices(client, client)
+    assert prices.of("g4dn.xlarge", spot=True) is None
+    assert prices.of("g4dn.xlarge", spot=False) is None
+    assert prices.fold_share("g4dn.12xlarge", 1) == 1  # so that no cost is told too low
+
+
+class Run:
+    """A run in a folder, and jobs of it in a fake AWS Batch."""
+
+    def __init__(self, folder: Path, prices: Prices) -> None:
+        self.batch: Any = FakeBatch()
+        self.jobs = BatchJobs(self.batch, self.batch, self.batch, DEPLOYMENT)
+        self.account = Account(self.jobs, prices, gpus=1)
+        self.place = LocalStorage(folder)
+        self.submissions: list[BatchSubmission] = []
+
+    def submit(self, job: str, folds: str, size: int, started: str | None = None) -> None:
+        """A submission of one array."""
+        self.batch.jobs[job] = {"jobId": job, "jobName": job, "status": "RUNNABLE"}
+        self.batch.jobs[job]["arrayProperties"] = {"size": size, "statusSummary": {"RUNNABLE": size}}
+        submission = BatchSubmission(
+            host="h",
+            pid=1,
+            started=started or utc_now(),
+            store="s",
+            stack="s",
+            region="r",
+            jobs=(FoldJob(job=job, folds=folds),),
+            whole=True,
+        )
+        claim(self.place, next_key(self.place), submission)
+        self.submissions.append(submission)
+
+    def beat(self, fold: int, *, machine: str | None = MACHINE, lost_steps: int = 0) -> None:
+        """A fold's heartbeat, of 2 attempts that took two hours together."""
+        beat = Heartbeat(
+            fold=fold,
+            attempt=2,
+            host="h",
+            pid=1,
+            time=OLD,
+            worked=OLD,
+            phase="done",
+            step=9,
+            steps=9,
+            loss=None,
+            seconds_left=None,
+            started=OLD,
+            lost_steps=lost_steps,
+            seconds={"total": 7200.0},
+            machine=machine,
+        )
+        self.place.write(layout.heartbeat(fold), beat.to_json())
+
+    def spent(self) -> Spent:
+        """Until now."""
+        return self.account.spent(self.place, self.submissions, self.account.children(self.submissions))
+
+
+@pytest.fixture
+def run(tmp_path: Path, prices: Prices) -> Run:
+    return Run(tmp_path / "run", prices)
+
+
+def test_attempts_cost_their_time_on_their_machine(run: Run) -> None:
+    run.submit("a", "5-7", 3)
+    run.batch.children |= {
+        "a:0": {"status": "SUCCEEDED", "attempts": [attempt(0, 1800, None, LOST), attempt(3600, 7200)]},
+        "a:1": {"status": "RUNNING", "attempts": []} | attempt(time.time() - 3600, None, None),
+    }
+    run.beat(5, lost_steps=4)
+    spent = run.spent()
+    # 1.5 hours where it is known; an hour on what may be the dearest.
+    assert spent.dollars == pytest.approx(1.5 * 0.2 + 0.5, rel=0.01)
+    assert (spent.attempts, spent.interruptions, spent.lost_steps) == (3, 1, 4)
+
+
+def test_earlier_submissions_cost_too(run: Run) -> None:
+    run.submit("a", "0-1", 2)
+    run.submit("b", "2-3", 2)
+    for child in ("a:0", "b:0"):
+        run.batch.children[child] = {"status": "SUCCEEDED", "attempts": [attempt(0, 3600)]}
+    assert run.spent().dollars == pytest.approx(2 * 0.5)
+
+
+def test_folds_whose_jobs_are_forgotten_tell_their_time_themselves(run: Run) -> None:
+    run.submit("gone", "0-1", 2, started=OLD)
+    del run.batch.jobs["gone"]
+    run.beat(0)
+    spent = run.spent()
+    assert spent.dollars == pytest.approx(2 * 0.2)
+    assert spent.attempts == 2
+
+
+def test_jobs_that_are_not_shown_yet_have_cost_nothing(run: Run) -> None:
+    run.submit("a", "0-1", 2)
+    run.batch.hidden = True
+    assert run.spent() == Spent(dollars=0)
+
+
+def test_without_prices_the_sum_is_not_known(tmp_path: Path) -> None:
+    client: Any = Refusing()
+    run = Run(tmp_path, Prices(client, client))
+    run.submit("a", "0-1", 2)
+    assert run.spent().dollars == 0
+    run.batch.children["a:0"] = {"status": "SUCCEEDED", "attempts": [attempt(0, 3600)]}
+    assert run.spent().dollars is None
+
+
+def test_what_has_ended_is_asked_once(run: Run) -> None:
+    run.submit("a", "0-149", 150)
+    run.batch.move("a", "SUCCEEDED")
+    run.batch.children["a:7"]["status"] = "RUNNING"
+    assert len(run.account.children(run.submissions)) == 150
+    run.batch.described.clear()
+    assert len(run.account.children(run.submissions)) == 150
+    assert run.batch.described == [1]
+
+
+@given(
+    total=st.integers(1, 400),
+    arms=st.integers(2, 9),
+    done=st.sets(st.integers(0, 399)),
+    usd=st.floats(0, 500),
+)
+def test_a_budget_pays_for_whole_comparisons_from_the_first(
+    total: int, arms: int, done: set[int], usd: float
+) -> None:
+    folds = [fold for fold in range(total) if fold not in done]
+    chosen = affordable(folds, arms=arms, usd_a_fold=1.5, usd=usd)
+    assert chosen == folds[: len(chosen)]
+    assert len(chosen) * 1.5 <= usd + 1e-9
+    if len(chosen) < len(folds) and chosen and chosen[0] // arms != chosen[-1] // arms:
+        assert chosen[-1] // arms != folds[len(chosen)] // arms  # no comparison is cut in two
+    if len(chosen) < len(folds):
+        assert (len(chosen) + arms) * 1.5 > usd
+
+
+@pytest.mark.parametrize(
+    ("change", "alive"),
+    [
+        ({"status": "RUNNING"}, True),
+        ({"status": "PENDING"}, True),
+        ({"status": "FAILED"}, False),
+        ({"status": "SUCCEEDED"}, False),
+    ],
+)
+def test_a_submission_lives_as_long_as_its_jobs(run: Run, change: dict[str, str], alive: bool) -> None:
+    run.submit("a", "0-1", 2)
+    run.batch.jobs["a"] |= change
+    assert lives(run.submissions, run.jobs) is alive
+
+
+def test_a_submission_whose_jobs_are_not_shown_lives_at_first_and_not_for_ever(run: Run) -> None:
+    run.submit("a", "0-1", 2)
+    run.batch.hidden = True
+    assert lives(run.submissions, run.jobs)
+    old = [submission.model_copy(update={"started": OLD}) for submission in run.submissions]
+    assert not lives(old, run.jobs)
+    broken_off = [submission.model_copy(update={"whole": False}) for submission in run.submissions]
+    run.batch.hidden = False
+    run.batch.move("a", "SUCCEEDED")
+    assert lives(broken_off, run.jobs)
+    assert not lives([broken_off[0].model_copy(update={"started": OLD})], run.jobs)
+    assert not lives(run.submissions, run.jobs)
+    assert not lives([], run.jobs)
+
+
+@pytest.fixture
+def watch(run: Run, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Watches a run of 5 folds, at whose jobs something happens after each look."""
+    run.submit("a", "0-4", 5)
+
+    def start(limit_usd: float, *happenings: Any) -> tuple[list[str], str]:
+        left = list(happenings)
+
+        def sleep(_: float) -> None:
+            left.pop(0)()
+
+        monkeypatch.setattr(budget, "time", type("Clock", (), {"sleep": staticmethod(sleep)}))
+        shown = io.StringIO()
+        told = follow(
+            Watch(
+                place=run.place,
+                jobs=run.jobs,
+                account=run.account,
+                limit_usd=limit_usd,
+                console=Console(file=shown, width=200),
+            )
+        )
+        assert not left, "the watch ended before"
+        return told, shown.getvalue()
+
+    return start
+
+
+def hour(run: Run, fold: int) -> None:
+    """A fold trains for an hour: half a dollar."""
+    run.batch.children[f"a:{fold}"] = {"status": "SUCCEEDED", "attempts": [attempt(0, 3600)]}
+
+
+def test_jobs_are_watched_to_their_end_if_the_budget_suffices(run: Run, watch: Any) -> None:
+    def finish() -> None:
+        hour(run, 1)
+        run.batch.move("a", "SUCCEEDED")
+
+    told, shown = watch(2.0, lambda: hour(run, 0), finish)
+    assert told == ["all jobs have ended; about 1.00 USD spent"]
+    assert "about 0.5 USD of 2.00 USD" in shown
+    assert run.batch.jobs["a"]["status"] == "SUCCEEDED"
+
+
+def test_all_jobs_are_ended_when_the_budget_is_spent(run: Run, watch: Any) -> None:
+    told, _ = watch(1.0, lambda: hour(run, 0), lambda: hour(run, 1))
+    assert told[0].startswith(
+        "the budget of 1.00 USD is spent (about 1.00 USD): 5 folds ended before their time"
+    )
+    assert run.batch.jobs["a"]["status"] == "FAILED"
+    assert run.batch.jobs["a"]["statusReason"] == "ended by submit: the budget is spent"
+
+
+def test_the_watch_goes_on_when_aws_does_not_answer_or_shows_nothing(run: Run, watch: Any) -> None:
+    real = run.batch.describe_jobs
+
+    def busy(**_: Any) -> Any:
+        raise OSError("throttled")
+
+    def quiet() -> None:
+        run.batch.describe_jobs = real
+        run.batch.hidden = True
+
+    def shown() -> None:
+        run.batch.hidden = False
+        run.batch.move("a", "SUCCEEDED")
+
+    told, said = watch(1.0, lambda: setattr(run.batch, "describe_jobs", busy), quiet, shown)
+    assert told == ["all jobs have ended; about 0.00 USD spent"]
+    assert "no answer, looking again in 60 s: throttled" in said
+
+
+def test_ctrl_c_ends_the_watch_and_not_the_jobs(run: Run, watch: Any) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    (told,), _ = watch(1.0, interrupt)
+    assert "no longer watched, and the jobs go on" in told
+    assert run.batch.jobs["a"]["status"] == "RUNNABLE"
+
+
+def test_a_budget_without_prices_is_refused_and_not_taken_for_kept(tmp_path: Path) -> None:
+    client: Any = Refusing()
+    run = Run(tmp_path, Prices(client, client))
+    run.submit("a", "0-4", 5)
+    hour(run, 0)
+    watch = Watch(
+        place=run.place, jobs=run.jobs, account=run.account, limit_usd=1, console=Console(file=io.StringIO())
+    )
+    with pytest.raises(StudyError, match="names no price"):
+        follow(watch)
+
+
+@pytest.mark.parametrize(
+    ("usd", "text"), [(0, "0.00 USD"), (1234.5, "1,234.50 USD"), (0.00123, "0.0012 USD"), (1, "1.00 USD")]
+)
+def test_money_is_written_to_the_cent_or_to_two_digits(usd: float, text: str) -> None:
+    assert money(usd) == text
