@@ -185,11 +185,11 @@ def test_a_lost_machine_is_another_attempt_on_another_machine(how: str, code: in
 
 
 def test_a_container_that_never_ran_is_not_tried_again() -> None:
-    batch, _ = batch_of({None: ["CannotPullContainerError: image: not found"]})
+    batch, _ = batch_of({None: ["CannotStartContainerError: no such runtime"]})
     job = submit(batch)
     assert ended(job) == ["FAILED"]
     (attempt,) = job.describe()["attempts"]
-    assert attempt["container"]["reason"] == "CannotPullContainerError: image: not found"
+    assert attempt["container"]["reason"] == "CannotStartContainerError: no such runtime"
     assert "exitCode" not in attempt["container"]
 
 
