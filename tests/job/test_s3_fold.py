@@ -1,12 +1,17 @@
 """A fold whose store and run lie in a bucket: the same numbers as on a local disk."""
 
+import subprocess
+import sys
+import time
 from typing import Any
 
 import pytest
 
 from job.contract import layout
+from job.contract.exit_codes import ExitCode
 from job.contract.results import FoldResult
 from job.fold import run_fold
+from job.runs import read_outcome
 from job.storage import Storage, open_storage
 from tests.conftest import TinyRun
 from tests.job.test_fold import CPU, Stopped, Worker, stop_after
@@ -55,3 +60,33 @@ def test_a_fold_in_a_bucket_stopped_again_and_again_gives_the_bytes_of_a_local_o
     assert there.model_dump(exclude={"cost"}) == here.model_dump(exclude={"cost"})
     assert there.cost.attempts == stops + 1
     assert not list(worker.run.list(f"{layout.checkpoints(1)}/"))
+
+
+def test_a_retry_that_begins_while_the_first_worker_lives_takes_over_and_the_result_is_whole(
+    make_tiny_run: Any, s3_bucket: str
+) -> None:
+    """As when a machine is thought lost that is not; the two have other numbers of threads, and so other bits."""
+    tiny = make_tiny_run(training={"steps": 300})
+    place = f"{s3_bucket}/two-workers"
+    run = copied(tiny.run, open_storage(f"{place}/run"))
+    store = copied(tiny.store, open_storage(f"{place}/store"))
+    command = [sys.executable, "-m", "job", "fold", "--index", "1", "--device", "cpu"]
+    command += ["--run", run.url, "--store", store.url, "--checkpoint-minutes", "0"]
+
+    def start(threads: int) -> "subprocess.Popen[str]":
+        return subprocess.Popen([*command, "--threads", str(threads)], stderr=subprocess.PIPE, text=True)
+
+    first = start(1)
+    deadline = time.monotonic() + 60
+    while not run.exists(f"{layout.checkpoints(1)}/latest.json"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    second = start(2)
+    told, _ = (worker.communicate(timeout=120)[1] for worker in (first, second))
+    assert (first.returncode, second.returncode) == (ExitCode.USAGE, ExitCode.DONE)
+    assert "was taken over by process" in told
+    result = FoldResult.model_validate_json(run.read(layout.result(1)))
+    assert result.cost.attempts == 2
+    assert read_outcome(run, layout.weights(1), result.weights_sha256)
+    assert read_outcome(run, *layout.predictions(1, 1), result.exams[0].prediction_sha256)
+    assert not list(run.list(f"{layout.checkpoints(1)}/"))
