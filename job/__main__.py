@@ -22,7 +22,7 @@ from job.contract.errors import Stopped, StudyError
 from job.contract.exit_codes import ExitCode
 from job.contract.fold_ranges import fold_at
 from job.contract.grid import Grid
-from job.endings import code_of, log_end, record_end
+from job.endings import code_of, forget_end, log_end, record_end
 from job.machine import available_cores
 from job.storage import LocalStorage, Storage, open_storage
 
@@ -68,6 +68,7 @@ def fold(
     place = open_run(run)
     number = _chosen(read_manifest(place).grid, index, folds, position)
     with _alone(place, number, stop):
+        forget_end(place, number)
         try:
             from job.device import torch_device
             from job.fold import Worker, run_fold
@@ -192,6 +193,7 @@ class StopRequest:
 
 def main() -> None:
     """Runs the command line and exits with a code of the contract."""
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells of every place that it looked at
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     # CUDA's matrix products repeat bit for bit only with a fixed workspace, set before CUDA starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

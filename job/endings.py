@@ -97,6 +97,18 @@ def record_end(run: Storage, fold: int, error: Exception) -> None:
         raise GivenUp(f"fold {fold} is given up after {attempts} such attempts: {failure.message}") from error
 
 
+def forget_end(run: Storage, fold: int) -> None:
+    """Takes the failure of an earlier job for past, on AWS Batch, where nobody else does before an attempt."""
+    before = _failure(run, fold)
+    if (
+        before is not None
+        and before.final
+        and before.job != os.environ.get(environment.BATCH_JOB, before.job)
+    ):
+        with suppress(OSError):
+            run.write(layout.failure(fold), before.model_copy(update={"final": False}).to_json())
+
+
 def require_headway(begun: int, step: int) -> None:
     """Refuses to begin once more where attempts were killed, one after the other, before they got any further.
 

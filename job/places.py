@@ -15,12 +15,15 @@ def cohort_root(study_file: Path, study: Study) -> Storage:
     """The storage of the cohort's files.
 
     Raises:
-        StudyError: There is no such folder.
+        StudyError: There is no such folder, or nothing in the bucket's.
     """
     location = resolve(study_file, study.cohort.root)
     if "://" not in location and not Path(location).is_dir():
         raise StudyError(f"{study_file}: cohort.root is {location}, which is no folder; correct the path")
-    return open_storage(location)
+    root = open_storage(location)
+    if "://" in location and next(iter(root.list()), None) is None:
+        raise StudyError(f"{study_file}: cohort.root is {location}, below which there is no file; correct it")
+    return root
 
 
 def store_root(study_file: Path, study: Study) -> Storage:

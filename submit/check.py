@@ -56,6 +56,11 @@ def prepare_study(study_file: Path, console: Console) -> str:
         DataError: Everything that is wrong with the cohort.
     """
     study = load_study(study_file)
+    if study.compute.backend == "batch":
+        from submit.aws.jobs import connect  # loads AWS's client
+        from submit.aws.sweep import placed
+
+        study = placed(study_file, study, connect(study.compute.stack)[0])
     store = store_root(study_file, study)
     with ExamProgress(console) as progress:
         index, made = prepare_cohort(

@@ -27,10 +27,6 @@ Run = Annotated[
 StudyOption = Annotated[Path, typer.Option("--study", help="Study file whose runs are meant.")]
 STUDY = Path("study.toml")
 
-FAILED = 1
-"""Exit code when folds failed."""
-INTERRUPTED = 130
-"""Exit code after Ctrl-C."""
 TYPER_USAGE = 2
 """Typer's own exit code for a wrong command line."""
 
@@ -94,7 +90,7 @@ def sweep(
     """Run the folds that are not done yet; the same command goes on after a stop."""
     from submit.sweep import run_sweep
 
-    outcome = run_sweep(
+    code = run_sweep(
         study,
         array=array,
         folds=folds,
@@ -103,10 +99,7 @@ def sweep(
         budget_usd=budget,
         console=_console(),
     )
-    if outcome is not None and outcome.interrupted:
-        raise typer.Exit(INTERRUPTED)
-    if outcome is not None and outcome.snapshot.failed:
-        raise typer.Exit(FAILED)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -178,8 +171,9 @@ def main() -> None:
     except OSError as error:
         where = f"{error.filename}: " if error.filename is not None else ""
         remedy = REMEDIES.get(error.errno, "check the path and the device it is on")
-        then = (
-            "" if error.errno is None else f"; {remedy}, then run the command again"
-        )  # of AWS: says it itself
+        if str(error.filename).startswith("s3://") and error.errno == errno.EIO:
+            remedy = "check the network and AWS_ENDPOINT_URL"
+        # Errors of AWS have no number, and say themselves what to do.
+        then = "" if error.errno is None else f"; {remedy}, then run the command again"
         typer.echo(f"error: {where}{error.strerror or error}{then}", err=True)
         sys.exit(ExitCode.USAGE if error.errno in MISPLACED else ExitCode.TEMPORARY)

@@ -3,6 +3,7 @@
 import json
 import platform
 import sys
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,15 +15,15 @@ from typing import Literal, TypeVar
 from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.grid import Grid
-from job.contract.manifest import Manifest
+from job.contract.manifest import Manifest, same_experiment
 from job.contract.results import Failure, Heartbeat, Record
 from job.contract.study import Study
 from job.contract.study_file import load_study
 from job.data.prepare import read_index
 from job.places import read_manifest, resolve, store_root
-from job.runs import is_request, place_of, run_of_request
+from job.runs import is_request, place_of, read_request, run_of_request
 from job.storage import Storage, open_storage
-from submit.submissions import find_submission, read_submission
+from submit.submissions import batch_submissions, find_submission, read_submission
 
 R = TypeVar("R", bound=Record)
 
@@ -61,17 +62,22 @@ def submitted_run(study_file: Path, study: Study, grid: Grid) -> tuple[Storage, 
     return (run, existing) if existing.digest == manifest.digest and existing.grid == grid else None
 
 
-def find_run(name: str | None, study_file: Path) -> Storage:
+def find_run(name: str | None, study_file: Path, *, exact: bool = False) -> Storage:
     """The run of this name or folder; of a study file or without a name, the study's run that was started last.
 
-    If that run is of an earlier text of the study file, standard error says so. A request whose cohort is still
-    being prepared stands for its run.
+    A request whose cohort is still being prepared stands for its run. If only runs of an earlier text of the study
+    file are there, the newest of them; standard error says so.
+
+    Args:
+        name: Of a run, or of a study file.
+        study_file: The study whose runs are meant.
+        exact: Refuses a run of an earlier text.
 
     Raises:
         StudyError: There is no such run.
     """
     if name is not None and name.endswith(".toml"):
-        return find_run(None, Path(name))
+        return find_run(None, Path(name), exact=exact)
     if name is not None and ("://" in name or Path(name, layout.MANIFEST).is_file()):
         place = open_storage(name)
         return (run_of_request(place) if is_request(place) else None) or place
@@ -85,19 +91,37 @@ def find_run(name: str | None, study_file: Path) -> Storage:
         if name not in runs:
             raise StudyError(f"{root.url} has no run {name!r}; its runs: {', '.join(runs) or 'none'}")
         return runs[name]
-    started = {run: _started(storage, study.name) for run, storage in runs.items()}
-    own = [(time, run) for run, time in started.items() if time is not None]
-    waiting = [(read_submission(request).started, request) for request in _waiting_requests(root)]
-    if waiting and (not own or max(waiting, key=itemgetter(0))[0] > max(own)[0]):
-        return max(waiting, key=itemgetter(0))[1]
-    if not own:
+    started = [(read_submission(request).started, request) for request in _waiting_requests(root)]
+    started += [(time, place) for place in runs.values() if (time := _started(place, study.name)) is not None]
+    places = [place for _, place in sorted(started, key=itemgetter(0), reverse=True)]
+    if not places:
         raise StudyError(
             f"{root.url} has no run of study {study.name} yet; start one with `submit sweep {study_file}`"
         )
-    newest = max(own)[1]
-    if not _is_of(runs[newest], study):
-        print(f"note: {newest} was started last, but {study_file} was changed since", file=sys.stderr)
-    return runs[newest]
+    own = [place for place in places if _is_of(place, study)]
+    if not own and exact:
+        raise StudyError(
+            f"{study_file} has no run as it is now; name one: {', '.join(place.url for place in places)}"
+        )
+    if not own:
+        name = places[0].url.rpartition("/")[2]
+        print(f"note: {name} was started last, but {study_file} was changed since", file=sys.stderr)
+    return _newest(own or places)
+
+
+def _newest(places: Sequence[Storage]) -> Storage:
+    """The first; a request whose jobs have ended in vain gives way to a run."""
+    run = next((place for place in places if not is_request(place)), None)
+    if run is None or not is_request(places[0]):
+        return places[0]
+    from submit.aws.jobs import connect  # loads AWS's client
+    from submit.aws.liveness import lives
+
+    submissions = batch_submissions(places[0])
+    if lives(submissions, connect(submissions[-1].stack, submissions[-1].region)[1]):
+        return places[0]
+    print(f"note: {places[0].url} was submitted later, and its cohort was not prepared", file=sys.stderr)
+    return run
 
 
 def require_run(place: Storage) -> Storage:
@@ -108,7 +132,8 @@ def require_run(place: Storage) -> Storage:
     """
     if is_request(place):
         raise StudyError(
-            f"{place.url}: its cohort is still being prepared; `submit status` says how far it is"
+            f"{place.url}: its cohort is not prepared, so that it has no results; `submit status {place.url}` says "
+            "how far it is"
         )
     return place
 
@@ -127,8 +152,17 @@ def _runs_root(study_file: Path, study: Study) -> str:
     return connect(study.compute.stack)[0].runs_of(study.name)
 
 
-def survey(run: Storage, manifest: Manifest, now: datetime) -> list[FoldStatus]:
-    """The state of every fold, from the run's files alone."""
+def survey(
+    run: Storage, manifest: Manifest, now: datetime, jobs: Mapping[int, str] | None = None
+) -> list[FoldStatus]:
+    """The state of every fold, from the run's files alone.
+
+    Args:
+        run: The run.
+        manifest: What it is.
+        now: The time.
+        jobs: By fold, the job of AWS Batch that it was submitted as last: failures of earlier ones are past.
+    """
     keys = [item.key for item in run.list(f"{layout.FOLDS}/")]
     done, failed, begun = (
         set(layout.folds_with(name, keys)) for name in ("result.json", "failure.json", "heartbeat.json")
@@ -137,15 +171,19 @@ def survey(run: Storage, manifest: Manifest, now: datetime) -> list[FoldStatus]:
     def status(fold: int) -> FoldStatus:
         if fold in done:
             return FoldStatus(fold=fold, state="done")
-        return _unfinished(run, fold, fold in failed, fold in begun, now)
+        return _unfinished(run, fold, fold in failed, fold in begun, now, (jobs or {}).get(fold))
 
     with ThreadPoolExecutor(READERS) as pool:
         return list(pool.map(status, range(manifest.folds)))
 
 
-def _unfinished(run: Storage, fold: int, failed: bool, begun: bool, now: datetime) -> FoldStatus:
+def _unfinished(
+    run: Storage, fold: int, failed: bool, begun: bool, now: datetime, job: str | None
+) -> FoldStatus:
     heartbeat = _read(run, layout.heartbeat(fold), Heartbeat) if begun else None
     failure = _read(run, layout.failure(fold), Failure) if failed else None
+    if failure is not None and job is not None and failure.job != job:
+        failure = None
     state: State = "missing"
     if failure is not None and not (heartbeat and heartbeat.time > failure.time):
         state = "failed" if failure.final else "interrupted"
@@ -188,10 +226,13 @@ def _started(run: Storage, study: str) -> str | None:
     return made  # prepared, but not started yet
 
 
-def _is_of(run: Storage, study: Study) -> bool:
-    """Whether a run is the experiment that the study says now."""
+def _is_of(place: Storage, study: Study) -> bool:
+    """Whether a run, or a request for one, is the experiment that the study says now."""
     try:
-        existing = read_manifest(run)
+        if is_request(place):
+            asked = read_request(place)
+            return asked.cohort.root == study.cohort.root and same_experiment(asked, study)
+        existing = read_manifest(place)
         exams, recipe = existing.exams, existing.recipe
         now = Manifest.freeze(study, exams=exams, recipe=recipe, created="", code_version="")
     except ValueError:  # of another version of the code, or too small for the study as it is now

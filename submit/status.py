@@ -42,7 +42,7 @@ def show_status(name: str | None, study_file: Path, *, as_json: bool) -> None:
         _show_request(run, as_json=as_json)
         return
     manifest = read_manifest(run)
-    folds = survey(run, manifest, datetime.now(UTC))
+    folds = survey(run, manifest, datetime.now(UTC), _jobs_by_fold(run))
     batch = _batch_status(run)
     if as_json:
         whole = {"run": manifest.run, "folds": [_as_json(fold) for fold in folds]}
@@ -62,9 +62,13 @@ def show_status(name: str | None, study_file: Path, *, as_json: bool) -> None:
             table.add_row(str(status.fold), fold.arm.name, exams, _state(status), *_cells(status))
     if table.row_count:
         console.print(table, markup=False)
+    causes: dict[str, list[int]] = {}
     for status in folds:
         if status.failure is not None:
-            console.print(f"fold {status.fold}: {status.failure.message}", markup=False, soft_wrap=True)
+            causes.setdefault(status.failure.message, []).append(status.fold)
+    for message, failed in causes.items():
+        which = f"{'fold' if len(failed) == 1 else 'folds'} {format_folds(failed)}"
+        console.print(f"{which}: {message}", markup=False, soft_wrap=True)
     missing = [fold.fold for fold in folds if fold.state == "missing"]
     if missing:
         console.print(f"not begun: {format_folds(missing)}", highlight=False, soft_wrap=True)
@@ -96,10 +100,12 @@ def cancel_run(name: str | None, study_file: Path) -> str:
     Raises:
         StudyError: There is no such run, or it runs on another machine.
     """
-    run = find_run(name, study_file)
+    run = find_run(name, study_file, exact=True)
     if submissions := batch_submissions(run):
         jobs = [job for submission in submissions for job in submission.all_jobs]
         ended = _jobs_of(submissions[-1]).cancel(jobs, "submit cancel")
+        if not ended:
+            return f"{run.url}: nothing is running"
         return f"{run.url}: {counted(ended, 'job')} ended; folds that ran write checkpoints first"
     submission = holder(run)
     if submission is None:
@@ -124,6 +130,21 @@ def _show_request(request: Storage, *, as_json: bool) -> None:
         return
     print(f"request {request.url}: its cohort is not prepared yet, so that it has no run")
     print("\n".join(status.lines(request)))
+
+
+def _jobs_by_fold(run: Storage) -> dict[int, str]:
+    """The job of AWS Batch that each fold was submitted as last."""
+    submissions = batch_submissions(run)
+    if not submissions:
+        return {}
+    from submit.aws.jobs import children_of
+
+    return {
+        fold: child
+        for submission in submissions
+        for job in submission.jobs
+        for child, fold in children_of(job).items()
+    }
 
 
 def _batch_status(place: Storage) -> "BatchStatus | None":

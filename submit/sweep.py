@@ -34,6 +34,10 @@ from submit.runs import submitted_run
 from submit.sweep_lock import hold
 from submit.wording import counted
 
+FAILED = 1
+"""Exit code when folds failed."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
 POLL_SECONDS = 0.2
 
 
@@ -186,8 +190,8 @@ def run_sweep(
     dry_run: bool,
     budget_usd: float | None = None,
     console: Console,
-) -> Outcome | None:
-    """`submit sweep`: checks the request, then runs it, or only says what would be run.
+) -> int:
+    """`submit sweep`: checks the request, then runs it, or only says what would be run; the exit code.
 
     Raises:
         StudyError: The request does not fit the study.
@@ -205,16 +209,18 @@ def run_sweep(
         told = run_batch_sweep(
             study_file, study, grid, wanted, dry_run=dry_run, budget_usd=budget_usd, console=console
         )
-        print("\n".join(told))
-        return None
+        print("\n".join(told.lines))
+        return told.code
     if budget_usd is not None:
         raise StudyError("--budget is for AWS Batch; this machine sends no bill")
     if dry_run:
         print("\n".join(describe_plan(study_file, study, grid, wanted)))
-        return None
+        return 0
     outcome = sweep(study_file, study, wanted, console)
     console.print("\n".join(describe_outcome(outcome)), highlight=False, markup=False, soft_wrap=True)
-    return outcome
+    if outcome.interrupted:
+        return INTERRUPTED
+    return FAILED if outcome.snapshot.failed else 0
 
 
 def requested_folds(grid: Grid, folds: str | None) -> Sequence[int]:

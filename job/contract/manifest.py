@@ -134,6 +134,12 @@ def grid_of(study: Study, patients: Sequence[str]) -> Grid:
     )
 
 
+def same_experiment(one: Study, other: Study) -> bool:
+    """Whether two studies say the same, but for what changes no fold's numbers."""
+    words = (study.model_dump(mode="json", by_alias=True) for study in (one, other))
+    return len({_identity(each, []) for each in words}) == 1
+
+
 def _identity(study: dict[str, Any], exams: list[dict[str, Any]]) -> str:
     """Digest of a study and its exams in JSON's types, without what changes no fold's numbers."""
     content = {

@@ -24,6 +24,7 @@ from botocore.exceptions import (
     IncompleteReadError,
     NoCredentialsError,
     PartialCredentialsError,
+    ProfileNotFound,
 )
 
 from job.contract import cloud, layout
@@ -66,10 +67,7 @@ _MANGLED = {
     "XAmzContentChecksumMismatch",
     "XAmzContentSHA256Mismatch",
 }
-_FORBIDDEN = {
-    *("AccessDenied", "AllAccessDisabled", "Forbidden", "403"),
-    *("InvalidAccessKeyId", "SignatureDoesNotMatch"),
-}
+_FORBIDDEN = {"AccessDenied", "AllAccessDisabled", "Forbidden", "403"}
 _EXPIRED = {"ExpiredToken", "InvalidToken", "RequestExpired", "TokenRefreshRequired"}
 """Of a role, the next attempt has new ones."""
 
@@ -86,7 +84,10 @@ class S3Storage:
         if not bucket:
             raise StudyError(f"{url}: names no bucket; write s3://bucket/folder")
         self.bucket, self._prefix = bucket, prefix.strip("/")
-        self._client = client or boto3.client("s3", config=CONFIG)
+        with _translated(url):
+            # The region's usual name, which boto does not read.
+            region = os.environ.get("AWS_REGION")
+            self._client = client or boto3.client("s3", config=CONFIG, region_name=region)
 
     @property
     def url(self) -> str:
@@ -273,7 +274,7 @@ def _translated(url: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise _in_words(error, url) from None
-    except (NoCredentialsError, PartialCredentialsError) as error:
+    except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
         raise StudyError(
             f"{url}: no AWS credentials ({error}); sign in (`aws configure` or `aws sso login`), or set AWS_PROFILE"
         ) from None
@@ -295,6 +296,8 @@ def _in_words(error: ClientError, url: str) -> Exception:
         return _Passing(errno.EIO, str(error), url)
     if code in _EXPIRED:
         return OSError(errno.EIO, f"the credentials have expired ({code}); sign in again", url)
+    if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch"):
+        return StudyError(f"{url}: AWS does not know these credentials ({code}); sign in again")
     if code in _FORBIDDEN:
         return PermissionError(errno.EACCES, f"access denied ({code})", url)
     return OSError(errno.EIO, str(error), url)

@@ -15,7 +15,11 @@ from submit.aws.liveness import lives
 from submit.submissions import batch_submissions
 from submit.wording import counted, money
 
-POLL_SECONDS = 60.0
+FAILED = 1
+"""Exit code when folds failed, or were ended before their time."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+POLL_SECONDS = 20.0
 """Between two looks at the jobs: what they cost in that time may be spent above the limit."""
 
 
@@ -49,7 +53,7 @@ class Watch:
     console: Console
 
 
-def follow(watch: Watch) -> list[str]:
+def follow(watch: Watch) -> "Told":
     """Waits until all jobs have ended, and ends them when the limit is reached; what to tell the user.
 
     Raises:
@@ -71,13 +75,14 @@ def follow(watch: Watch) -> list[str]:
                 told = text
             time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
-        return [
+        line = (
             "the budget is no longer watched, and the jobs go on; the same command watches again, "
             f"`submit cancel {watch.place.url}` ends them"
-        ]
+        )
+        return Told(lines=[line], code=INTERRUPTED)
 
 
-def _look(watch: Watch) -> tuple[str, list[str] | None]:
+def _look(watch: Watch) -> "tuple[str, Told | None]":
     """What is going on; and what to tell the user, if that is the end."""
     place = (run_of_request(watch.place) if is_request(watch.place) else None) or watch.place
     submissions = batch_submissions(place)
@@ -91,12 +96,21 @@ def _look(watch: Watch) -> tuple[str, list[str] | None]:
         f"{counts.failed} failed; about {money(usd)} of {money(watch.limit_usd)}"
     )
     if not lives(submissions, watch.jobs):
-        return text, [f"all jobs have ended; about {money(usd)} spent"]
+        return text, Told(lines=[text, "all jobs have ended"], code=FAILED if counts.failed else 0)
     if usd < watch.limit_usd:
         return text, None
     watch.jobs.cancel([job for s in submissions for job in s.all_jobs], "the budget is spent")
     left = counted(counts.waiting + counts.running, "fold")
-    return text, [
+    line = (
         f"the budget of {money(watch.limit_usd)} is spent (about {money(usd)}): {left} ended before their time, "
         "with a checkpoint where they ran; a sweep with a higher --budget goes on"
-    ]
+    )
+    return text, Told(lines=[line], code=FAILED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """How a command ended."""
+
+    lines: list[str]
+    code: int = 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError, ProfileNotFound
 
 from job.contract import cloud
 from job.contract.errors import StudyError
@@ -146,7 +146,7 @@ def aws_errors(what: str) -> Iterator[None]:
         yield
     except NoRegionError:
         raise StudyError(f"{what}: no AWS region; set AWS_REGION, or `aws configure set region`") from None
-    except NoCredentialsError:
+    except (NoCredentialsError, ProfileNotFound):
         raise StudyError(
             f"{what}: no AWS credentials; sign in (`aws configure` or `aws sso login`), or set AWS_PROFILE"
         ) from None

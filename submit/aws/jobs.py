@@ -1,5 +1,6 @@
 """Folds as array jobs of AWS Batch."""
 
+import os
 import re
 import sys
 import time
@@ -334,6 +335,7 @@ def connect(stack: str, region: str | None = None) -> tuple[Deployment, BatchJob
     Raises:
         StudyError: There is no such stack, or AWS does not let us see it.
     """
+    region = region or os.environ.get("AWS_REGION")  # which boto does not read
     with aws_errors(f"stack {stack}"):
         deployment = find_deployment(boto3.client("cloudformation", region_name=region), stack)
         once = Config(retries={"total_max_attempts": 1})

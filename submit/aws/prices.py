@@ -9,6 +9,7 @@ from json import loads
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 if TYPE_CHECKING:
@@ -95,8 +96,11 @@ class Prices:
 
 def connect_prices(region: str) -> Prices:
     """The prices of a region."""
+    # Prices are worth a moment, not a minute: a status without dollars is one all the same.
+    quick = Config(retries={"total_max_attempts": 2}, connect_timeout=3, read_timeout=10)
     return Prices(
-        boto3.client("ec2", region_name=region), boto3.client("pricing", region_name=PRICES_OF_ALL_REGIONS)
+        boto3.client("ec2", region_name=region, config=quick),
+        boto3.client("pricing", region_name=PRICES_OF_ALL_REGIONS, config=quick),
     )
 
 

@@ -37,7 +37,7 @@ class BatchStatus:
         folds, spent = self.folds, self.spent
         cost = "cost not known" if spent.dollars is None else f"about {money(spent.dollars)}"
         lines = [
-            f"AWS Batch (stack {self.stack}): {folds.waiting} waiting, {folds.running} running, "
+            f"AWS Batch (stack {self.stack}), last submission: {folds.waiting} waiting, {folds.running} running, "
             f"{folds.succeeded} ended well, {folds.failed} failed",
             f"{counted(spent.attempts, 'attempt')}, {counted(spent.interruptions, 'interruption')}, "
             f"{counted(spent.lost_steps, 'lost step')}; {duration(self.elapsed_seconds)} since the submission; "
@@ -51,7 +51,7 @@ class BatchStatus:
             f"{'fold' if len(numbers) == 1 else 'folds'} {format_folds(numbers)}: {reason}"
             for reason, numbers in self.failed.items()
         ]
-        if self.report == "FAILED":
+        if self.report == "FAILED" and folds.succeeded:
             lines.append(
                 "the report waits for folds that failed; `submit report` makes it from those that are done"
             )
@@ -87,7 +87,10 @@ def _reasons(children: Sequence[Child]) -> dict[str, tuple[int, ...]]:
     """Folds by the reason for which AWS Batch calls their job failed."""
     folds: dict[str, list[int]] = {}
     for child in children:
-        if child.state == "FAILED":
-            reason = child.attempts[-1].reason if child.attempts else child.reason
+        if child.state == "FAILED" and not child.reason.startswith("Dependent Job"):
+            last = child.attempts[-1] if child.attempts else None
+            reason = last.reason if last is not None else child.reason
+            if last is not None and last.exit_code is not None:
+                reason = f"ended with exit code {last.exit_code} ({reason})"
             folds.setdefault(reason or "failed without a reason", []).append(child.fold)
     return {reason: tuple(sorted(numbers)) for reason, numbers in folds.items()}

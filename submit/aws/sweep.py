@@ -28,7 +28,7 @@ from job.runs import create_run, is_request, run_of_request
 from job.storage import Storage, open_storage
 from submit.analysis.results_table import collect_results
 from submit.aws.account import Account, connect_account
-from submit.aws.budget import Watch, affordable, follow
+from submit.aws.budget import Told, Watch, affordable, follow
 from submit.aws.deployment import Deployment, image_digest
 from submit.aws.jobs import BatchJobs, Task, connect, parts_of
 from submit.aws.liveness import lives
@@ -84,7 +84,7 @@ def run_batch_sweep(
     dry_run: bool,
     budget_usd: float | None,
     console: Console,
-) -> list[str]:
+) -> Told:
     """Submits the folds of a study that are not done yet; what to tell the user.
 
     Args:
@@ -111,14 +111,15 @@ def run_batch_sweep(
         account=connect_account(jobs, deployment.region, gpus=study.compute.gpus_per_fold),
     )
     if dry_run:
-        return describe(sweep, _known(sweep, folds))
+        return Told(lines=describe(sweep, _known(sweep, folds)))
     if budget_usd is not None and sweep.account.rates is None:
         raise StudyError(
             "AWS does not name all prices of the queue's machines, so that --budget cannot be kept"
         )
     target = _made(sweep, folds, console)
     if not target.todo:
-        return [f"run {target.place.url}: nothing to do, {target.done} of {len(grid)} folds are done"]
+        line = f"run {target.place.url}: nothing to do, {target.done} of {len(grid)} folds are done"
+        return Told(lines=[line])
     key, submissions = next_key(target.place), batch_submissions(target.place)
     if not lives(submissions, jobs):
         if budget_usd is not None:
@@ -132,7 +133,7 @@ def run_batch_sweep(
             f"with `submit cancel {target.place.url}`"
         )
     if budget_usd is None:
-        return lines
+        return Told(lines=lines)
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
     return follow(
         Watch(place=target.place, jobs=jobs, account=sweep.account, limit_usd=budget_usd, console=console)
@@ -212,7 +213,7 @@ def _target(sweep: BatchSweep, run: Storage, folds: Sequence[int]) -> Target:
     manifest = read_manifest(run)
     todo, done = missing_of(run, manifest, folds)
     hours = None
-    if todo and done:
+    if done:
         hours = float(collect_results(run, manifest).folds["total_seconds"].median()) / 3600
     return Target(place=run, todo=todo, done=done, hours_a_fold=hours)
 
@@ -302,12 +303,19 @@ def describe(sweep: BatchSweep, target: Target) -> list[str]:
     first = "the preparation of the cohort, then " if is_request(target.place) else ""
     return [
         f"{len(sweep.grid)} folds = {sweep.grid.extent}; {target.done} done",
+        f"cohort {sweep.study.cohort.root}, prepared {_preparer(sweep)}",
         f"would submit {first}{counted(len(target.todo), 'fold')} to {sweep.queue} as "
         f"{counted(parts, 'job')}: {format_folds(target.todo) or 'none'}",
         f"stack {sweep.deployment.stack} in {sweep.deployment.region}, image {sweep.image}",
         f"store {sweep.study.store.folder}, runs below {sweep.study.compute.runs}",
         _cost(sweep, target),
     ]
+
+
+def _preparer(sweep: BatchSweep) -> str:
+    if sweep.prepared_by_job:
+        return "by a job"
+    return f"on this machine, as it is not below {sweep.deployment.cohort_of(sweep.study.name)}"
 
 
 def _cost(sweep: BatchSweep, target: Target) -> str:
@@ -318,6 +326,8 @@ def _cost(sweep: BatchSweep, target: Target) -> str:
         f"{money(rates.lowest)} to {money(rates.highest)} an hour, today's prices of the cheapest and the dearest "
         "machine"
     )
+    if not target.todo:
+        return "nothing to do"
     if target.hours_a_fold is None:
         return (
             "cost not known: no fold of this study is done, so that its hours are not; run one comparison "

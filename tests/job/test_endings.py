@@ -11,7 +11,7 @@ from job.contract import environment, layout
 from job.contract.errors import DataError, Stopped, StudyError, TakenOver
 from job.contract.exit_codes import ATTEMPTS, ExitCode
 from job.contract.results import Failure, Heartbeat
-from job.endings import GivenUp, code_of, record_end
+from job.endings import GivenUp, code_of, forget_end, record_end
 from job.storage import LocalStorage
 from job.training.clock import PhaseClock
 from job.training.progress import FoldProgress
@@ -139,3 +139,17 @@ def test_a_damaged_failure_is_counted_from_one(run: LocalStorage) -> None:
     run.write(layout.failure(3), b"{")
     record_end(run, 3, RuntimeError("odd"))
     assert failure(run).attempts == 1
+
+
+def test_a_new_job_takes_the_failure_of_an_earlier_one_for_past(
+    run: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_end(run, 3, StudyError("no such device"))
+    forget_end(run, 3)
+    assert failure(run).final  # of this very job
+    monkeypatch.setenv(environment.BATCH_JOB, "job-2:3")
+    forget_end(run, 3)
+    assert not failure(run).final
+    assert failure(run).message == "no such device"
+    forget_end(run, 4)
+    assert not run.exists(layout.failure(4))

@@ -24,7 +24,7 @@ from submit.submissions import BatchSubmission, FoldJob, claim, next_key
 from submit.wording import money
 from tests.submit.aws.fake_batch import LOST, FakeBatch, attempt
 from tests.submit.aws.market import Market, Refusing
-from tests.submit.aws.test_sweep import DEPLOYMENT
+from tests.submit.aws.test_sweep import DEPLOYMENT, ENDED
 
 MACHINE = "g4dn.xlarge spot eu-central-1a"
 """0.2 USD an hour."""
@@ -255,7 +255,7 @@ def watch(run: Run, monkeypatch: pytest.MonkeyPatch) -> Any:
             )
         )
         assert not left, "the watch ended before"
-        return told, shown.getvalue()
+        return told.lines, shown.getvalue()
 
     return start
 
@@ -271,7 +271,7 @@ def test_jobs_are_watched_to_their_end_if_the_budget_suffices(run: Run, watch: A
         run.batch.move("a", "SUCCEEDED")
 
     told, shown = watch(2.0, lambda: hour(run, 0), finish)
-    assert told == ["all jobs have ended; about 1.00 USD spent"]
+    assert told == ["5 of 5 folds ended well, 0 running, 0 failed; about 1.00 USD of 2.00 USD", ENDED]
     assert "about 0.5 USD of 2.00 USD" in shown
     assert run.batch.jobs["a"]["status"] == "SUCCEEDED"
 
@@ -300,8 +300,17 @@ def test_the_watch_goes_on_when_aws_does_not_answer_or_shows_nothing(run: Run, w
         run.batch.move("a", "SUCCEEDED")
 
     told, said = watch(1.0, lambda: setattr(run.batch, "describe_jobs", busy), quiet, shown)
-    assert told == ["all jobs have ended; about 0.00 USD spent"]
-    assert "no answer, looking again in 60 s: throttled" in said
+    assert told[-1] == ENDED
+    assert "no answer, looking again in 20 s: throttled" in said
+
+
+@pytest.mark.parametrize(("state", "code"), [("SUCCEEDED", 0), ("FAILED", 1)])
+def test_a_watch_ends_with_1_if_folds_failed(run: Run, state: str, code: int) -> None:
+    run.submit("a", "0-4", 5)
+    run.batch.move("a", state)
+    console = Console(file=io.StringIO())
+    watch = Watch(place=run.place, jobs=run.jobs, account=run.account, limit_usd=1, console=console)
+    assert follow(watch).code == code
 
 
 def test_ctrl_c_ends_the_watch_and_not_the_jobs(run: Run, watch: Any) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,19 @@ from job.contract import cloud, layout
 from job.contract.errors import DataError, StudyError
 from job.contract.exit_codes import ExitCode
 from job.contract.fold_ranges import format_folds
+from job.contract.results import Failure, utc_now
 from job.contract.study_file import load_study
 from job.places import read_manifest
-from job.runs import open_run
+from job.runs import is_request, open_run
 from job.storage import Storage, open_storage
 from submit.aws import budget
 from submit.aws import jobs as aws_jobs
 from submit.aws.deployment import Deployment, image_digest
 from submit.aws.jobs import BatchJobs, Task, parts_of
 from submit.aws.sweep import run_batch_sweep
-from submit.runs import find_run, require_run
-from submit.status import cancel_run, read_log, show_status
+from submit.check import prepare_study
+from submit.runs import find_run, require_run, survey
+from submit.status import _jobs_by_fold, cancel_run, read_log, show_status
 from submit.submissions import BatchSubmission, FoldJob, batch_submissions
 from submit.sweep import expected_grid, run_sweep
 from tests.submit.aws.fake_batch import LOST, FakeBatch, attempt
@@ -37,6 +40,7 @@ from tests.submit.aws.market import Market
 from tests.submit.test_whole_sweep import FOLDS, TWO_CHANNELS, toml
 
 REGION = "eu-central-1"
+ENDED = "all jobs have ended"
 OUTPUTS = {
     cloud.DATA_BUCKET: "data",
     cloud.RESULTS_BUCKET: "results",
@@ -133,7 +137,7 @@ def sweep(
     console = Console()
     return run_batch_sweep(
         study_file, study, grid, folds, dry_run=dry_run, budget_usd=budget_usd, console=console
-    )
+    ).lines
 
 
 def only_submission(place: Storage) -> BatchSubmission:
@@ -293,7 +297,8 @@ def test_a_dry_run_submits_and_makes_nothing(study_file: Path, batch: FakeBatch)
     deploy()
     told = sweep(study_file, dry_run=True)
     assert told[0].endswith("0 done")
-    assert "would submit 12 folds to gpu as 1 job: 0-11" in told[1]
+    assert "would submit 12 folds to gpu as 1 job: 0-11" in told[2]
+    assert told[1].endswith("prepared on this machine, as it is not below s3://data/tiny")
     assert "cost not known: no fold of this study is done" in told[-1]
     assert "A fold costs 0.4 USD to 0.5 USD an hour" in told[-1]
     assert not batch.jobs
@@ -315,7 +320,7 @@ def pilot(study_file: Path, batch: FakeBatch, make_result: Any, score: Any) -> S
 
 def test_a_dry_run_tells_the_cost_from_what_is_done(study_file: Path, pilot: Storage) -> None:
     told = sweep(study_file, dry_run=True)
-    assert "would submit 11 folds to gpu as 1 job: 1-11" in told[1]
+    assert "would submit 11 folds to gpu as 1 job: 1-11" in told[2]
     assert told[-1].startswith("about 0.073 USD to 0.092 USD: 11 folds of 0:01:00 at 0.4 USD to 0.5 USD")
 
 
@@ -335,7 +340,7 @@ def test_a_budget_submits_the_comparisons_that_it_pays_for_and_watches_them(
     monkeypatch.setattr(budget.time, "sleep", lambda _: batch.end())
     told = sweep(study_file, budget_usd=0.56)
     assert environment_of(batch.jobs[only(batch, "folds", "1-5")])["LOOSWEEP_FOLDS"] == "1-5"
-    assert told == ["all jobs have ended; about 0.5 USD spent"]
+    assert told == ["5 of 5 folds ended well, 0 running, 0 failed; about 0.5 USD of 0.56 USD", ENDED]
 
 
 def test_a_budget_watches_jobs_that_run_already(
@@ -345,7 +350,8 @@ def test_a_budget_watches_jobs_that_run_already(
     sweep(study_file)
     jobs = set(batch.jobs)
     monkeypatch.setattr(budget.time, "sleep", lambda _: batch.end())
-    assert sweep(study_file, budget_usd=9) == ["all jobs have ended; about 0.00 USD spent"]
+    told = sweep(study_file, budget_usd=9)
+    assert told == ["12 of 12 folds ended well, 0 running, 0 failed; about 0.00 USD of 9.00 USD", ENDED]
     assert set(batch.jobs) == jobs
 
 
@@ -436,7 +442,7 @@ def test_cancelling_ends_every_job_that_has_not_ended(study_file: Path, batch: F
     reasons = {job: detail.get("statusReason") for job, detail in batch.jobs.items()}
     assert {job for job, reason in reasons.items() if reason is None} == first
     assert {detail["status"] for detail in batch.jobs.values()} == {"FAILED", "SUCCEEDED"}
-    assert "0 jobs ended" in cancel_run(None, study_file)
+    assert "nothing is running" in cancel_run(None, study_file)
 
 
 def test_status_adds_up_attempts_interruptions_and_reasons(
@@ -459,7 +465,10 @@ def test_status_adds_up_attempts_interruptions_and_reasons(
     assert (said["spent"]["attempts"], said["spent"]["interruptions"]) == (4, 1)
     # An hour, half an hour and an hour, each on what may be the dearest machine.
     assert said["spent"]["dollars"] == pytest.approx(2.5 * 0.5, rel=0.01)
-    assert said["failed"] == {"Essential container exited": [1], "CannotPullContainerError: denied": [2]}
+    assert said["failed"] == {
+        "ended with exit code 65 (Essential container exited)": [1],
+        "CannotPullContainerError: denied": [2],
+    }
     show_status(None, study_file, as_json=False)
     told = capsys.readouterr().out
     assert "9 waiting, 1 running, 0 ended well, 2 failed" in told
@@ -510,7 +519,7 @@ def test_a_cohort_in_the_bucket_is_prepared_by_a_job_that_folds_wait_for(
     assert {environment_of(job)["LOOSWEEP_RUN"] for job in batch.jobs.values()} == {request.url}
     show_status(None, remote_study, as_json=False)
     assert "preparation of the cohort: runnable" in capsys.readouterr().out
-    with pytest.raises(StudyError, match="is still being prepared; `submit status`"):
+    with pytest.raises(StudyError, match="is not prepared, so that it has no results; `submit status s3://"):
         require_run(request)
     with pytest.raises(StudyError, match="is not prepared yet, so that it has no run"):
         open_run(request.url)
@@ -542,7 +551,7 @@ def test_a_request_is_not_submitted_again_while_it_is_prepared_nor_prepared_agai
         sweep(remote_study)
     batch.end()
     assert run_job(monkeypatch, batch.jobs[only(batch, "prepare")], "prepare") == ExitCode.DONE
-    assert "would submit 12 folds" in sweep(remote_study, dry_run=True)[1]
+    assert "would submit 12 folds" in sweep(remote_study, dry_run=True)[2]
     run = open_run(request.url)
     run.write("folds/3/result.json", b"{}")
     with pytest.raises(DataError, match=r"folds/3/result\.json"):  # so it looks at the run
@@ -558,7 +567,7 @@ def test_other_files_are_another_request(remote_study: Path) -> None:
     sweep(remote_study)
     first = find_run(None, remote_study)
     spoil_a_label()
-    assert "would submit the preparation of the cohort, then 12 folds" in sweep(remote_study, dry_run=True)[1]
+    assert "would submit the preparation of the cohort, then 12 folds" in sweep(remote_study, dry_run=True)[2]
     sweep(remote_study)
     assert len(open_storage("s3://results/tiny/runs").folders("requests")) == 2
     assert find_run(first.url, remote_study).url == first.url
@@ -629,3 +638,76 @@ def test_children_are_told_apart_with_their_attempts_and_a_hundred_at_a_time() -
     assert [(one.started, one.stopped) for one in running.attempts] == [(100, 160), (500, None)]
     assert running.interruptions == 1
     assert [child.fold for child in jobs.children(submitted, but={f"a:{n}" for n in range(250)})] == [3]
+
+
+def test_commands_mean_the_study_of_the_file_and_no_other_of_its_name(
+    remote_study: Path, batch: FakeBatch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run of the file is done; another study of the same name waits for its preparation."""
+    sweep(remote_study)
+    batch.end()
+    assert run_job(monkeypatch, batch.jobs[only(batch, "prepare")], "prepare") == ExitCode.DONE
+    run = find_run(None, remote_study)
+    text = remote_study.read_text()
+    other = remote_study.with_name("other.toml")
+    other.write_text(text.replace('"steps" = 24', '"steps" = 25'))
+    assert other.read_text() != text
+    sweep(other)
+    waiting = find_run(None, other)
+    assert waiting.url != run.url == find_run(None, remote_study).url
+    assert "nothing is running" in cancel_run(None, remote_study)
+    third = remote_study.with_name("third.toml")
+    third.write_text(text.replace('"steps" = 24', '"steps" = 26'))
+    with pytest.raises(StudyError, match=r"third\.toml has no run as it is now; name one: s3://"):
+        cancel_run(None, third)
+    assert find_run(None, third).url == waiting.url
+    assert "third.toml was changed since" in capsys.readouterr().err
+    assert "3 jobs ended" in cancel_run(None, other)
+
+
+def test_a_preparation_that_was_in_vain_does_not_hide_the_run_before(
+    remote_study: Path, batch: FakeBatch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep(remote_study)
+    batch.end()
+    first = next(iter(batch.jobs))
+    assert run_job(monkeypatch, batch.jobs[first], "prepare") == ExitCode.DONE
+    run = find_run(None, remote_study)
+    spoil_a_label()
+    sweep(remote_study)
+    assert is_request(find_run(None, remote_study))
+    batch.end("FAILED")
+    assert find_run(None, remote_study).url == run.url
+    assert "was submitted later, and its cohort was not prepared" in capsys.readouterr().err
+
+
+def test_failures_of_an_earlier_job_are_past(study_file: Path, batch: FakeBatch) -> None:
+    deploy()
+    sweep(study_file)
+    run = find_run(None, study_file)
+    for fold, job in ((0, "job-0:0"), (1, "job-0:1")):
+        failure = Failure(fold=fold, attempts=1, exit_code=64, message="no GPU", time=utc_now(), job=job)
+        run.write(layout.failure(fold), failure.to_json())
+    batch.end("FAILED")
+    sweep(study_file, range(1))
+    jobs = _jobs_by_fold(run)
+    assert (jobs[0], jobs[1]) == ("job-2", "job-0:1")
+    states = [status.state for status in survey(run, read_manifest(run), datetime.now(UTC), jobs)]
+    assert states[:2] == ["missing", "failed"]
+
+
+def test_a_cohort_for_jobs_is_prepared_in_the_bucket(study_file: Path) -> None:
+    deploy()
+    assert prepare_study(study_file, Console()).startswith("s3://results/tiny/store: 4 exams made")
+    assert not (study_file.parent / "store").exists()
+
+
+def test_the_region_may_be_named_as_everywhere(study_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deploy()
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_REGION", REGION)
+    boto3.setup_default_session()
+    try:
+        assert f"stack loosweep in {REGION}" in sweep(study_file, dry_run=True)[3]
+    finally:
+        boto3.setup_default_session()
