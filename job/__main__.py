@@ -112,7 +112,7 @@ def prepare(
         store_root(file, settings),
         settings,
         workers=workers or available_cores(),
-        progress=lambda done, total: log.info("%d of %d exams are ready", done, total),
+        progress=lambda done, total: log.info("%d of %d exams are read", done, total),
     )
     log.info("%d exams were made, the others were there", made)
     if asked is not None:

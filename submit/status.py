@@ -5,6 +5,7 @@ import os
 import platform
 import signal
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -15,6 +16,7 @@ from rich.table import Table
 from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.fold_ranges import format_folds
+from job.contract.manifest import Manifest
 from job.places import read_manifest
 from job.runs import is_request
 from job.storage import Storage
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from submit.aws.jobs import BatchJobs
     from submit.aws.status import BatchStatus
 
+TABLE_COLUMNS = 90
+"""Of a terminal; less cuts the table's cells."""
 STUCK_SECONDS = 300.0
 """A running fold that has been at one step for longer is shown as such."""
 
@@ -54,14 +58,9 @@ def show_status(name: str | None, study_file: Path, *, as_json: bool) -> None:
     console.print(f"run {manifest.run}: {summary} of {manifest.folds} folds", highlight=False, soft_wrap=True)
     if batch is not None:
         console.print("\n".join(batch.lines(run)), highlight=False, markup=False, soft_wrap=True)
-    table = Table("fold", "arm", "exam", "state", "step", "attempt", "elapsed", "left")
-    for status in folds:
-        if status.state in ("running", "interrupted", "failed"):
-            fold = manifest.grid.fold(status.fold)
-            exams = ", ".join(manifest.exams[exam].exam for exam in fold.test_exams)
-            table.add_row(str(status.fold), fold.arm.name, exams, _state(status), *_cells(status))
-    if table.row_count:
-        console.print(table, markup=False)
+    _show_folds(
+        [fold for fold in folds if fold.state in ("running", "interrupted", "failed")], manifest, console
+    )
     causes: dict[str, list[int]] = {}
     for status in folds:
         if status.failure is not None:
@@ -74,6 +73,25 @@ def show_status(name: str | None, study_file: Path, *, as_json: bool) -> None:
         console.print(f"not begun: {format_folds(missing)}", highlight=False, soft_wrap=True)
 
 
+def _show_folds(folds: Sequence[FoldStatus], manifest: Manifest, console: Console) -> None:
+    """A table; a line for each where the terminal is too narrow for one."""
+    rows = []
+    for status in folds:
+        fold = manifest.grid.fold(status.fold)
+        exams = ", ".join(manifest.exams[exam].exam for exam in fold.test_exams)
+        rows.append((str(status.fold), fold.arm.name, exams, _state(status), *_cells(status)))
+    columns = ("fold", "arm", "exam", "state", "step", "attempt", "elapsed", "left")
+    if console.is_terminal and console.width < TABLE_COLUMNS:
+        for row in rows:
+            told = ", ".join(f"{name} {cell}" for name, cell in zip(columns, row, strict=True) if cell)
+            console.print(told, highlight=False, markup=False, soft_wrap=True)
+    elif rows:
+        table = Table(*columns)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table, markup=False)
+
+
 def read_log(name: str | None, study_file: Path, fold: int) -> str:
     """What the worker of a fold printed; of a request, what its preparation printed.
 
@@ -83,7 +101,8 @@ def read_log(name: str | None, study_file: Path, fold: int) -> str:
     run = find_run(name, study_file)
     submissions = batch_submissions(run)
     if is_request(run):
-        return _jobs_of(submissions[-1]).log_of_job(submissions[-1].working_jobs[0], "the preparation")
+        log = _jobs_of(submissions[-1]).log_of_job(submissions[-1].working_jobs[0], "the preparation")
+        return f"--- preparation of the cohort\n{log}"
     read_manifest(run).grid.fold(fold)  # refuses a number outside the grid
     if submissions:
         jobs = [job for submission in submissions for job in submission.jobs]

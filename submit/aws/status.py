@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 
 from job.contract.fold_ranges import format_folds
 from job.storage import Storage
@@ -22,7 +23,7 @@ class BatchStatus:
     """State of the job that makes the report."""
     folds: JobCounts
     elapsed_seconds: float
-    """Since the submission."""
+    """From the submission until the last fold ended, or until now."""
     spent: Spent
     """By all submissions of the run."""
     failed: dict[str, tuple[int, ...]]
@@ -40,7 +41,7 @@ class BatchStatus:
             f"AWS Batch (stack {self.stack}), last submission: {folds.waiting} waiting, {folds.running} running, "
             f"{folds.succeeded} ended well, {folds.failed} failed",
             f"{counted(spent.attempts, 'attempt')}, {counted(spent.interruptions, 'interruption')}, "
-            f"{counted(spent.lost_steps, 'lost step')}; {duration(self.elapsed_seconds)} since the submission; "
+            f"{counted(spent.lost_steps, 'lost step')}; {duration(self.elapsed_seconds)} from the submission; "
             f"{cost}",
         ]
         if self.prepare is not None and self.prepare != "SUCCEEDED":
@@ -77,10 +78,20 @@ def batch_status(place: Storage, submissions: Sequence[BatchSubmission]) -> Batc
         prepare=states.get(newest.prepare_job or ""),
         report=states.get(newest.report_job or ""),
         folds=jobs.counts(newest.jobs),
-        elapsed_seconds=newest.age_seconds,
+        elapsed_seconds=_elapsed_seconds(newest, of_newest),
         spent=account.spent(place, submissions, children),
         failed=_reasons(of_newest),
     )
+
+
+def _elapsed_seconds(submission: BatchSubmission, children: Sequence[Child]) -> float:
+    """Until now, or until the last fold ended."""
+    stops = [
+        attempt.stopped for child in children for attempt in child.attempts if attempt.stopped is not None
+    ]
+    if not stops or not all(child.ended for child in children):
+        return submission.age_seconds
+    return max(max(stops) - datetime.fromisoformat(submission.started).timestamp(), 0.0)
 
 
 def _reasons(children: Sequence[Child]) -> dict[str, tuple[int, ...]]:

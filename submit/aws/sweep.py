@@ -323,7 +323,7 @@ def _cost(sweep: BatchSweep, target: Target) -> str:
     if rates is None:
         return "cost not known: AWS does not name all prices of the queue's machines"
     price = (
-        f"{money(rates.lowest)} to {money(rates.highest)} an hour, today's prices of the cheapest and the dearest "
+        f"{_range(rates.lowest, rates.highest)} an hour, today's prices of the cheapest and the dearest "
         "machine"
     )
     if not target.todo:
@@ -335,7 +335,11 @@ def _cost(sweep: BatchSweep, target: Target) -> str:
         )
     hours = target.hours_a_fold * len(target.todo)
     return (
-        f"about {money(hours * rates.lowest)} to {money(hours * rates.highest)}: "
+        f"about {_range(hours * rates.lowest, hours * rates.highest)}: "
         f"{counted(len(target.todo), 'fold')} of {duration(target.hours_a_fold * 3600)} at {price}; "
         "starting machines comes on top"
     )
+
+
+def _range(low: float, high: float) -> str:
+    return money(low) if money(low) == money(high) else f"{money(low)} to {money(high)}"

@@ -185,3 +185,33 @@ def test_a_sweep_on_another_host_is_refused(run: LocalStorage, sweeping: subproc
 def test_a_run_that_was_never_started_cannot_be_cancelled(run: LocalStorage) -> None:
     with pytest.raises(StudyError, match="was never started; use `submit sweep`"):
         cancel_run(run.url, NO_STUDY)
+
+
+def test_a_narrow_terminal_gets_a_line_for_each_fold_and_cuts_nothing(
+    run: LocalStorage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin(run, 1)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+    monkeypatch.setenv("COLUMNS", "40")
+    show_status(run.url, NO_STUDY, as_json=False)
+    narrow = capsys.readouterr().out
+    assert "fold 1, arm without t2[b], exam " in narrow
+    assert "│" not in narrow
+    monkeypatch.setenv("COLUMNS", "120")
+    show_status(run.url, NO_STUDY, as_json=False)
+    assert "│" in capsys.readouterr().out
+
+
+def test_failures_with_the_same_cause_are_told_together(
+    run: LocalStorage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for fold in (0, 1, 2, 5):
+        message = "no GPU" if fold < 5 else "no disk"
+        failure = Failure(
+            fold=fold, attempts=1, exit_code=64, message=message, time="2026-01-01T00:00:00+00:00"
+        )
+        run.write(layout.failure(fold), failure.to_json())
+    show_status(run.url, NO_STUDY, as_json=False)
+    told = capsys.readouterr().out
+    assert "folds 0-2: no GPU" in told
+    assert "fold 5: no disk" in told
