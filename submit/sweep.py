@@ -27,6 +27,7 @@ from job.runs import create_run
 from job.storage import Storage
 from submit.executors.local import LocalExecutor, fold_command
 from submit.executors.protocol import Executor, Snapshot
+from submit.exit_codes import FAILED, INTERRUPTED
 from submit.machine import fold_memory_gib, machine_slots, within_memory
 from submit.progress import ExamProgress, SweepProgress
 from submit.results import missing_of
@@ -34,10 +35,6 @@ from submit.runs import submitted_run
 from submit.sweep_lock import hold
 from submit.wording import counted
 
-FAILED = 1
-"""Exit code when folds failed."""
-INTERRUPTED = 130
-"""Exit code after Ctrl-C."""
 POLL_SECONDS = 0.2
 
 

@@ -9,7 +9,8 @@ from functools import cached_property
 from job.contract import layout
 from job.contract.results import Heartbeat
 from job.storage import Storage
-from submit.aws.jobs import BatchJobs, Child, children_of
+from submit.aws.children import Child
+from submit.aws.jobs import BatchJobs, children_of
 from submit.aws.prices import Prices, Rates, connect_prices, rate_of, rates_of
 from submit.submissions import BatchSubmission
 

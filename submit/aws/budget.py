@@ -12,13 +12,10 @@ from job.storage import Storage
 from submit.aws.account import Account
 from submit.aws.jobs import BatchJobs
 from submit.aws.liveness import lives
+from submit.exit_codes import FAILED, INTERRUPTED
 from submit.submissions import batch_submissions
 from submit.wording import counted, money
 
-FAILED = 1
-"""Exit code when folds failed, or were ended before their time."""
-INTERRUPTED = 130
-"""Exit code after Ctrl-C."""
 POLL_SECONDS = 20.0
 """Between two looks at the jobs: what they cost in that time may be spent above the limit."""
 
@@ -42,6 +39,14 @@ def affordable(folds: Sequence[int], *, arms: int, usd_a_fold: float, usd: float
 
 
 @dataclass(frozen=True, kw_only=True)
+class Told:
+    """How a command ended."""
+
+    lines: list[str]
+    code: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Watch:
     """What is watched, and by what."""
 
@@ -53,7 +58,7 @@ class Watch:
     console: Console
 
 
-def follow(watch: Watch) -> "Told":
+def follow(watch: Watch) -> Told:
     """Waits until all jobs have ended, and ends them when the limit is reached; what to tell the user.
 
     Raises:
@@ -82,7 +87,7 @@ def follow(watch: Watch) -> "Told":
         return Told(lines=[line], code=INTERRUPTED)
 
 
-def _look(watch: Watch) -> "tuple[str, Told | None]":
+def _look(watch: Watch) -> tuple[str, Told | None]:
     """What is going on; and what to tell the user, if that is the end."""
     place = (run_of_request(watch.place) if is_request(watch.place) else None) or watch.place
     submissions = batch_submissions(place)
@@ -106,11 +111,3 @@ def _look(watch: Watch) -> "tuple[str, Told | None]":
         "with a checkpoint where they ran; a sweep with a higher --budget goes on"
     )
     return text, Told(lines=[line], code=FAILED)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Told:
-    """How a command ended."""
-
-    lines: list[str]
-    code: int = 0

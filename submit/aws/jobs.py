@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -16,6 +16,7 @@ from job.contract import cloud, environment
 from job.contract.errors import StudyError
 from job.contract.exit_codes import ExitCode
 from job.contract.fold_ranges import format_folds, parse_folds
+from submit.aws.children import CANCELLED, ENDED, WAITING, Child, JobCounts, attempts_of
 from submit.aws.deployment import Deployment, aws_errors, find_deployment
 from submit.submissions import FoldJob
 
@@ -36,26 +37,6 @@ SUBMISSIONS = 4
 """Times that a job is submitted, unless it is found to have been taken."""
 PAUSE_SECONDS = 2.0
 """After a submission without an answer; doubled for each further one."""
-CANCELLED = "ended by submit: "
-"""Begins the reason of jobs that are ended here."""
-
-ENDED = ("SUCCEEDED", "FAILED")
-WAITING = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING")
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobCounts:
-    """Children of jobs by where they are."""
-
-    waiting: int = 0
-    running: int = 0
-    succeeded: int = 0
-    failed: int = 0
-
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return self.waiting + self.running + self.succeeded + self.failed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,47 +57,6 @@ class Task:
     checkpoint_minutes: float = 5.0
     device: str | None = None
     """Default: the job definition's."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attempt:
-    """One start of a fold's container."""
-
-    started: float | None
-    """Seconds since 1970; None if it never ran."""
-    stopped: float | None
-    """None while it runs."""
-    exit_code: int | None
-    reason: str
-    log_stream: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Child:
-    """The job of one fold."""
-
-    job: str
-    """Its id."""
-    fold: int
-    state: str
-    reason: str
-    attempts: tuple[Attempt, ...]
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing will change any more."""
-        return self.state in ENDED
-
-    @property
-    def interruptions(self) -> int:
-        """Attempts that ended because their machine was taken back or lost, and not because it was cancelled."""
-        cancelled = self.reason.startswith(CANCELLED)
-        last = len(self.attempts) - 1
-        return sum(
-            attempt.reason.startswith("Host EC2")
-            or (attempt.exit_code == ExitCode.STOPPED and not (cancelled and number == last))
-            for number, attempt in enumerate(self.attempts)
-        )
 
 
 class BatchJobs:
@@ -250,7 +190,7 @@ class BatchJobs:
                 fold=folds[detail["jobId"]],
                 state=detail["status"],
                 reason=detail.get("statusReason", ""),
-                attempts=tuple(_attempts(detail)),
+                attempts=tuple(attempts_of(detail)),
             )
 
     def log_of_fold(self, jobs: Sequence[FoldJob], fold: int) -> str:
@@ -277,7 +217,7 @@ class BatchJobs:
         """
         parts = []
         for detail in self._described([job]):
-            for number, attempt in enumerate(_attempts(detail), start=1):
+            for number, attempt in enumerate(attempts_of(detail), start=1):
                 if attempt.log_stream is not None:
                     parts.append(f"--- attempt {number}\n{self._lines(attempt.log_stream)}")
                 if attempt.exit_code != ExitCode.DONE and attempt.reason:
@@ -366,30 +306,6 @@ def parts_of(folds: Sequence[int]) -> Iterator[list[int]]:
 
 def _variables(task: Task) -> dict[str, str]:
     return {environment.RUN: task.place, environment.STORE: task.store, environment.IMAGE: task.image}
-
-
-def _attempts(detail: Any) -> Iterator[Attempt]:
-    """The attempts of a job; AWS Batch lists the one that runs only when it has ended."""
-    yield from map(_attempt, detail.get("attempts", ()))
-    if detail["status"] == "RUNNING":
-        yield replace(_attempt(detail), reason="")  # the job's is that of the attempt before
-
-
-def _attempt(detail: Any) -> Attempt:
-    container = detail.get("container", {})
-
-    def seconds(key: str) -> float | None:
-        return detail[key] / 1000 if detail.get(key) is not None else None
-
-    return Attempt(
-        started=seconds("startedAt"),
-        stopped=seconds("stoppedAt"),
-        exit_code=container.get("exitCode"),
-        reason=" ".join(
-            text for text in (detail.get("statusReason", ""), container.get("reason", "")) if text
-        ),
-        log_stream=container.get("logStreamName"),
-    )
 
 
 def _pairs(variables: dict[str, str]) -> list[dict[str, str]]:

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from submit.aws.jobs import ENDED, BatchJobs
+from submit.aws.children import ENDED
+from submit.aws.jobs import BatchJobs
 from submit.submissions import BatchSubmission
 
 SUBMITTING_SECONDS = 600.0

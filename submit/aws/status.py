@@ -7,7 +7,8 @@ from datetime import datetime
 from job.contract.fold_ranges import format_folds
 from job.storage import Storage
 from submit.aws.account import Spent, connect_account
-from submit.aws.jobs import Child, JobCounts, connect
+from submit.aws.children import Child, JobCounts
+from submit.aws.jobs import connect
 from submit.submissions import BatchSubmission
 from submit.wording import counted, duration, money
 
