@@ -4,7 +4,6 @@ import json
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,12 +22,11 @@ from job.data.prepare import read_index
 from job.places import read_manifest, resolve, store_root
 from job.runs import is_request, place_of, read_request, run_of_request
 from job.storage import Storage, open_storage
+from job.storage.concurrency import map_files
 from submit.submissions import batch_submissions, find_submission, read_submission
 
 R = TypeVar("R", bound=Record)
 
-READERS = 16
-"""Files read at a time."""
 FRESH_SECONDS = 60.0
 """A fold with a younger heartbeat is running."""
 
@@ -79,14 +77,15 @@ def find_run(name: str | None, study_file: Path, *, exact: bool = False) -> Stor
     if name is not None and name.endswith(".toml"):
         return find_run(None, Path(name), exact=exact)
     if name is not None and ("://" in name or Path(name, layout.MANIFEST).is_file()):
-        place = open_storage(name)
-        return (run_of_request(place) if is_request(place) else None) or place
+        return _request_or_run(open_storage(name))
     if name is not None and not study_file.is_file():
         raise StudyError(f"{name}: no folder of a run, and {study_file} is not there to look up runs by name")
     study = load_study(study_file)
     root = open_storage(_runs_root(study_file, study))
     runs = {run: open_storage(f"{root.url}/{run}") for run in root.folders()}
     runs = {run: storage for run, storage in runs.items() if storage.exists(layout.MANIFEST)}
+    if name is not None and name in root.folders(layout.REQUESTS):
+        return _request_or_run(open_storage(f"{root.url}/{layout.request(name)}"))
     if name is not None:
         if name not in runs:
             raise StudyError(f"{root.url} has no run {name!r}; its runs: {', '.join(runs) or 'none'}")
@@ -107,6 +106,11 @@ def find_run(name: str | None, study_file: Path, *, exact: bool = False) -> Stor
         name = places[0].url.rpartition("/")[2]
         print(f"note: {name} was started last, but {study_file} was changed since", file=sys.stderr)
     return _newest(own or places)
+
+
+def _request_or_run(place: Storage) -> Storage:
+    """The run that a request has become."""
+    return (run_of_request(place) if is_request(place) else None) or place
 
 
 def _newest(places: Sequence[Storage]) -> Storage:
@@ -149,7 +153,9 @@ def _runs_root(study_file: Path, study: Study) -> str:
         return resolve(study_file, study.compute.runs)
     from submit.aws.jobs import connect  # loads AWS's client
 
-    return connect(study.compute.stack)[0].runs_of(study.name)
+    deployment, _ = connect(study.compute.stack)
+    deployment.require_study(study.name)
+    return deployment.runs_of(study.name)
 
 
 def survey(
@@ -173,8 +179,7 @@ def survey(
             return FoldStatus(fold=fold, state="done")
         return _unfinished(run, fold, fold in failed, fold in begun, now, (jobs or {}).get(fold))
 
-    with ThreadPoolExecutor(READERS) as pool:
-        return list(pool.map(status, range(manifest.folds)))
+    return list(map_files(status, range(manifest.folds)))
 
 
 def _unfinished(

@@ -1,7 +1,6 @@
 """Reads what the folds of a run left behind into tables, and names what is missing."""
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -16,13 +15,9 @@ from job.contract.manifest import Manifest
 from job.contract.results import Failure, FoldResult, Record
 from job.contract.study import Study
 from job.storage import Storage
+from job.storage.concurrency import map_files
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
-
-READERS = 16
-"""Files read at a time."""
-READ_AHEAD = 1000
-"""Files held in memory at most."""
 
 SCORE_COLUMNS = {
     "fold": "int64",
@@ -168,9 +163,7 @@ def _results(
     grid, structures = manifest.grid, structures_of(manifest.study)
     inside = [index for index in done if index < len(grid)]
     problems += [_outside(layout.result(index), index, manifest) for index in done if index >= len(grid)]
-    for index, data in zip(
-        inside, _read_all(storage, [layout.result(index) for index in inside]), strict=True
-    ):
+    for index, data in zip(inside, map_files(storage.read, map(layout.result, inside)), strict=True):
         key = layout.result(index)
         result = _parse(FoldResult, data, key, problems)
         if result is None:
@@ -180,13 +173,6 @@ def _results(
             yield result
         else:
             problems.append(problem)
-
-
-def _read_all(storage: Storage, keys: Sequence[str]) -> Iterator[bytes]:
-    """The contents of many files, in order; a bucket answers many requests at a time."""
-    with ThreadPoolExecutor(READERS) as pool:
-        for first in range(0, len(keys), READ_AHEAD):
-            yield from pool.map(storage.read, keys[first : first + READ_AHEAD])
 
 
 def _failures(

@@ -2,20 +2,17 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
 from job.contract import layout
 from job.contract.results import Heartbeat
 from job.storage import Storage
+from job.storage.concurrency import map_files
 from submit.aws.children import Child
 from submit.aws.jobs import BatchJobs, children_of
 from submit.aws.prices import Prices, Rates, connect_prices, rate_of, rates_of
 from submit.submissions import BatchSubmission
-
-READERS = 16
-"""Files read at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +42,15 @@ class Account:
     def rates(self) -> Rates | None:
         """USD an hour of a fold; None if AWS does not name all prices."""
         return rates_of(self._jobs.machines(self._gpus), self._prices, gpus=self._gpus)
+
+    @property
+    def unknown_prices(self) -> str:
+        """The machines whose prices AWS did not say, and why."""
+        machines: dict[str, list[str]] = {}
+        for machine, reason in sorted(self._prices.unknown.items()):
+            machines.setdefault(reason, []).append(machine)
+        told = "; ".join(f"no price of {', '.join(names)}: {reason}" for reason, names in machines.items())
+        return told or "the queue has no machines"
 
     def children(self, submissions: Sequence[BatchSubmission]) -> list[Child]:
         """The job of every fold of these submissions that AWS Batch knows."""
@@ -121,9 +127,8 @@ def heartbeats(run: Storage, folds: Sequence[int]) -> dict[int, Heartbeat]:
         except (OSError, ValueError):
             return None
 
-    with ThreadPoolExecutor(READERS) as pool:
-        found = zip(folds, pool.map(read, folds), strict=True)
-        return {fold: beat for fold, beat in found if beat is not None}
+    found = zip(folds, map_files(read, folds), strict=True)
+    return {fold: beat for fold, beat in found if beat is not None}
 
 
 def _total(sums: Iterable[Spent], *, lost_steps: int) -> Spent:

@@ -94,7 +94,7 @@ def _look(watch: Watch) -> tuple[str, Told | None]:
     children = watch.account.children(submissions)
     usd = watch.account.spent(place, submissions, children).dollars
     if usd is None:
-        raise StudyError("AWS names no price of the machines, so that a budget cannot be watched")
+        raise StudyError(f"the budget cannot be watched: {watch.account.unknown_prices}; the jobs go on")
     counts = watch.jobs.counts(submissions[-1].jobs)
     text = (
         f"{counts.succeeded} of {counted(counts.total, 'fold')} ended well, {counts.running} running, "

@@ -213,17 +213,25 @@ class BatchJobs:
         """What the containers of a job printed, attempt by attempt.
 
         Raises:
-            StudyError: It has not begun.
+            StudyError: It has not begun, or AWS Batch has forgotten it.
         """
+        details = list(self._described([job]))
+        if not details:
+            raise StudyError(
+                f"{name}: AWS Batch has forgotten its job, as it does a week after the end; what it printed is in "
+                f"CloudWatch's log group {self._deployment.log_group} as long as that keeps it"
+            )
         parts = []
-        for detail in self._described([job]):
+        for detail in details:
             for number, attempt in enumerate(attempts_of(detail), start=1):
                 if attempt.log_stream is not None:
                     parts.append(f"--- attempt {number}\n{self._lines(attempt.log_stream)}")
                 if attempt.exit_code != ExitCode.DONE and attempt.reason:
                     parts.append(f"--- attempt {number} ended: {attempt.reason}\n")
         if not parts:
-            raise StudyError(f"{name} has no log at AWS: it has not begun, or ended more than a week ago")
+            (detail,) = details
+            why = detail.get("statusReason") or "it has not begun"
+            raise StudyError(f"{name} has no log: its job is {detail['status']} ({why})")
         return "".join(parts)
 
     def _lines(self, stream: str) -> str:

@@ -29,6 +29,8 @@ class Prices:
         self._pricing = pricing
         self._of = cache(self._price)
         self._gpus = cache(self._gpus_of)
+        self.unknown: dict[str, str] = {}
+        """By machine, as far as they were asked for: why its price is not known."""
 
     def of(self, type_: str, *, spot: bool, zone: str | None = None) -> float | None:
         """The price of a machine; on the spot market, of the dearest zone unless one is named.
@@ -42,13 +44,17 @@ class Prices:
         return min(gpus / max(self._gpus(type_), 1), 1.0)
 
     def _price(self, type_: str, spot: bool, zone: str | None) -> float | None:
+        reason = "AWS lists none"
         try:
-            return self._spot_price(type_, zone) if spot else self._on_demand_price(type_)
+            price = self._spot_price(type_, zone) if spot else self._on_demand_price(type_)
         except (
             ClientError,
             BotoCoreError,
-        ):  # the price list is a right of its own; its absence stops no sweep
-            return None
+        ) as error:  # the price list is a right of its own; no sweep needs it
+            price, reason = None, str(error)
+        if price is None:
+            self.unknown[f"{type_} ({'spot' if spot else 'on-demand'})"] = reason
+        return price
 
     def _spot_price(self, type_: str, zone: str | None) -> float | None:
         where: Any = {"AvailabilityZone": zone} if zone is not None else {}

@@ -113,9 +113,7 @@ def run_batch_sweep(
     if dry_run:
         return Told(lines=describe(sweep, _known(sweep, folds)))
     if budget_usd is not None and sweep.account.rates is None:
-        raise StudyError(
-            "AWS does not name all prices of the queue's machines, so that --budget cannot be kept"
-        )
+        raise StudyError(f"--budget cannot be kept: {sweep.account.unknown_prices}")
     target = _made(sweep, folds, console)
     if not target.todo:
         line = f"run {target.place.url}: nothing to do, {target.done} of {len(grid)} folds are done"
@@ -321,7 +319,7 @@ def _preparer(sweep: BatchSweep) -> str:
 def _cost(sweep: BatchSweep, target: Target) -> str:
     rates = sweep.account.rates
     if rates is None:
-        return "cost not known: AWS does not name all prices of the queue's machines"
+        return f"cost not known: {sweep.account.unknown_prices}"
     price = (
         f"{_range(rates.lowest, rates.highest)} an hour, today's prices of the cheapest and the dearest "
         "machine"

@@ -22,9 +22,9 @@ from submit.aws.liveness import lives
 from submit.aws.prices import Prices, Rates, rate_of, rates_of
 from submit.submissions import BatchSubmission, FoldJob, claim, next_key
 from submit.wording import money
+from tests.submit.aws.deployed import DEPLOYMENT, ENDED
 from tests.submit.aws.fake_batch import LOST, FakeBatch, attempt
 from tests.submit.aws.market import Market, Refusing
-from tests.submit.aws.test_sweep import DEPLOYMENT, ENDED
 
 MACHINE = "g4dn.xlarge spot eu-central-1a"
 """0.2 USD an hour."""
@@ -330,7 +330,7 @@ def test_a_budget_without_prices_is_refused_and_not_taken_for_kept(tmp_path: Pat
     watch = Watch(
         place=run.place, jobs=run.jobs, account=run.account, limit_usd=1, console=Console(file=io.StringIO())
     )
-    with pytest.raises(StudyError, match="names no price"):
+    with pytest.raises(StudyError, match=r"no price of g4dn\.xlarge \(spot\): .*Unauthorized"):
         follow(watch)
 
 

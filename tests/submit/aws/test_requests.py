@@ -1,0 +1,141 @@
+"""Cohorts that a job prepares: requests, and the runs that they become."""
+
+from pathlib import Path
+
+import pytest
+
+from job.contract import layout
+from job.contract.errors import DataError, StudyError
+from job.contract.exit_codes import ExitCode
+from job.places import read_manifest
+from job.runs import is_request, open_run
+from job.storage import open_storage
+from submit.runs import find_run, require_run
+from submit.status import cancel_run, show_status
+from submit.submissions import batch_submissions
+from tests.submit.aws.deployed import environment_of, only, only_submission, run_job, spoil_a_label, sweep
+from tests.submit.aws.fake_batch import FakeBatch
+
+
+def test_a_cohort_in_the_bucket_is_prepared_by_a_job_that_folds_wait_for(
+    remote_study: Path,
+    batch: FakeBatch,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = sweep(remote_study)
+    request = find_run(None, remote_study)
+    assert told[0].startswith(f"request {request.url}: the preparation of the cohort and 12 folds submitted")
+    submission = only_submission(request)
+    prepare, folds, report = (batch.jobs[job] for job in submission.all_jobs)
+    assert prepare["jobName"].startswith("tiny-prepare-")
+    assert (prepare["jobQueue"], folds["jobQueue"], report["jobQueue"]) == ("cpu", "gpu", "cpu")
+    assert folds["dependsOn"] == [{"jobId": submission.prepare_job}]
+    assert report["dependsOn"] == [{"jobId": submission.jobs[0].job}]
+    assert {environment_of(job)["LOOSWEEP_RUN"] for job in batch.jobs.values()} == {request.url}
+    show_status(None, remote_study, as_json=False)
+    assert "preparation of the cohort: runnable" in capsys.readouterr().out
+    with pytest.raises(StudyError, match="is not prepared, so that it has no results; `submit status s3://"):
+        require_run(request)
+    with pytest.raises(StudyError, match="is not prepared yet, so that it has no run"):
+        open_run(request.url)
+
+    assert run_job(monkeypatch, prepare, "prepare") == ExitCode.DONE
+    run = find_run(None, remote_study)
+    assert run.url.startswith("s3://results/tiny/runs/tiny-")
+    assert run.url == open_run(request.url).url == find_run(request.url, remote_study).url
+    assert only_submission(run) == submission
+    assert read_manifest(run).image == "image@sha256:0"
+    assert read_manifest(run).folds == 12
+    capsys.readouterr()
+    show_status(None, remote_study, as_json=False)
+    assert capsys.readouterr().out.startswith(f"run {run.url.rpartition('/')[2]}: 0 done")
+
+
+def test_a_request_is_not_submitted_again_while_it_is_prepared_nor_prepared_again_after(
+    remote_study: Path, batch: FakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep(remote_study)
+    request = find_run(None, remote_study)
+    text = remote_study.read_text()
+    remote_study.write_text(text.replace('"device" = "cpu"', '"device" = "cpu", "checkpoint_minutes" = 7'))
+    assert remote_study.read_text() != text  # what changes no fold's numbers is the same experiment
+    with pytest.raises(StudyError, match="jobs of an earlier submission still run or wait"):
+        sweep(remote_study)
+    batch.end(but=("-prepare-",))
+    with pytest.raises(StudyError, match="jobs of an earlier submission still run or wait"):
+        sweep(remote_study)
+    batch.end()
+    assert run_job(monkeypatch, batch.jobs[only(batch, "prepare")], "prepare") == ExitCode.DONE
+    assert "would submit 12 folds" in sweep(remote_study, dry_run=True)[2]
+    run = open_run(request.url)
+    run.write("folds/3/result.json", b"{}")
+    with pytest.raises(DataError, match=r"folds/3/result\.json"):  # so it looks at the run
+        sweep(remote_study)
+    run.delete("folds/3/result.json")
+    assert sweep(remote_study)[0].startswith(f"run {run.url}: 12 folds submitted")
+    first, second = batch_submissions(run)
+    assert (first.prepare_job, second.prepare_job) == (only(batch, "prepare"), None)
+    assert "2 jobs ended" in cancel_run(None, remote_study)
+
+
+def test_other_files_are_another_request(remote_study: Path) -> None:
+    sweep(remote_study)
+    first = find_run(None, remote_study)
+    spoil_a_label()
+    assert "would submit the preparation of the cohort, then 12 folds" in sweep(remote_study, dry_run=True)[2]
+    sweep(remote_study)
+    assert len(open_storage("s3://results/tiny/runs").folders("requests")) == 2
+    assert find_run(first.url, remote_study).url == first.url
+    assert find_run(first.url.rpartition("/")[2], remote_study).url == first.url
+
+
+def test_a_preparation_that_fails_leaves_no_run(
+    remote_study: Path, batch: FakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil_a_label()
+    sweep(remote_study)
+    request = find_run(None, remote_study)
+    assert run_job(monkeypatch, batch.jobs[only(batch, "prepare")], "prepare") == ExitCode.DATA
+    assert not request.exists(layout.REQUESTED_RUN)
+
+
+def test_commands_mean_the_study_of_the_file_and_no_other_of_its_name(
+    remote_study: Path, batch: FakeBatch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run of the file is done; another study of the same name waits for its preparation."""
+    sweep(remote_study)
+    batch.end()
+    assert run_job(monkeypatch, batch.jobs[only(batch, "prepare")], "prepare") == ExitCode.DONE
+    run = find_run(None, remote_study)
+    text = remote_study.read_text()
+    other = remote_study.with_name("other.toml")
+    other.write_text(text.replace('"steps" = 24', '"steps" = 25'))
+    assert other.read_text() != text
+    sweep(other)
+    waiting = find_run(None, other)
+    assert waiting.url != run.url == find_run(None, remote_study).url
+    assert "nothing is running" in cancel_run(None, remote_study)
+    third = remote_study.with_name("third.toml")
+    third.write_text(text.replace('"steps" = 24', '"steps" = 26'))
+    with pytest.raises(StudyError, match=r"third\.toml has no run as it is now; name one: s3://"):
+        cancel_run(None, third)
+    assert find_run(None, third).url == waiting.url
+    assert "third.toml was changed since" in capsys.readouterr().err
+    assert "3 jobs ended" in cancel_run(None, other)
+
+
+def test_a_preparation_that_was_in_vain_does_not_hide_the_run_before(
+    remote_study: Path, batch: FakeBatch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep(remote_study)
+    batch.end()
+    first = next(iter(batch.jobs))
+    assert run_job(monkeypatch, batch.jobs[first], "prepare") == ExitCode.DONE
+    run = find_run(None, remote_study)
+    spoil_a_label()
+    sweep(remote_study)
+    assert is_request(find_run(None, remote_study))
+    batch.end("FAILED")
+    assert find_run(None, remote_study).url == run.url
+    assert "was submitted later, and its cohort was not prepared" in capsys.readouterr().err
