@@ -54,7 +54,7 @@ class StudyJobs(Construct):
             container=self._container(name, command, machine, role),
             timeout=Duration.minutes(round(settings.job_hours * 60)),
             retry_attempts=attempts(),
-            retry_strategies=[_strategy(rule) for rule in retry_rules()],
+            retry_strategies=[_strategy(rule) for rule in retry_rules(counts=command == "fold")],
             propagate_tags=True,
             # What is in the queue while a new version is deployed still runs with the old one.
             skip_deregister_on_update=True,
@@ -90,6 +90,8 @@ class StudyJobs(Construct):
     def _environment(self, machine: Machine) -> Mapping[str, str]:
         region = Stack.of(self).region  # which ECS does not tell containers on EC2
         variables = {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+        # A container sees all cores of its machine: on larger ones folds would run with more threads, in other bits.
+        variables[environment.THREADS] = str(machine.vcpus)
         if machine.gpus:
             variables[environment.DEVICE] = "cuda"  # a fold that finds no GPU fails, and is not slow for days
         return variables

@@ -77,18 +77,11 @@ class Researchers(Construct):
 
     @property
     def _definitions(self) -> list[str]:
-        """The job definitions of all studies, in every revision."""
-        stack, studies = self._settings.stack, self._settings.studies
-        names = [
-            name
-            for study in studies
-            for name in (
-                cloud.prepare_definition(stack, study),
-                *(cloud.fold_definition(stack, study, gpus) for gpus in cloud.GPUS_PER_FOLD),
-                cloud.report_definition(stack, study),
-            )
+        """The job definitions of each study, in every revision; one by one they would not fit into a policy."""
+        return [
+            f"{self._batch}:job-definition/{cloud.definitions(self._settings.stack, study)}"
+            for study in self._settings.studies
         ]
-        return [f"{self._batch}:job-definition/{name}{end}" for name in names for end in ("", ":*")]
 
     def _files(self, buckets: Buckets) -> list[aws_iam.PolicyStatement]:
         """Cohorts, stores and runs of the stack's studies."""
@@ -115,8 +108,8 @@ class Researchers(Construct):
             self._stack_in_any_life: "A stack gets the rest of its id when it is deployed; its name is the boundary.",
             self._any_job: "Jobs get their ids when they are submitted; the condition on the tag is the boundary.",
             **dict.fromkeys(
-                (name for name in self._definitions if name.endswith("*")),
-                "Every deployment makes a new revision of a job definition; its name is the boundary.",
+                self._definitions,
+                "Every deployment makes new revisions of a study's job definitions; their names are the boundary.",
             ),
         }
         acknowledge(

@@ -29,11 +29,15 @@ OTHERWISE = RetryRule(action="EXIT", reason="*")
 this rule AWS Batch retries what no rule matches."""
 
 
-def retry_rules() -> tuple[RetryRule, ...]:
-    """The rules by which a job is tried again if, and only if, its exit code allows more than one attempt.
+def retry_rules(*, counts: bool) -> tuple[RetryRule, ...]:
+    """The rules by which a job is tried again.
 
-    A code that the table does not know (137 after a kill for memory, 139 after a crash) is retried, so the
-    rules name the codes that are not.
+    Of a container that counts its own ends (a fold), whenever its exit code allows more than one attempt: a code that
+    the table does not know (137 after a kill for memory, 139 after a crash) is retried too, so the rules name the
+    codes that are not. Of any other, only what passes by itself: a bug or a kill would come ten times.
+
+    Args:
+        counts: Whether the container counts its own ends, and gives up with a final code.
 
     Raises:
         ValueError: The table of exit codes says what these rules do not.
@@ -41,6 +45,10 @@ def retry_rules() -> tuple[RetryRule, ...]:
     final = {code for code in ExitCode if attempts_allowed(code) == 1 and code != ExitCode.DONE}
     if ATTEMPTS_AFTER_KILL == 1 or final != {code for code in ExitCode if str(int(code)).startswith(FINAL)}:
         raise ValueError(f"the rules are made for exit codes that are retried unless they begin with {FINAL}")
+    if not counts:
+        passing = (ExitCode.TEMPORARY, ExitCode.STOPPED)
+        again = tuple(RetryRule(action="RETRY", exit_code=str(int(code))) for code in passing)
+        return (HOST_LOST, PULL_FAILED, *again, OTHERWISE)
     return (
         HOST_LOST,
         PULL_FAILED,

@@ -46,6 +46,8 @@ def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+MAX_STUDIES = 8
+"""Whose names the researchers' policy has room for, however long they are."""
 StudyName = Annotated[str, Field(pattern=STUDY_NAME)]
 Family = Annotated[str, AfterValidator(_known_family)]
 InstanceType = Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$")]
@@ -60,8 +62,10 @@ class Settings(BaseModel):
     """Name of the stack; `submit` finds everything by it. Two groups in one account take two names."""
     region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] | None = None
     """Region, as `eu-central-1`; default: the region of the credentials that deploy."""
-    studies: Annotated[tuple[StudyName, ...], Field(min_length=1), AfterValidator(_unique)] = ("phantom",)
-    """Studies that get roles and job definitions: the `name` of each study file."""
+    studies: Annotated[
+        tuple[StudyName, ...], Field(min_length=1, max_length=MAX_STUDIES), AfterValidator(_unique)
+    ] = ("phantom",)
+    """Studies that get roles and job definitions: the `name` of each study file. More go into a second stack."""
 
     gpu_families: Annotated[tuple[Family, ...], Field(min_length=1), AfterValidator(_unique)] = (
         "g4dn",

@@ -51,7 +51,9 @@ def fold(
     run: Annotated[str, typer.Option(envvar=environment.RUN, help="Folder or URL of the run.")],
     store: Annotated[str, typer.Option(envvar=environment.STORE, help="Folder or URL of the block store.")],
     device: Annotated[str, typer.Option(envvar=environment.DEVICE, help="cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int, typer.Option(help="CPU threads; 0: all cores.", min=0)] = 0,
+    threads: Annotated[
+        int, typer.Option(envvar=environment.THREADS, help="CPU threads; 0: all cores.", min=0)
+    ] = 0,
     checkpoint_minutes: Annotated[float, typer.Option(help="Time between two checkpoints.", min=0)] = 5.0,
     stop_with: Annotated[int, typer.Option(help="Stop when this parent process is gone.", min=0)] = 0,
 ) -> None:

@@ -23,6 +23,10 @@ def torch_device(name: str) -> torch.device:
             raise StudyError(
                 f"device {name!r} is not there: {count} GPUs are visible; use device cpu or auto"
             )
+        try:
+            torch.cuda.init()
+        except RuntimeError as error:  # GPUs are counted without CUDA, which an older driver then refuses
+            raise StudyError(f"device {name!r} cannot be used: {error}") from None
         return torch.device("cuda", device.index or 0)
     if device.type != "cpu":
         raise StudyError(f"device {name!r} is not supported; use auto, cpu, cuda or cuda:N")

@@ -82,7 +82,7 @@ def open_run(location: str) -> Storage:
 
 def is_request(place: Storage) -> bool:
     """Whether a folder is of a request, and not of a run."""
-    return f"/{layout.REQUESTS}/" in place.url
+    return layout.is_request(place.url)
 
 
 class RequestedRun(Record):

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import signal
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -121,11 +122,14 @@ def cancel_run(name: str | None, study_file: Path) -> str:
     """
     run = find_run(name, study_file, exact=True)
     if submissions := batch_submissions(run):
-        jobs = [job for submission in submissions for job in submission.all_jobs]
-        ended = _jobs_of(submissions[-1]).cancel(jobs, "submit cancel")
-        if not ended:
+        from submit.aws.liveness import living_jobs  # loads AWS's client
+
+        jobs = _jobs_of(submissions[-1])
+        living = living_jobs(submissions, jobs)
+        jobs.end(living, "submit cancel")
+        if not living:
             return f"{run.url}: nothing is running"
-        return f"{run.url}: {counted(ended, 'job')} ended; folds that ran write checkpoints first"
+        return f"{run.url}: {counted(len(living), 'job')} ended; folds that ran write checkpoints first"
     submission = holder(run)
     if submission is None:
         return f"{run.url}: nothing is running"
@@ -142,13 +146,14 @@ def cancel_run(name: str | None, study_file: Path) -> str:
 
 def _show_request(request: Storage, *, as_json: bool) -> None:
     """Prints how far the preparation of a request's cohort is."""
-    status = _batch_status(request)
-    assert status is not None
+    batch = _batch_status(request)
     if as_json:
-        print(json.dumps({"request": request.url, "batch": status.as_json()}, indent=1))
+        whole: dict[str, object] = {"request": request.url}
+        print(json.dumps(whole | ({"batch": batch.as_json()} if batch else {}), indent=1))
         return
     print(f"request {request.url}: its cohort is not prepared yet, so that it has no run")
-    print("\n".join(status.lines(request)))
+    if batch is not None:
+        print("\n".join(batch.lines(request)))
 
 
 def _jobs_by_fold(run: Storage) -> dict[int, str]:
@@ -172,7 +177,11 @@ def _batch_status(place: Storage) -> "BatchStatus | None":
         return None
     from submit.aws.status import batch_status  # loads AWS's client
 
-    return batch_status(place, submissions)
+    try:
+        return batch_status(place, submissions)
+    except StudyError as error:  # the stack may be gone, and the files are there
+        print(f"note: what AWS Batch says of the jobs is not known: {error}", file=sys.stderr)
+        return None
 
 
 def _jobs_of(submission: BatchSubmission) -> "BatchJobs":

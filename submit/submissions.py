@@ -49,6 +49,9 @@ class BatchSubmission(Submission):
     backend: Literal["local", "batch"] = "batch"
     stack: str
     region: str
+    study: str
+    token: str
+    """Names of the jobs bear both."""
     gpus_per_fold: int = 1
     prepare_job: str | None = None
     """Which the folds wait for."""
@@ -65,9 +68,14 @@ class BatchSubmission(Submission):
         return (*first, *(job.job for job in self.jobs))
 
     @property
+    def report_jobs(self) -> tuple[str, ...]:
+        """Id of the job that makes the report, if there is one."""
+        return (self.report_job,) if self.report_job is not None else ()
+
+    @property
     def all_jobs(self) -> tuple[str, ...]:
         """Ids of all jobs."""
-        return (*self.working_jobs, *((self.report_job,) if self.report_job is not None else ()))
+        return (*self.working_jobs, *self.report_jobs)
 
 
 def find_submission(place: Storage) -> Submission | None:
@@ -103,7 +111,8 @@ def batch_submissions(place: Storage) -> list[BatchSubmission]:
 
 def next_key(place: Storage) -> str:
     """The key of a submission yet to be made; to be asked for before looking whether there is one that lives."""
-    return layout.batch_submission(len(_keys(place)))
+    numbers = [layout.number_of_submission(key) for key in _keys(place)]
+    return layout.batch_submission(max(numbers, default=-1) + 1)
 
 
 def claim(place: Storage, key: str, submission: BatchSubmission) -> None:

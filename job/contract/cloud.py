@@ -46,6 +46,11 @@ def report_definition(stack: str, study: str) -> str:
     return f"{stack}-{study}-report"
 
 
+def definitions(stack: str, study: str) -> str:
+    """What the names of all job definitions of a study match, with `*` for anything."""
+    return f"{stack}-{study}-*"
+
+
 def cohort_prefix(study: str) -> str:
     """Keys of a study's cohort in the data bucket begin with this."""
     return f"{study}/"

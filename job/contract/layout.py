@@ -37,6 +37,8 @@ FOLDS = "folds"
 ANALYSIS = "analysis"
 REQUESTS = "requests"
 """Folder beside the runs; no run is called so, for the name of a run ends with a digest."""
+REQUEST_ID_LENGTH = 12
+"""Hexadecimal digits."""
 BATCH_SUBMISSIONS = "submissions"
 REQUESTED_STUDY = "study.json"
 REQUESTED_RUN = "run.json"
@@ -49,6 +51,11 @@ def request(request_id: str) -> str:
     return f"{REQUESTS}/{request_id}"
 
 
+def is_request(url: str) -> bool:
+    """Whether a folder or URL is of a request, and not of a run."""
+    return re.search(rf"/{REQUESTS}/[0-9a-f]{{{REQUEST_ID_LENGTH}}}$", url) is not None
+
+
 def request_of_run(request_id: str) -> str:
     """Says that a request became a run."""
     return f"{REQUESTS}/{request_id}.json"
@@ -57,6 +64,11 @@ def request_of_run(request_id: str) -> str:
 def batch_submission(number: int) -> str:
     """Jobs of AWS Batch that were submitted together, numbered from 0."""
     return f"{BATCH_SUBMISSIONS}/{number:06}.json"
+
+
+def number_of_submission(key: str) -> int:
+    """The number in what `batch_submission` gives."""
+    return int(key.removeprefix(f"{BATCH_SUBMISSIONS}/").removesuffix(".json"))
 
 
 def fold(index: int) -> str:

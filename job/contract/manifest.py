@@ -140,15 +140,27 @@ def same_experiment(one: Study, other: Study) -> bool:
     return len({_identity(each, []) for each in words}) == 1
 
 
-def _identity(study: dict[str, Any], exams: list[dict[str, Any]]) -> str:
-    """Digest of a study and its exams in JSON's types, without what changes no fold's numbers."""
-    content = {
-        section: {key: value for key, value in keys.items() if key not in _NEUTRAL.get(section, ())}
+def experiment_text(study: Study) -> str:
+    """The experiment that a study says, with its files: not what computes, nor what changes no fold's numbers."""
+    words = study.model_dump(mode="json", by_alias=True, exclude={"compute"})
+    neutral = {section: keys for section, keys in _NEUTRAL.items() if section != "cohort"}
+    return json.dumps(_without(words, neutral))
+
+
+def _without(study: dict[str, Any], neutral: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+    """A study in JSON's types without some of its keys, by section."""
+    return {
+        section: {key: value for key, value in keys.items() if key not in neutral.get(section, ())}
         if isinstance(keys, dict)
         else keys
         for section, keys in study.items()
-        if section != "compute"
     }
+
+
+def _identity(study: dict[str, Any], exams: list[dict[str, Any]]) -> str:
+    """Digest of a study and its exams in JSON's types, without what changes no fold's numbers."""
+    content = _without(study, _NEUTRAL)
+    content.pop("compute", None)
     cohort = content["cohort"]
     cohort["classes"] = list(cohort["classes"].items())  # their order counts
     cohort["channels"] = [

@@ -25,6 +25,8 @@ from botocore.exceptions import (
     NoCredentialsError,
     PartialCredentialsError,
     ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
 )
 
 from job.contract import cloud, layout
@@ -267,6 +269,10 @@ class _Passing(OSError):
     """What a second try may not meet: a body that is cut off or damaged either way, a writer at the same key."""
 
 
+SIGN_ON_ENDED = (SSOError, TokenRetrievalError)
+"""The client's own errors of a single sign-on that has ended."""
+
+
 @contextmanager
 def _translated(url: str) -> Iterator[None]:
     """Turns the client's errors into those of `Storage`."""
@@ -278,6 +284,8 @@ def _translated(url: str) -> Iterator[None]:
         raise StudyError(
             f"{url}: no AWS credentials ({error}); sign in (`aws configure` or `aws sso login`), or set AWS_PROFILE"
         ) from None
+    except SIGN_ON_ENDED as error:
+        raise StudyError(f"{url}: {error}; sign in again (`aws sso login`)") from None
     except FlexibleChecksumError as error:
         raise _Passing(errno.EIO, str(error), url) from None
     except BotoCoreError as error:

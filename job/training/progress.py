@@ -84,6 +84,12 @@ class FoldProgress:
     ) -> None:
         self._ended.set()
         self._pulse.join()
+        if isinstance(error, Exception) and self._written is not None:
+            # Not a kill: how often it may end so is counted by its exit code (`job.endings.record_end`).
+            self._begun -= 1
+            with suppress(OSError, StudyError):
+                self.require_alone()
+                self._write(self._written.model_copy(update={"begun": self._begun}))
 
     def resume(self, step: int, recorded: int) -> None:
         """Goes on from a checkpoint of this step: lines of the history after `recorded` will be written again."""

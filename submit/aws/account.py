@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from job.contract import layout
@@ -65,22 +65,34 @@ class Account:
     ) -> Spent:
         """What the folds took until now.
 
-        Of folds whose jobs AWS Batch has forgotten, a week after their end, their own heartbeats tell.
+        Of folds with jobs that AWS Batch has forgotten, a week after their end, their own heartbeats tell: those
+        count all attempts of a fold.
 
         Args:
             place: The run, or the request for it.
             submissions: Of the run.
             children: What `children` gave of them.
         """
-        known = {child.fold for child in children}
-        submitted = {f for s in submissions for job in s.jobs for f in children_of(job).values()}
-        forgotten = submitted - known if any(s.age_seconds > DAY_SECONDS for s in submissions) else set()
+        known = {child.job for child in children}
+        forgotten = {
+            fold
+            for submission in submissions
+            if submission.age_seconds > DAY_SECONDS
+            for job in submission.jobs
+            for child, fold in children_of(job).items()
+            if child not in known
+        }
         begun = {child.fold for child in children if child.attempts}
         live = {child.fold for child in children if child.attempts and not child.ended}
         self._beats |= heartbeats(place, sorted((begun | forgotten) - (self._beats.keys() - live)))
-        sums = [self._of_child(child) for child in children]
-        sums += [self._of_heartbeat(beat) for fold in forgotten if (beat := self._beats.get(fold))]
-        return _total(sums, lost_steps=sum(beat.lost_steps for beat in self._beats.values()))
+        sums: dict[int, Spent] = {}
+        for child in children:
+            sums[child.fold] = _total((sums.get(child.fold, Spent(dollars=0.0)), self._of_child(child)))
+        for fold in forgotten & self._beats.keys():
+            own = self._of_heartbeat(self._beats[fold])
+            sums[fold] = _larger(sums.get(fold, Spent(dollars=0.0)), own)
+        lost = sum(beat.lost_steps for beat in self._beats.values())
+        return replace(_total(sums.values()), lost_steps=lost)
 
     def _of_child(self, child: Child) -> Spent:
         seconds = sum(
@@ -131,12 +143,21 @@ def heartbeats(run: Storage, folds: Sequence[int]) -> dict[int, Heartbeat]:
     return {fold: beat for fold, beat in found if beat is not None}
 
 
-def _total(sums: Iterable[Spent], *, lost_steps: int) -> Spent:
+def _total(sums: Iterable[Spent]) -> Spent:
     parts = list(sums)
     known = [part.dollars for part in parts if part.dollars is not None]
     return Spent(
         dollars=sum(known) if len(known) == len(parts) else None,
         attempts=sum(part.attempts for part in parts),
         interruptions=sum(part.interruptions for part in parts),
-        lost_steps=lost_steps,
+    )
+
+
+def _larger(jobs: Spent, heartbeat: Spent) -> Spent:
+    """Of what is left of a fold's jobs, and what its heartbeat says of all."""
+    unknown = jobs.dollars is None or heartbeat.dollars is None
+    return Spent(
+        dollars=None if unknown else max(jobs.dollars or 0.0, heartbeat.dollars or 0.0),
+        attempts=max(jobs.attempts, heartbeat.attempts),
+        interruptions=jobs.interruptions,
     )

@@ -11,11 +11,13 @@ from job.runs import is_request, run_of_request
 from job.storage import Storage
 from submit.aws.account import Account
 from submit.aws.jobs import BatchJobs
-from submit.aws.liveness import lives
+from submit.aws.liveness import lives, living_jobs
 from submit.exit_codes import FAILED, INTERRUPTED
 from submit.submissions import batch_submissions
-from submit.wording import counted, money
+from submit.wording import counted, duration, money
 
+UNANSWERED_SECONDS = 3600.0
+"""After so long without an answer the watch ends, and says so: longer than AWS is ever away."""
 POLL_SECONDS = 20.0
 """Between two looks at the jobs: what they cost in that time may be spent above the limit."""
 
@@ -64,15 +66,16 @@ def follow(watch: Watch) -> Told:
     Raises:
         StudyError: AWS names no price, or knows the credentials no more.
     """
-    told = ""
+    told, answered = "", time.monotonic()
     try:
         while True:
             try:
                 text, done = _look(watch)
+                answered = time.monotonic()
             except (
                 OSError
             ) as error:  # a network that fails, throttling: the jobs go on, and so must the watch
-                text, done = f"no answer, looking again in {POLL_SECONDS:.0f} s: {error}", None
+                text, done = _unanswered(watch, time.monotonic() - answered, error)
             if done is not None:
                 return done
             if text != told:
@@ -85,6 +88,18 @@ def follow(watch: Watch) -> Told:
             f"`submit cancel {watch.place.url}` ends them"
         )
         return Told(lines=[line], code=INTERRUPTED)
+
+
+def _unanswered(watch: Watch, seconds: float, error: OSError) -> tuple[str, Told | None]:
+    """What to say of a look that failed; and the end, after an hour of them (a sign-in may have ended)."""
+    if seconds < UNANSWERED_SECONDS:
+        minutes = int(seconds // 60)
+        return f"no answer for {minutes} minutes, looking again: {error}", None
+    line = (
+        f"the budget is no longer watched, and the jobs go on: no answer for {duration(seconds)} ({error}); the same "
+        f"command watches again, `submit cancel {watch.place.url}` ends them"
+    )
+    return line, Told(lines=[line], code=FAILED)
 
 
 def _look(watch: Watch) -> tuple[str, Told | None]:
@@ -104,7 +119,7 @@ def _look(watch: Watch) -> tuple[str, Told | None]:
         return text, Told(lines=[text, "all jobs have ended"], code=FAILED if counts.failed else 0)
     if usd < watch.limit_usd:
         return text, None
-    watch.jobs.cancel([job for s in submissions for job in s.all_jobs], "the budget is spent")
+    watch.jobs.end(living_jobs(submissions, watch.jobs), "the budget is spent")
     left = counted(counts.waiting + counts.running, "fold")
     line = (
         f"the budget of {money(watch.limit_usd)} is spent (about {money(usd)}): {left} ended before their time, "

@@ -70,9 +70,16 @@ class Child:
 
 def attempts_of(detail: Any) -> Iterator[Attempt]:
     """The attempts of a job; AWS Batch lists the one that runs only when it has ended."""
-    yield from map(_attempt, detail.get("attempts", ()))
+    ended = [_attempt(attempt) for attempt in detail.get("attempts", ())]
+    latest = detail.get("stoppedAt", 0) / 1000
+    for attempt, after in zip(ended, [*ended[1:], None], strict=False):
+        if attempt.started is None or attempt.stopped is not None:
+            yield attempt
+        else:  # a lost machine tells no end: it was before the next attempt, or that of the job
+            end = after.started if after is not None else latest
+            yield replace(attempt, stopped=max(end or 0.0, attempt.started))
     if detail["status"] == "RUNNING":
-        yield replace(_attempt(detail), reason="")  # the job's is that of the attempt before
+        yield replace(_attempt(detail), reason="", stopped=None)  # the job's are those of the attempt before
 
 
 def _attempt(detail: Any) -> Attempt:

@@ -7,10 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError, ProfileNotFound
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
 
 from job.contract import cloud
 from job.contract.errors import StudyError
+from job.storage.s3 import SIGN_ON_ENDED
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -66,8 +75,13 @@ class Deployment:
             )
 
 
-def find_deployment(client: "CloudFormationClient", stack: str) -> Deployment:
+def find_deployment(client: "CloudFormationClient", stack: str, *, settled: bool = False) -> Deployment:
     """The deployment of this name, in the client's region.
+
+    Args:
+        client: Of a region.
+        stack: Its name.
+        settled: Refuses one that is being changed, or whose change failed.
 
     Raises:
         StudyError: There is no such stack, it is not whole, or AWS does not let us see it.
@@ -82,11 +96,10 @@ def find_deployment(client: "CloudFormationClient", stack: str) -> Deployment:
             raise StudyError(
                 f"there is no stack {stack} in {region}; run `cdk deploy`, or set compute.stack and AWS_REGION"
             ) from None
-    if not found["StackStatus"].endswith("_COMPLETE") or found["StackStatus"].startswith(
-        ("DELETE", "ROLLBACK")
-    ):
+    status = found["StackStatus"]
+    if settled and (not status.endswith("_COMPLETE") or status.startswith(("DELETE", "ROLLBACK"))):
         raise StudyError(
-            f"stack {stack} in {region} is in state {found['StackStatus']}; wait for it, or run `cdk deploy` again"
+            f"stack {stack} in {region} is in state {status}; wait for it, or run `cdk deploy` again"
         )
     outputs = {item["OutputKey"]: item["OutputValue"] for item in found.get("Outputs", ())}
     try:
@@ -146,10 +159,12 @@ def aws_errors(what: str) -> Iterator[None]:
         yield
     except NoRegionError:
         raise StudyError(f"{what}: no AWS region; set AWS_REGION, or `aws configure set region`") from None
-    except (NoCredentialsError, ProfileNotFound):
+    except (NoCredentialsError, PartialCredentialsError, ProfileNotFound):
         raise StudyError(
             f"{what}: no AWS credentials; sign in (`aws configure` or `aws sso login`), or set AWS_PROFILE"
         ) from None
+    except (*SIGN_ON_ENDED, CredentialRetrievalError) as error:
+        raise StudyError(f"{what}: {error}; sign in again (`aws sso login`)") from None
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         if code in _SIGNED_OUT:

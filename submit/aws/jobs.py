@@ -1,11 +1,11 @@
 """Folds as array jobs of AWS Batch."""
 
 import os
-import re
 import sys
 import time
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,9 @@ from job.contract import cloud, environment
 from job.contract.errors import StudyError
 from job.contract.exit_codes import ExitCode
 from job.contract.fold_ranges import format_folds, parse_folds
-from submit.aws.children import CANCELLED, ENDED, WAITING, Child, JobCounts, attempts_of
+from submit.aws.children import CANCELLED, WAITING, Child, JobCounts, attempts_of
 from submit.aws.deployment import Deployment, aws_errors, find_deployment
-from submit.submissions import FoldJob
+from submit.submissions import BatchSubmission, FoldJob
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
@@ -78,7 +78,7 @@ class BatchJobs:
     def submit_prepare(self, task: Task) -> str:
         """Submits the preparation of a request's cohort; the job's id."""
         return self._submit(
-            name=f"{task.study}-prepare-{task.token}",
+            name=_name_of(task.study, "prepare", task.token),
             queue=self._deployment.cpu_queue,
             definition=cloud.prepare_definition(self._deployment.stack, task.study),
             overrides={"environment": _pairs(_variables(task))},
@@ -104,7 +104,7 @@ class BatchJobs:
             if task.device is not None:
                 variables[environment.DEVICE] = task.device
             job = self._submit(
-                name=f"{task.study}-folds-{task.token}-{number}",
+                name=f"{_name_of(task.study, 'folds', task.token)}-{number}",
                 queue=self._deployment.queue_of_folds(task.gpus),
                 definition=cloud.fold_definition(self._deployment.stack, task.study, task.gpus),
                 overrides={"command": command, "environment": _pairs(variables)},
@@ -120,7 +120,7 @@ class BatchJobs:
         if len(after) > MAX_DEPENDENCIES:
             return None
         return self._submit(
-            name=f"{task.study}-report-{task.token}",
+            name=_name_of(task.study, "report", task.token),
             queue=self._deployment.cpu_queue,
             definition=cloud.report_definition(self._deployment.stack, task.study),
             overrides={"environment": _pairs(_variables(task))},
@@ -131,7 +131,6 @@ class BatchJobs:
         self, *, name: str, queue: str, definition: str, overrides: dict[str, Any], **more: Any
     ) -> str:
         """Submits a job once, though the answer may be lost."""
-        name = _job_name(name)
         for attempt in range(SUBMISSIONS):
             try:
                 with aws_errors(f"job {name}"):
@@ -148,15 +147,27 @@ class BatchJobs:
             except OSError as error:
                 last = error
                 time.sleep(PAUSE_SECONDS * 2**attempt)  # in which a job that was taken is listed
-                if (job := self._find(queue, name)) is not None:
-                    return job
+                with suppress(OSError):  # the network may still be down
+                    if taken := self._named(queue, name):
+                        return taken[0]
         raise last
 
-    def _find(self, queue: str, name: str) -> str | None:
-        """The id of a job by its name."""
+    def _named(self, queue: str, name: str) -> list[str]:
+        """Ids of the jobs of a name; `*` at its end stands for anything."""
         with aws_errors(f"queue {queue}"):
             found = self._client.list_jobs(jobQueue=queue, filters=[{"name": "JOB_NAME", "values": [name]}])
-        return next((job["jobId"] for job in found["jobSummaryList"]), None)
+        return [job["jobId"] for job in found["jobSummaryList"]]
+
+    def working_jobs(self, submission: BatchSubmission) -> list[str]:
+        """Ids of a submission's jobs that prepare and train; those too whose ids it never got to know."""
+        if submission.whole:
+            return list(submission.working_jobs)
+        deployment, folds = self._deployment, self._deployment.queue_of_folds(submission.gpus_per_fold)
+        found = [
+            *self._named(deployment.cpu_queue, _name_of(submission.study, "prepare", submission.token)),
+            *self._named(folds, f"{_name_of(submission.study, 'folds', submission.token)}-*"),
+        ]
+        return list(dict.fromkeys([*submission.working_jobs, *found]))
 
     def counts(self, jobs: Sequence[FoldJob]) -> JobCounts:
         """Where the folds of these jobs are, one request for each 100 jobs."""
@@ -218,8 +229,8 @@ class BatchJobs:
         details = list(self._described([job]))
         if not details:
             raise StudyError(
-                f"{name}: AWS Batch has forgotten its job, as it does a week after the end; what it printed is in "
-                f"CloudWatch's log group {self._deployment.log_group} as long as that keeps it"
+                f"{name}: AWS Batch shows no job of it: it was submitted a moment ago, or ended more than a week ago; "
+                f"what it printed is in CloudWatch's log group {self._deployment.log_group} as long as that keeps it"
             )
         parts = []
         for detail in details:
@@ -247,14 +258,22 @@ class BatchJobs:
                     return lines
                 token = answer["nextForwardToken"]
 
-    def cancel(self, jobs: Sequence[str], reason: str) -> int:
-        """Ends those of the jobs that have not ended, children and all; how many."""
-        known = self.states(jobs)
-        live = [job for job in jobs if known.get(job) not in ENDED]
-        for job in live:
-            with aws_errors(f"job {job}"):
-                self._client.terminate_job(jobId=job, reason=f"{CANCELLED}{reason}")
-        return len(live)
+    def end(self, jobs: Sequence[str], reason: str) -> None:
+        """Ends jobs, children and all.
+
+        Raises:
+            StudyError: AWS refuses; the other jobs are ended all the same.
+            OSError: AWS does not answer, for one of them.
+        """
+        failures: list[StudyError | OSError] = []
+        for job in jobs:
+            try:
+                with aws_errors(f"job {job}"):
+                    self._client.terminate_job(jobId=job, reason=f"{CANCELLED}{reason}")
+            except (StudyError, OSError) as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def machines(self, gpus: int) -> list[tuple[tuple[str, ...], bool]]:
         """Kinds of machines that folds on so many GPUs may come to, and whether they are spot machines."""
@@ -277,15 +296,22 @@ class BatchJobs:
             yield from answer["jobs"]
 
 
-def connect(stack: str, region: str | None = None) -> tuple[Deployment, BatchJobs]:
+def connect(stack: str, region: str | None = None, *, settled: bool = False) -> tuple[Deployment, BatchJobs]:
     """A deployment, and its jobs.
+
+    Args:
+        stack: Its name.
+        region: Default: that of the credentials.
+        settled: Refuses one that is being changed.
 
     Raises:
         StudyError: There is no such stack, or AWS does not let us see it.
     """
     region = region or os.environ.get("AWS_REGION")  # which boto does not read
     with aws_errors(f"stack {stack}"):
-        deployment = find_deployment(boto3.client("cloudformation", region_name=region), stack)
+        deployment = find_deployment(
+            boto3.client("cloudformation", region_name=region), stack, settled=settled
+        )
         once = Config(retries={"total_max_attempts": 1})
         batch = boto3.client("batch", region_name=deployment.region)
         submitter = boto3.client("batch", region_name=deployment.region, config=once)
@@ -320,6 +346,9 @@ def _pairs(variables: dict[str, str]) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in variables.items()]
 
 
-def _job_name(text: str) -> str:
-    """A name as AWS Batch allows it: of the study and never of an exam, so that no list of AWS names a patient."""
-    return re.sub(r"[^A-Za-z0-9_-]", "-", text)[:128]
+def _name_of(study: str, kind: str, token: str) -> str:
+    """A job's name: of the study and never of an exam, so that no list of AWS names a patient.
+
+    What a study may be called, AWS Batch takes too.
+    """
+    return f"{study}-{kind}-{token}"

@@ -18,10 +18,11 @@ from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.fold_ranges import format_folds
 from job.contract.grid import Grid
+from job.contract.manifest import experiment_text
 from job.contract.results import utc_now
 from job.contract.study import Study
 from job.data.cohort_files import find_exams
-from job.data.prepare import prepare_cohort
+from job.data.prepare import prepare_cohort, read_index
 from job.machine import available_cores
 from job.places import cohort_root, read_manifest, store_root
 from job.runs import create_run, is_request, run_of_request
@@ -31,7 +32,7 @@ from submit.aws.account import Account, connect_account
 from submit.aws.budget import Told, Watch, affordable, follow
 from submit.aws.deployment import Deployment, image_digest
 from submit.aws.jobs import BatchJobs, Task, connect, parts_of
-from submit.aws.liveness import lives
+from submit.aws.liveness import why_busy
 from submit.progress import ExamProgress
 from submit.results import missing_of
 from submit.runs import submitted_run
@@ -72,7 +73,9 @@ class Target:
     todo: list[int]
     done: int = 0
     hours_a_fold: float | None = None
-    """From the folds that are done; None without any."""
+    """Median of the folds that are done; None without any."""
+    longest_hours: float | None = None
+    """Of these folds."""
 
 
 def run_batch_sweep(
@@ -100,7 +103,7 @@ def run_batch_sweep(
         StudyError: The stack, its image, the study's place in it, or AWS's consent is missing; or its jobs run.
         DataError: Everything that is wrong with a cohort that is prepared here.
     """
-    deployment, jobs = connect(study.compute.stack)
+    deployment, jobs = connect(study.compute.stack, settled=True)
     sweep = BatchSweep(
         study_file=study_file,
         study=placed(study_file, study, deployment),
@@ -119,16 +122,16 @@ def run_batch_sweep(
         line = f"run {target.place.url}: nothing to do, {target.done} of {len(grid)} folds are done"
         return Told(lines=[line])
     key, submissions = next_key(target.place), batch_submissions(target.place)
-    if not lives(submissions, jobs):
+    busy = why_busy(submissions, jobs)
+    if busy is None:
         if budget_usd is not None:
             target = _within(sweep, target, submissions, budget_usd, console)
         lines = _told(sweep, target, _submit(sweep, target, key))
     elif budget_usd is not None:
-        lines = [f"{target.place.url}: its jobs run already"]
+        lines = [f"{target.place.url}: {busy}"]
     else:
         raise StudyError(
-            f"{target.place.url}: jobs of an earlier submission still run or wait; let them end, or end them "
-            f"with `submit cancel {target.place.url}`"
+            f"{target.place.url}: {busy}; wait, or end its jobs with `submit cancel {target.place.url}`"
         )
     if budget_usd is None:
         return Told(lines=lines)
@@ -165,7 +168,7 @@ def placed(study_file: Path, study: Study, deployment: Deployment) -> Study:
 def _known(sweep: BatchSweep, folds: Sequence[int]) -> Target:
     """What would be done, as far as it is known without preparing anything."""
     if sweep.prepared_by_job:
-        place, _ = _request(sweep)
+        place = _request(sweep)
         run = _run_with_manifest(place)
     else:
         place = open_storage(sweep.study.compute.runs)
@@ -184,22 +187,32 @@ def _made(sweep: BatchSweep, folds: Sequence[int], console: Console) -> Target:
             )
         run, _ = create_run(sweep.study_file, sweep.study, index, image=sweep.image)
         return _target(sweep, run, folds)
-    request, text = _request(sweep)
-    if (made := _run_with_manifest(request)) is not None:
-        return _target(sweep, made, folds)
-    request.write(layout.REQUESTED_STUDY, text)
-    return Target(place=request, todo=list(folds))
+    request = _request(sweep)
+    if _run_with_manifest(request) is None:
+        return Target(place=request, todo=list(folds))
+    prepared = read_index(store_root(sweep.study_file, sweep.study), sweep.study)
+    if prepared is None:
+        raise StudyError(
+            f"{sweep.study.store.folder} is no longer whole; delete {request.url}/{layout.REQUESTED_RUN} and run the "
+            "sweep again, which prepares the cohort anew"
+        )
+    # With all repeats that are asked for now.
+    run, _ = create_run(sweep.study_file, sweep.study, prepared, image=sweep.image)
+    return _target(sweep, run, folds)
 
 
-def _request(sweep: BatchSweep) -> tuple[Storage, bytes]:
-    """The request for this study over the cohort's files as they are now, and its `study.json`."""
-    digest = sha256(sweep.study.model_dump_json(by_alias=True, exclude={"compute"}).encode())
+def _request(sweep: BatchSweep) -> Storage:
+    """The request for this study over the cohort's files as they are now.
+
+    What changes no fold's numbers, as further repeats of the reference arm, makes no other request: its jobs may run.
+    """
+    digest = sha256(experiment_text(sweep.study).encode())
     files = cohort_root(sweep.study_file, sweep.study).list()
     for exam in find_exams(files, sweep.study.cohort):
         for item in exam.all:
             digest.update(f"{item.key}\n{item.fingerprint}\n".encode())
-    text = sweep.study.model_dump_json(indent=1, by_alias=True).encode()
-    return open_storage(f"{sweep.study.compute.runs}/{layout.request(digest.hexdigest()[:12])}"), text
+    request_id = digest.hexdigest()[: layout.REQUEST_ID_LENGTH]
+    return open_storage(f"{sweep.study.compute.runs}/{layout.request(request_id)}")
 
 
 def _run_with_manifest(request: Storage) -> Storage | None:
@@ -210,10 +223,12 @@ def _run_with_manifest(request: Storage) -> Storage | None:
 def _target(sweep: BatchSweep, run: Storage, folds: Sequence[int]) -> Target:
     manifest = read_manifest(run)
     todo, done = missing_of(run, manifest, folds)
-    hours = None
+    hours = longest = None
     if done:
-        hours = float(collect_results(run, manifest).folds["total_seconds"].median()) / 3600
-    return Target(place=run, todo=todo, done=done, hours_a_fold=hours)
+        seconds = collect_results(run, manifest).folds["total_seconds"]
+        hours = float(seconds.median()) / 3600
+        longest = float(seconds.max()) / 3600
+    return Target(place=run, todo=todo, done=done, hours_a_fold=hours, longest_hours=longest)
 
 
 def _within(
@@ -235,16 +250,15 @@ def _within(
         raise StudyError(
             f"{target.place.url} has cost about {money(spent)}, and --budget is {money(budget_usd)}"
         )
-    if not target.hours_a_fold:
+    if not target.longest_hours:
         return target
-    left, usd_a_fold = budget_usd - spent, target.hours_a_fold * rates.highest
+    left, usd_a_fold = budget_usd - spent, target.longest_hours * rates.highest
     folds = affordable(target.todo, arms=len(sweep.grid.arms), usd_a_fold=usd_a_fold, usd=left)
     if not folds:
         raise StudyError(f"{money(left)} may not pay for a fold, which costs up to {money(usd_a_fold)}")
     if cut := len(target.todo) - len(folds):
-        console.print(
-            f"{counted(cut, 'fold')} left out: {money(left)} surely pay for {len(folds)}", highlight=False
-        )
+        pay = f"{money(left)} pay for {len(folds)} as long as the longest so far"
+        console.print(f"{counted(cut, 'fold')} left out: {pay}", highlight=False)
     return replace(target, todo=folds)
 
 
@@ -259,6 +273,8 @@ def _submit(sweep: BatchSweep, target: Target, key: str) -> BatchSubmission:
         stack=sweep.deployment.stack,
         region=sweep.deployment.region,
         gpus_per_fold=compute.gpus_per_fold,
+        study=study.name,
+        token=sha256(f"{target.place.url}/{key}".encode()).hexdigest()[:10],
     )
     claim(target.place, key, submission)
     task = Task(
@@ -266,7 +282,7 @@ def _submit(sweep: BatchSweep, target: Target, key: str) -> BatchSubmission:
         place=target.place.url,
         store=study.store.folder,
         image=sweep.image,
-        token=sha256(f"{target.place.url}/{key}".encode()).hexdigest()[:10],
+        token=submission.token,
         gpus=compute.gpus_per_fold,
         checkpoint_minutes=compute.checkpoint_minutes,
         device="cpu" if compute.device == "cpu" else None,
@@ -277,21 +293,29 @@ def _submit(sweep: BatchSweep, target: Target, key: str) -> BatchSubmission:
         write_submission(target.place, changed, key)
         return changed
 
-    if is_request(target.place):
-        submission = noted(prepare_job=jobs.submit_prepare(task))
-    for job in jobs.submit_folds(task, target.todo, after=submission.prepare_job):
-        submission = noted(jobs=(*submission.jobs, job))
-    return noted(report_job=jobs.submit_report(task, submission.jobs), whole=True)
+    try:
+        if is_request(target.place):
+            text = study.model_dump_json(indent=1, by_alias=True)
+            target.place.write(layout.REQUESTED_STUDY, text.encode())
+            submission = noted(prepare_job=jobs.submit_prepare(task))
+        for job in jobs.submit_folds(task, target.todo, after=submission.prepare_job):
+            submission = noted(jobs=(*submission.jobs, job))
+        return noted(report_job=jobs.submit_report(task, submission.jobs), whole=True)
+    except StudyError:  # refused: unlike after an error that may pass, there is no other job
+        noted(whole=True)
+        raise
 
 
 def _told(sweep: BatchSweep, target: Target, submission: BatchSubmission) -> list[str]:
     what = "request" if submission.prepare_job else "run"
     first = "the preparation of the cohort and " if submission.prepare_job else ""
+    unreported = [] if submission.report_job else ["no job will make the report; `submit report` does"]
     return [
         f"{what} {target.place.url}: {first}{counted(len(target.todo), 'fold')} submitted to "
         f"{sweep.queue} as {counted(len(submission.jobs), 'job')}; "
         f"{target.done} of {len(sweep.grid)} were done",
         f"follow with: submit status {target.place.url}",
+        *unreported,
     ]
 
 

@@ -25,7 +25,7 @@ STRATEGY: dict[str, Any] = {
             }.items()
             if value is not None
         }
-        for rule in retry_rules()
+        for rule in retry_rules(counts=True)
     ],
 }
 """Of the deployed job definitions."""

@@ -185,6 +185,12 @@ def allowed() -> Callable[..., bool]:
 
 
 @pytest.fixture(scope="session")
+def text() -> Callable[[Any], str]:
+    """A value of a template, its references as <names>."""
+    return _text
+
+
+@pytest.fixture(scope="session")
 def effect() -> Callable[..., str | None]:
     """What a policy document says to a request: Allow, Deny or None."""
     return evaluate

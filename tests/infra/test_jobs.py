@@ -52,6 +52,14 @@ def test_preparing_and_reporting_need_no_gpu(default: Any) -> None:
         assert environment.DEVICE not in {each["Name"] for each in variables}
 
 
+@pytest.mark.parametrize("gpus", cloud.GPUS_PER_FOLD)
+def test_a_fold_has_as_many_threads_on_every_machine(default: Any, gpus: int) -> None:
+    """A container sees the cores of the whole machine, and the number of threads changes bits."""
+    definition = default.job_definitions()[cloud.fold_definition("loosweep", "phantom", gpus)]
+    variables = {each["Name"]: each["Value"] for each in definition["ContainerProperties"]["Environment"]}
+    assert int(variables[environment.THREADS]) == requirements(definition)["VCPU"]
+
+
 def test_containers_know_their_region(default: Any) -> None:
     for definition in default.job_definitions().values():
         variables = {each["Name"]: each["Value"] for each in definition["ContainerProperties"]["Environment"]}

@@ -1,10 +1,13 @@
 """What people with the policy of the stack may do."""
 
+import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from infra.settings import MAX_STUDIES, read_settings
 from job.contract import cloud
 
 BATCH = "arn:<AWS::Partition>:batch:<AWS::Region>:<AWS::AccountId>"
@@ -50,6 +53,7 @@ def test_everything_that_submit_asks_is_allowed(may: May) -> None:
     ("action", "resource", "context"),
     [
         ("batch:SubmitJob", f"{BATCH}:job-queue/loosweep-other-gpu", {}),
+        ("batch:SubmitJob", f"{BATCH}:job-definition/another-glioma-report", {}),
         ("batch:SubmitJob", f"{BATCH}:job-definition/loosweep-glioma3-report", {}),
         ("batch:TerminateJob", JOB, {"aws:ResourceTag/project": "another"}),
         ("batch:TerminateJob", JOB, {}),
@@ -67,6 +71,36 @@ def test_everything_that_submit_asks_is_allowed(may: May) -> None:
 )
 def test_nothing_else_is(may: May, action: str, resource: str, context: dict[str, str]) -> None:
     assert not may(action, resource, **context)
+
+
+def test_the_policy_is_as_small_as_aws_takes_it_with_as_many_studies_as_may_be(
+    synthesize: Any, text: Any
+) -> None:
+    """6144 characters, spaces not counted; names as long as they may be."""
+    studies = [f"{n:02}-{'x' * 37}" for n in range(MAX_STUDIES)]
+    stack = synthesize(stack="s" * 40, studies=studies)
+    document = stack.one("AWS::IAM::ManagedPolicy", "Researchers")["PolicyDocument"]
+
+    def rendered(value: Any) -> Any:
+        if isinstance(value, list):
+            return [rendered(each) for each in value]
+        if isinstance(value, dict) and not any(key == "Ref" or key.startswith("Fn::") for key in value):
+            return {key: rendered(each) for key, each in value.items()}
+        return re.sub("(?<=s3:::)Buckets[A-Za-z0-9]+", "b" * 63, text(value))
+
+    written = json.dumps(rendered(document), separators=(",", ":"))
+    for name, longest in {
+        "Partition": "aws-us-gov",
+        "Region": "ap-southeast-1",
+        "AccountId": "1" * 12,
+    }.items():
+        written = written.replace(f"<AWS::{name}>", longest)
+    assert written.count("b" * 63) >= 4
+    written = re.sub('<[^<>"]+>', "l" * 100, written)  # the log group, the image's repository
+    assert "<" not in written
+    assert len(written) < 6144
+    with pytest.raises(ValueError, match="at most 8 items"):
+        read_settings({"studies": [*studies, "another"]})
 
 
 def test_the_image_may_be_looked_up_and_not_changed(synthesize: Any, effect: Any) -> None:

@@ -42,13 +42,33 @@ def strategies(default: Any) -> list[dict[str, Any]]:
     return [definition["RetryStrategy"] for definition in definitions]
 
 
-def test_a_job_is_tried_again_if_its_exit_code_allows_it(strategies: list[Any]) -> None:
-    for strategy in strategies:
+def test_a_fold_is_tried_again_if_its_exit_code_allows_it(folds: list[Any]) -> None:
+    for strategy in folds:
         rules = strategy["EvaluateOnExit"]
         tried = {code for code in range(1, 256) if tried_again(rules, exit_code=code)}
         assert tried == {code for code in range(1, 256) if attempts_allowed(code) > 1}
         assert tried >= {70, 75, 137, 143}
         assert not tried & {64, 65, 69}
+
+
+def test_what_does_not_count_its_ends_is_tried_again_only_after_what_passes(
+    folds: list[Any], strategies: list[Any]
+) -> None:
+    others = [strategy for strategy in strategies if strategy not in folds]
+    assert len(others) == 2
+    for strategy in others:
+        rules = strategy["EvaluateOnExit"]
+        assert {code for code in range(1, 256) if tried_again(rules, exit_code=code)} == {75, 143}
+
+
+@pytest.fixture(scope="session")
+def folds(default: Any) -> list[dict[str, Any]]:
+    """Those of folds."""
+    return [
+        definition["RetryStrategy"]
+        for name, definition in default.job_definitions().items()
+        if "-fold-" in name
+    ]
 
 
 @pytest.mark.parametrize("code", [None, 0, 64, 65, 137, 143])
@@ -61,8 +81,8 @@ def test_a_job_whose_machine_was_taken_is_tried_again(strategies: list[Any], cod
         )
 
 
-def test_a_container_killed_for_memory_is_tried_again(strategies: list[Any]) -> None:
-    for strategy in strategies:
+def test_a_fold_killed_for_memory_is_tried_again(folds: list[Any]) -> None:
+    for strategy in folds:
         assert tried_again(
             strategy["EvaluateOnExit"],
             exit_code=137,
@@ -105,10 +125,10 @@ def test_attempts_are_enough_for_the_code_that_has_most() -> None:
 def test_a_final_code_that_no_rule_covers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(exit_codes.ATTEMPTS, ExitCode.BUG, 1)
     with pytest.raises(ValueError, match=r"retried unless they begin with 6"):
-        retry_rules()
+        retry_rules(counts=True)
 
 
 def test_a_contract_without_retries_after_a_kill_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "ATTEMPTS_AFTER_KILL", 1)
     with pytest.raises(ValueError, match="retried unless they begin with 6"):
-        retry_rules()
+        retry_rules(counts=True)

@@ -95,7 +95,7 @@ def request_url(s3_bucket: str, tiny_cohort: Path, tmp_path: Path) -> str:
     table["store"] = TWO_CHANNELS.get("store", {}) | {"folder": f"{root}/store"}
     file = tmp_path / "study.toml"
     file.write_text("\n".join(f"{key} = {toml(value)}" for key, value in table.items()))
-    request = open_storage(f"{root}/runs/{layout.request('0123')}")
+    request = open_storage(f"{root}/runs/{layout.request('0123456789ab')}")
     request.write(layout.REQUESTED_STUDY, load_study(file).model_dump_json(by_alias=True).encode())
     return request.url
 

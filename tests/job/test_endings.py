@@ -115,6 +115,19 @@ def test_attempts_that_are_killed_at_the_same_step_end_after_as_many_as_the_cont
     assert [begin(5) for _ in range(5)][-1] == 5  # executors of this machine count by themselves
 
 
+def test_an_attempt_that_fails_is_no_kill(run: LocalStorage) -> None:
+    """Else the fourth of the five attempts that a temporary failure has would be refused for want of memory."""
+
+    def attempt() -> None:
+        with FoldProgress(run, 3, 100, PhaseClock(torch.device("cpu")), lambda: False, "cpu") as fold:
+            fold.resume(0, 0)
+            raise OSError(errno.EIO, "slow down")
+
+    for _ in range(6):
+        with pytest.raises(OSError, match="slow down"):
+            attempt()
+
+
 @pytest.mark.parametrize("error", [Stopped("x"), TakenOver("by another")])
 def test_an_attempt_that_goes_on_elsewhere_or_later_is_no_failure(
     run: LocalStorage, error: Exception

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from job.__main__ import exit_code_of
-from job.contract import cloud
+from job.contract import cloud, layout
 from job.contract.study_file import load_study
 from job.storage import Storage
 from submit.aws.deployment import Deployment
@@ -77,6 +77,12 @@ def only_submission(place: Storage) -> BatchSubmission:
     """Of a run or a request."""
     (submission,) = batch_submissions(place)
     return submission
+
+
+def age(place: Storage) -> None:
+    """Makes the only submission an old one."""
+    old = only_submission(place).model_copy(update={"started": "2026-01-01T00:00:00+00:00"})
+    place.write(layout.batch_submission(0), old.model_dump_json().encode())
 
 
 def only(batch: FakeBatch, kind: str, folds: str | None = None) -> str:

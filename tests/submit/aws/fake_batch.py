@@ -22,6 +22,10 @@ class FakeBatch:
         """Whether nothing is described, as in the first seconds after a submission."""
         self.lost_answers = 0
         """Submissions that are taken, and whose answers do not arrive."""
+        self.unlisted = False
+        """Whether AWS does not answer when asked for jobs by their names."""
+        self.denied = False
+        """Whether submissions are refused for good."""
         self.refused = 0
         """Submissions that are not taken for now."""
         self.described: list[int] = []
@@ -48,6 +52,8 @@ class FakeBatch:
     # --- AWS's requests
 
     def submit_job(self, **request: Any) -> dict[str, str]:
+        if self.denied:
+            raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "SubmitJob")
         if self.refused:
             self.refused -= 1
             raise ClientError({"Error": {"Code": "TooManyRequestsException"}}, "SubmitJob")
@@ -66,7 +72,15 @@ class FakeBatch:
     def list_jobs(self, *, jobQueue: str, filters: list[dict[str, Any]]) -> dict[str, Any]:
         ((name, values),) = [(each["name"], each["values"]) for each in filters]
         assert name == "JOB_NAME"
-        found = [j for j in self.jobs.values() if j["jobName"] in values and j["jobQueue"] == jobQueue]
+        if self.unlisted:
+            raise EndpointConnectionError(endpoint_url="https://batch")
+        (wanted,) = values
+        found = [
+            job
+            for job in self.jobs.values()
+            if job["jobQueue"] == jobQueue
+            and (job["jobName"].startswith(wanted[:-1]) if wanted.endswith("*") else job["jobName"] == wanted)
+        ]
         return {"jobSummaryList": [{"jobId": job["jobId"]} for job in found]}
 
     def describe_jobs(self, *, jobs: list[str]) -> dict[str, Any]:
@@ -82,6 +96,8 @@ class FakeBatch:
         return {"jobId": job, "status": detail["status"]} | self.children.get(job, {})
 
     def terminate_job(self, *, jobId: str, reason: str) -> None:
+        if jobId not in self.jobs:  # forgotten, and its tag with it, by which the policy of researchers goes
+            raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "TerminateJob")
         self.move(jobId, "FAILED")
         self.jobs[jobId]["statusReason"] = reason
 

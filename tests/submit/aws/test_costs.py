@@ -1,5 +1,6 @@
 """Dollars: what machines and attempts cost, what a budget pays for, when jobs are ended."""
 
+import errno
 import io
 import time
 from pathlib import Path
@@ -82,7 +83,12 @@ class Run:
 
     def submit(self, job: str, folds: str, size: int, started: str | None = None) -> None:
         """A submission of one array."""
-        self.batch.jobs[job] = {"jobId": job, "jobName": job, "status": "RUNNABLE"}
+        self.batch.jobs[job] = {
+            "jobId": job,
+            "jobName": job,
+            "jobQueue": "gpu",
+            "status": "RUNNABLE",
+        }
         self.batch.jobs[job]["arrayProperties"] = {"size": size, "statusSummary": {"RUNNABLE": size}}
         submission = BatchSubmission(
             host="h",
@@ -91,6 +97,8 @@ class Run:
             store="s",
             stack="s",
             region="r",
+            study="tiny",
+            token=f"token{len(self.submissions)}",
             jobs=(FoldJob(job=job, folds=folds),),
             whole=True,
         )
@@ -156,6 +164,32 @@ def test_folds_whose_jobs_are_forgotten_tell_their_time_themselves(run: Run) -> 
     spent = run.spent()
     assert spent.dollars == pytest.approx(2 * 0.2)
     assert spent.attempts == 2
+
+
+def test_what_is_forgotten_stays_spent_when_its_folds_are_submitted_again(run: Run) -> None:
+    run.submit("gone", "0-1", 2, started=OLD)
+    del run.batch.jobs["gone"]
+    run.beat(0)  # two hours at 0.2 USD, in two attempts
+    run.submit("b", "0-1", 2)
+    assert (run.spent().dollars, run.spent().attempts) == (pytest.approx(2 * 0.2), 2)
+    run.batch.children["b:0"] = {"status": "SUCCEEDED", "attempts": [attempt(0, 3600)] * 3}
+    run.batch.children["b:1"] = {"status": "SUCCEEDED", "attempts": [attempt(0, 3600)]}
+    # Of fold 0 three attempts are known, which is more; of fold 1 one, on what may be the dearest machine.
+    assert (run.spent().dollars, run.spent().attempts) == (pytest.approx(3 * 0.2 + 0.5), 4)
+
+
+def test_an_attempt_that_ended_costs_nothing_after_its_end(run: Run) -> None:
+    """Of a lost machine AWS Batch may not say when it ended; of a second attempt, when the first did."""
+    run.submit("a", "0-2", 3)
+    lost = attempt(0, None, None, LOST)
+    run.batch.children |= {
+        "a:0": {"status": "FAILED", "attempts": [lost], "stoppedAt": 3600_000},
+        "a:1": {"status": "FAILED", "attempts": [lost]},
+        "a:2": {"status": "RUNNING", "attempts": [lost], "stoppedAt": 3600_000}
+        | attempt(time.time() - 3600, None, None)
+        | {"stoppedAt": 3600_000},
+    }
+    assert run.spent().dollars == pytest.approx((1 + 0 + 1 + 1) * 0.5, rel=1e-3)
 
 
 def test_jobs_that_are_not_shown_yet_have_cost_nothing(run: Run) -> None:
@@ -243,7 +277,9 @@ def watch(run: Run, monkeypatch: pytest.MonkeyPatch) -> Any:
         def sleep(_: float) -> None:
             left.pop(0)()
 
-        monkeypatch.setattr(budget, "time", type("Clock", (), {"sleep": staticmethod(sleep)}))
+        monkeypatch.setattr(
+            budget, "time", type("Clock", (), {"sleep": staticmethod(sleep), "monotonic": lambda: 0.0})
+        )
         shown = io.StringIO()
         told = follow(
             Watch(
@@ -258,6 +294,44 @@ def watch(run: Run, monkeypatch: pytest.MonkeyPatch) -> Any:
         return told.lines, shown.getvalue()
 
     return start
+
+
+def test_a_watch_that_is_not_answered_says_so_and_ends_after_an_hour(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a sign-in has ended, which the storage takes for what may pass."""
+    run.submit("a", "0-4", 5)
+    clock = [0.0]
+
+    def sleep(_: float) -> None:
+        clock[0] += 600
+
+    def expired(_: object) -> None:
+        raise OSError(errno.EIO, "the credentials have expired")
+
+    monkeypatch.setattr(
+        budget, "time", type("Clock", (), {"sleep": staticmethod(sleep), "monotonic": lambda: clock[0]})
+    )
+    monkeypatch.setattr(budget, "batch_submissions", expired)
+    shown = io.StringIO()
+    console = Console(file=shown, width=300)
+    told = follow(Watch(place=run.place, jobs=run.jobs, account=run.account, limit_usd=1, console=console))
+    assert told.code == 1
+    assert "no longer watched, and the jobs go on: no answer for 1:00:00" in told.lines[0]
+    assert [line.split(",")[0] for line in shown.getvalue().splitlines()] == [
+        f"no answer for {minutes} minutes" for minutes in range(0, 60, 10)
+    ]
+
+
+def test_a_spent_budget_ends_the_jobs_though_some_are_forgotten(run: Run) -> None:
+    run.submit("gone", "0-1", 2, started=OLD)
+    del run.batch.jobs["gone"]
+    run.submit("a", "2-3", 2)
+    run.batch.children["a:0"] = {"status": "SUCCEEDED", "attempts": [attempt(0, 36_000)]}
+    console = Console(file=io.StringIO())
+    watch = Watch(place=run.place, jobs=run.jobs, account=run.account, limit_usd=1, console=console)
+    assert "the budget of 1.00 USD is spent" in follow(watch).lines[0]
+    assert run.batch.jobs["a"]["status"] == "FAILED"
 
 
 def hour(run: Run, fold: int) -> None:
@@ -301,7 +375,7 @@ def test_the_watch_goes_on_when_aws_does_not_answer_or_shows_nothing(run: Run, w
 
     told, said = watch(1.0, lambda: setattr(run.batch, "describe_jobs", busy), quiet, shown)
     assert told[-1] == ENDED
-    assert "no answer, looking again in 20 s: throttled" in said
+    assert "no answer for 0 minutes, looking again: throttled" in said
 
 
 @pytest.mark.parametrize(("state", "code"), [("SUCCEEDED", 0), ("FAILED", 1)])

@@ -90,6 +90,22 @@ def test_other_files_are_another_request(remote_study: Path) -> None:
     assert find_run(first.url.rpartition("/")[2], remote_study).url == first.url
 
 
+def test_further_repeats_are_of_the_same_run_and_wait_for_its_jobs(
+    remote_study: Path, batch: FakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep(remote_study)
+    assert run_job(monkeypatch, batch.jobs[only(batch, "prepare")], "prepare") == ExitCode.DONE
+    run = find_run(None, remote_study)
+    remote_study.write_text(remote_study.read_text() + "\n[sweep]\nreference_repeats = 2\n")
+    with pytest.raises(StudyError, match="jobs of an earlier submission still run or wait"):
+        sweep(remote_study, range(20))
+    batch.end()
+    assert sweep(remote_study, range(12, 20))[0].startswith(
+        f"run {run.url}: 8 folds submitted to gpu as 1 job"
+    )
+    assert read_manifest(run).folds == 20
+
+
 def test_a_preparation_that_fails_leaves_no_run(
     remote_study: Path, batch: FakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,7 @@ from submit.submissions import FoldJob
 from tests.submit.aws.deployed import (
     DEPLOYMENT,
     OUTPUTS,
+    age,
     deploy,
     only,
     only_submission,
@@ -97,7 +98,7 @@ def test_logs_are_those_of_the_last_submission_that_had_the_fold(study_file: Pat
     )
     batch.jobs.clear()
     batch.children.clear()
-    with pytest.raises(StudyError, match=r"fold 1: AWS Batch has forgotten its job.* log group logs"):
+    with pytest.raises(StudyError, match=r"fold 1: AWS Batch shows no job of it.* log group logs"):
         read_log(None, study_file, 1)
 
 
@@ -107,6 +108,36 @@ def test_the_log_of_a_job_that_never_ran_is_why_it_did_not(study_file: Path, bat
     cancel_run(None, study_file)
     with pytest.raises(StudyError, match=r"job is FAILED \(ended by submit: submit cancel\)"):
         read_log(None, study_file, 0)
+
+
+def test_a_forgotten_job_does_not_keep_the_others_from_being_ended(
+    study_file: Path, batch: FakeBatch
+) -> None:
+    deploy()
+    sweep(study_file, range(2))
+    batch.end()
+    age(find_run(None, study_file))
+    forgotten = set(batch.jobs)
+    batch.jobs["another"] = {"jobName": "another", "jobQueue": "gpu", "status": "SUCCEEDED"}
+    batch.jobs["of another"] = {"jobName": "of another", "jobQueue": "gpu", "status": "SUCCEEDED"}
+    for job in forgotten:
+        del batch.jobs[job]
+    assert "nothing is running" in cancel_run(None, study_file)
+    sweep(study_file)
+    assert "2 jobs ended" in cancel_run(None, study_file)
+
+
+def test_a_run_whose_stack_is_gone_still_has_a_status(
+    study_file: Path, batch: FakeBatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy()
+    sweep(study_file)
+    run = find_run(None, study_file)
+    boto3.client("cloudformation").delete_stack(StackName=cloud.STACK)
+    show_status(run.url, study_file, as_json=False)
+    told = capsys.readouterr()
+    assert "0 done" in told.out
+    assert "not known: there is no stack loosweep" in told.err
 
 
 def test_a_study_that_is_not_deployed_has_no_status(study_file: Path) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import boto3
 import pytest
+from moto.cloudformation.models import cloudformation_backends
+from moto.core import DEFAULT_ACCOUNT_ID
 from rich.console import Console
 
 from job.contract import cloud, layout
@@ -20,12 +22,14 @@ from submit.aws.deployment import image_digest
 from submit.aws.jobs import BatchJobs, Task, parts_of
 from submit.check import prepare_study
 from submit.runs import find_run
+from submit.status import cancel_run
 from submit.submissions import FoldJob, batch_submissions
 from submit.sweep import run_sweep
 from tests.submit.aws.deployed import (
     DEPLOYMENT,
     OUTPUTS,
     REGION,
+    age,
     deploy,
     environment_of,
     only_submission,
@@ -173,9 +177,7 @@ def test_a_second_submission_is_refused_while_jobs_live(
     deploy()
     sweep(study_file)
     batch.move(only_submission(find_run(None, study_file)).jobs[0].job, state)
-    with pytest.raises(
-        StudyError, match="still run or wait; let them end, or end them with `submit cancel s3:"
-    ):
+    with pytest.raises(StudyError, match="still run or wait; wait, or end its jobs with `submit cancel s3:"):
         sweep(study_file)
 
 
@@ -225,11 +227,63 @@ def test_a_submission_that_broke_off_may_be_made_again_after_a_while(
         sweep(study_file)
     batch.refused = 0
     run = find_run(None, study_file)
-    with pytest.raises(StudyError, match="still run or wait"):  # it might be at it yet
+    with pytest.raises(
+        StudyError, match=r"submits it at this moment, or broke off and left it for 10 minutes"
+    ):
         sweep(study_file)
-    old = only_submission(run).model_copy(update={"started": "2026-01-01T00:00:00+00:00"})
-    run.write(layout.batch_submission(0), old.model_dump_json().encode())
+    age(run)
     assert "12 folds submitted" in sweep(study_file)[0]
+
+
+def test_a_submission_that_is_refused_stands_in_nobodys_way(study_file: Path, batch: FakeBatch) -> None:
+    deploy()
+    batch.denied = True
+    with pytest.raises(StudyError, match="AccessDenied"):
+        sweep(study_file)
+    batch.denied = False
+    assert "12 folds submitted" in sweep(study_file)[0]
+
+
+def test_a_job_whose_id_never_came_back_is_known_by_its_name(study_file: Path, batch: FakeBatch) -> None:
+    deploy()
+    batch.lost_answers, batch.unlisted = 100, True
+    with pytest.raises(OSError, match="Could not connect"):
+        sweep(study_file)
+    taken = set(batch.jobs)
+    batch.lost_answers, batch.unlisted = 0, False
+    run = find_run(None, study_file)
+    assert only_submission(run).jobs == ()
+    age(run)
+    with pytest.raises(StudyError, match="jobs of an earlier submission still run or wait"):
+        sweep(study_file)
+    assert f"{len(taken)} jobs ended" in cancel_run(None, study_file)
+    assert {batch.jobs[job]["status"] for job in taken} == {"FAILED"}
+    assert "12 folds submitted" in sweep(study_file)[0]
+
+
+def test_a_damaged_submission_may_be_deleted(study_file: Path, batch: FakeBatch) -> None:
+    deploy()
+    for _ in range(2):
+        sweep(study_file, range(1))
+        batch.end()
+    run = find_run(None, study_file)
+    run.write(layout.batch_submission(0), b"{")
+    with pytest.raises(StudyError, match=r"submissions/000000\.json is damaged; delete it"):
+        sweep(study_file)
+    run.delete(layout.batch_submission(0))
+    assert "12 folds submitted" in sweep(study_file)[0]
+
+
+def test_a_stack_that_is_being_changed_takes_no_sweep_but_ends_one(
+    study_file: Path, batch: FakeBatch
+) -> None:
+    deploy()
+    sweep(study_file)
+    (stack,) = cloudformation_backends[DEFAULT_ACCOUNT_ID][REGION].stacks.values()
+    stack.status = "UPDATE_IN_PROGRESS"
+    with pytest.raises(StudyError, match="is in state UPDATE_IN_PROGRESS; wait for it"):
+        sweep(study_file)
+    assert "2 jobs ended" in cancel_run(None, study_file)
 
 
 @pytest.mark.parametrize(("lost", "refused"), [(1, 0), (0, 2)])
