@@ -1,12 +1,13 @@
 """Entry point of the CDK: cdk.json runs `python -m infra.app` at the top of the repository."""
 
+import json
 import sys
 from pathlib import Path
 
 from aws_cdk import App
 
 from infra.checks import add_checks
-from infra.settings import CONTEXT_KEY, read_settings
+from infra.settings import CONTEXT_KEY, merged, read_settings
 from infra.stack import LoosweepStack
 
 SOURCE = Path(__file__).resolve().parents[1]
@@ -19,9 +20,17 @@ def build(app: App, source: Path = SOURCE) -> LoosweepStack:
     Raises:
         ValueError: A setting is wrong, or there is nothing to build the image from.
     """
-    stack = LoosweepStack(app, read_settings(app.node.try_get_context(CONTEXT_KEY)), source)
+    given = app.node.try_get_context(CONTEXT_KEY)
+    if isinstance(given, str):  # `-c` puts itself in the place of cdk.json's table, and is meant to change it
+        given = merged(_table_of(source / "cdk.json"), given)
+    stack = LoosweepStack(app, read_settings(given), source)
     add_checks(app)
     return stack
+
+
+def _table_of(file: Path) -> object:
+    """The settings of a cdk.json; none where there is no such file."""
+    return json.loads(file.read_text())["context"].get(CONTEXT_KEY, {}) if file.is_file() else {}
 
 
 def main() -> None:

@@ -146,17 +146,27 @@ class Settings(BaseModel):
         )
 
 
+def merged(table: object, text: str) -> object:
+    """A table of settings with those of a JSON text (from `-c`) in the place of its own.
+
+    Raises:
+        ValueError: The text is no JSON.
+    """
+    try:
+        changes = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{CONTEXT_KEY} is neither a table nor JSON ({error}): {text!r}") from None
+    if isinstance(table, Mapping) and isinstance(changes, Mapping):
+        return {**table, **changes}
+    return changes
+
+
 def read_settings(context: object) -> Settings:
-    """The settings of a value of the CDK context: a table, or the same as JSON text (from `-c`).
+    """The settings of a table in the CDK's context.
 
     Raises:
         ValueError: Names every setting that is wrong, and what it may be.
     """
-    if isinstance(context, str):
-        try:
-            context = json.loads(context)
-        except ValueError as error:
-            raise ValueError(f"{CONTEXT_KEY} is neither a table nor JSON ({error}): {context!r}") from None
     if context is None:
         context = {}
     if not isinstance(context, Mapping):
@@ -164,8 +174,15 @@ def read_settings(context: object) -> Settings:
     try:
         return Settings.model_validate(dict(context))
     except ValidationError as error:
-        lines = [_in_words(problem) for problem in error.errors()]
-        raise ValueError("\n".join(["cdk.json:", *lines])) from None
+        problems = error.errors()
+        # A tuple without its wrong values is too short as well, which nobody asked.
+        places = [problem["loc"] for problem in problems if problem["type"] != "too_short"]
+        lines = [
+            _in_words(problem)
+            for problem in problems
+            if problem["type"] != "too_short" or not any(place[:1] == problem["loc"] for place in places)
+        ]
+        raise ValueError("\n".join(["settings of the stack (cdk.json, or -c):", *lines])) from None
 
 
 def _in_words(problem: Mapping[str, Any]) -> str:

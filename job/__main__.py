@@ -75,10 +75,12 @@ def fold(
             from job.device import torch_device
             from job.fold import Worker, run_fold
 
+            chosen = torch_device(device)
+            log.info("fold %d on %s", number, chosen)
             worker = Worker(
                 run=place,
                 store=open_storage(store),
-                device=torch_device(device),
+                device=chosen,
                 threads=threads or available_cores(),
                 checkpoint_seconds=checkpoint_minutes * 60,
                 stop_requested=stop,

@@ -21,7 +21,8 @@ def torch_device(name: str) -> torch.device:
         count = torch.cuda.device_count()
         if (device.index or 0) >= count:
             raise StudyError(
-                f"device {name!r} is not there: {count} GPUs are visible; use device cpu or auto"
+                f"device {name!r} is not there: {count} GPUs are visible; use device cpu (in a study file: "
+                'compute.device = "cpu"), or a machine with a GPU'
             )
         try:
             torch.cuda.init()

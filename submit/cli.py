@@ -69,7 +69,7 @@ def check(study: StudyFile = STUDY) -> None:
 
 @app.command()
 def prepare(study: StudyFile = STUDY) -> None:
-    """Make the block store of the cohort; a second time does nothing."""
+    """Make the block store of the cohort; a second time, only what is missing or damaged."""
     from submit.check import prepare_study
 
     typer.echo(prepare_study(study, _console()))
@@ -84,7 +84,11 @@ def sweep(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be run.")] = False,
     budget: Annotated[
         float | None,
-        typer.Option(min=0, metavar="USD", help="AWS Batch: end all jobs when so much is spent."),
+        typer.Option(
+            min=0,
+            metavar="USD",
+            help="AWS Batch: end all jobs when the run has cost so much in all.",
+        ),
     ] = None,
 ) -> None:
     """Run the folds that are not done yet; the same command goes on after a stop."""

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 TABLE_COLUMNS = 90
 """Of a terminal; less cuts the table's cells."""
+FILE_COLUMNS = 200
+"""Of a table in a file or a pipe."""
+WORDS: dict[State, str] = {"missing": "not begun"}
+"""States as people are told of them, where that is another word."""
 STUCK_SECONDS = 300.0
 """A running fold that has been at one step for longer is shown as such."""
 
@@ -55,7 +59,7 @@ def show_status(name: str | None, study_file: Path, *, as_json: bool) -> None:
         return
     console = Console()
     counts = Counter(fold.state for fold in folds)
-    summary = ", ".join(f"{counts[state]} {state}" for state in get_args(State))
+    summary = ", ".join(f"{counts[state]} {WORDS.get(state, state)}" for state in get_args(State))
     console.print(f"run {manifest.run}: {summary} of {manifest.folds} folds", highlight=False, soft_wrap=True)
     if batch is not None:
         console.print("\n".join(batch.lines(run)), highlight=False, markup=False, soft_wrap=True)
@@ -72,6 +76,8 @@ def show_status(name: str | None, study_file: Path, *, as_json: bool) -> None:
     missing = [fold.fold for fold in folds if fold.state == "missing"]
     if missing:
         console.print(f"not begun: {format_folds(missing)}", highlight=False, soft_wrap=True)
+    if run.exists(layout.REPORT):
+        console.print(f"report: {run.url}/{layout.REPORT}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _show_folds(folds: Sequence[FoldStatus], manifest: Manifest, console: Console) -> None:
@@ -90,7 +96,9 @@ def _show_folds(folds: Sequence[FoldStatus], manifest: Manifest, console: Consol
         table = Table(*columns)
         for row in rows:
             table.add_row(*row)
-        console.print(table, markup=False)
+        # What is not a terminal has no width that a cell would have to be cut to.
+        wide = console if console.is_terminal else Console(width=FILE_COLUMNS)
+        wide.print(table, markup=False)
 
 
 def read_log(name: str | None, study_file: Path, fold: int) -> str:

@@ -231,7 +231,7 @@ def requested_folds(grid: Grid, folds: str | None) -> Sequence[int]:
     try:
         return parse_folds(folds, size=len(grid))
     except ValueError as error:
-        raise StudyError(f"--folds: {error} ({grid.extent})") from None
+        raise StudyError(f"--{error} ({grid.extent})") from None
 
 
 def describe_plan(study_file: Path, study: Study, grid: Grid, folds: Sequence[int]) -> list[str]:
@@ -243,5 +243,6 @@ def describe_plan(study_file: Path, study: Study, grid: Grid, folds: Sequence[in
         f"{len(grid)} folds = {grid.extent}; {done} done; would run {len(todo)}: {format_folds(todo) or 'none'}",
         f"arms: {', '.join(arm.name for arm in grid.arms)}",
         f"each: {study.training.steps} steps of {study.training.batch_size} patches, then one test",
-        f"{len(slots)} at a time, each with {slots[0].threads} thread(s) on {slots[0].device.partition(':')[0]}",
+        f"{len(slots)} at a time, each with {counted(slots[0].threads, 'thread')} on "
+        f"{slots[0].device.partition(':')[0]}",
     ]

@@ -15,4 +15,6 @@ def counted(number: int, noun: str) -> str:
 
 def money(usd: float) -> str:
     """Dollars, to the cent; small ones to two digits."""
+    if 0 < usd < 0.0001:
+        return "less than 0.0001 USD"
     return f"{usd:,.2f} USD" if usd >= 1 or not usd else f"{usd:.2g} USD"

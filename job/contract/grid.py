@@ -132,9 +132,9 @@ class Grid:
     @property
     def extent(self) -> str:
         """How the number of folds comes about, in words."""
-        text = f"{len(self.arms)} arms x {len(self.units)} {self.test_unit}s x {self.repeats} repeat(s)"
+        text = f"{len(self.arms)} arms x {len(self.units)} {self.test_unit}s x {_counted(self.repeats, 'repeat')}"
         if self.reference_repeats:
-            text += f" + {self.reference_repeats} reference repeat(s) x {len(self.units)} {self.test_unit}s"
+            text += f" + {_counted(self.reference_repeats, 'reference repeat')} x {len(self.units)} {self.test_unit}s"
         return text
 
     def fold(self, index: int) -> Fold:
@@ -178,3 +178,7 @@ def _validation_draw(patients: tuple[str, ...], count: int, stream: tuple[int, i
         return frozenset()
     seed, *ids = stream
     return frozenset(sorted(patients, key=lambda p: stream_key(seed, "validation", *ids, p))[:count])
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

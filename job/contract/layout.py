@@ -35,6 +35,7 @@ MANIFEST = "manifest.json"
 SUBMISSION = "submission.json"
 FOLDS = "folds"
 ANALYSIS = "analysis"
+REPORT = f"{ANALYSIS}/report.html"
 REQUESTS = "requests"
 """Folder beside the runs; no run is called so, for the name of a run ends with a digest."""
 REQUEST_ID_LENGTH = 12

@@ -112,17 +112,18 @@ def _look(watch: Watch) -> tuple[str, Told | None]:
         raise StudyError(f"the budget cannot be watched: {watch.account.unknown_prices}; the jobs go on")
     counts = watch.jobs.counts(submissions[-1].jobs)
     text = (
-        f"{counts.succeeded} of {counted(counts.total, 'fold')} ended well, {counts.running} running, "
-        f"{counts.failed} failed; about {money(usd)} of {money(watch.limit_usd)}"
+        f"{counts.succeeded} of {counted(counts.total, 'fold')} ended well, {counts.waiting} waiting, "
+        f"{counts.running} running, {counts.failed} failed or cancelled; about {money(usd)} of "
+        f"{money(watch.limit_usd)}"
     )
     if not lives(submissions, watch.jobs):
         return text, Told(lines=[text, "all jobs have ended"], code=FAILED if counts.failed else 0)
     if usd < watch.limit_usd:
         return text, None
     watch.jobs.end(living_jobs(submissions, watch.jobs), "the budget is spent")
-    left = counted(counts.waiting + counts.running, "fold")
+    left = counted(counts.waiting + counts.running, "job")
     line = (
-        f"the budget of {money(watch.limit_usd)} is spent (about {money(usd)}): {left} ended before their time, "
-        "with a checkpoint where they ran; a sweep with a higher --budget goes on"
+        f"the budget of {money(watch.limit_usd)} is spent (about {money(usd)}): {left} ended early, with a "
+        "checkpoint where a fold ran; a sweep with a higher --budget goes on"
     )
     return text, Told(lines=[line], code=FAILED)

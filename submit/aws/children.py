@@ -28,6 +28,25 @@ class JobCounts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class JobState:
+    """Where a job is."""
+
+    state: str
+    """AWS Batch's word."""
+    reason: str
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.state in ENDED
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was ended by `submit`."""
+        return self.state == "FAILED" and self.reason.startswith(CANCELLED)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Attempt:
     """One start of a fold's container."""
 
@@ -41,29 +60,21 @@ class Attempt:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Child:
+class Child(JobState):
     """The job of one fold."""
 
     job: str
     """Its id."""
     fold: int
-    state: str
-    reason: str
     attempts: tuple[Attempt, ...]
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing will change any more."""
-        return self.state in ENDED
 
     @property
     def interruptions(self) -> int:
         """Attempts that ended because their machine was taken back or lost, and not because it was cancelled."""
-        cancelled = self.reason.startswith(CANCELLED)
         last = len(self.attempts) - 1
         return sum(
             attempt.reason.startswith("Host EC2")
-            or (attempt.exit_code == ExitCode.STOPPED and not (cancelled and number == last))
+            or (attempt.exit_code == ExitCode.STOPPED and not (self.cancelled and number == last))
             for number, attempt in enumerate(self.attempts)
         )
 

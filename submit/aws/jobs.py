@@ -16,7 +16,7 @@ from job.contract import cloud, environment
 from job.contract.errors import StudyError
 from job.contract.exit_codes import ExitCode
 from job.contract.fold_ranges import format_folds, parse_folds
-from submit.aws.children import CANCELLED, WAITING, Child, JobCounts, attempts_of
+from submit.aws.children import CANCELLED, WAITING, Child, JobCounts, JobState, attempts_of
 from submit.aws.deployment import Deployment, aws_errors, find_deployment
 from submit.submissions import BatchSubmission, FoldJob
 
@@ -183,9 +183,12 @@ class BatchJobs:
             failed=states["FAILED"],
         )
 
-    def states(self, jobs: Sequence[str]) -> dict[str, str]:
+    def states(self, jobs: Sequence[str]) -> dict[str, JobState]:
         """States of jobs that AWS Batch knows: some seconds after a submission, and until a week after the end."""
-        return {detail["jobId"]: detail["status"] for detail in self._described(jobs)}
+        return {
+            detail["jobId"]: JobState(state=detail["status"], reason=detail.get("statusReason", ""))
+            for detail in self._described(jobs)
+        }
 
     def children(self, jobs: Sequence[FoldJob], but: Container[str] = ()) -> Iterator[Child]:
         """The job of every fold of these jobs that AWS Batch knows, one request for each 100.
@@ -229,8 +232,8 @@ class BatchJobs:
         details = list(self._described([job]))
         if not details:
             raise StudyError(
-                f"{name}: AWS Batch shows no job of it: it was submitted a moment ago, or ended more than a week ago; "
-                f"what it printed is in CloudWatch's log group {self._deployment.log_group} as long as that keeps it"
+                f"{name}: AWS Batch shows no job of it: it was submitted a moment ago, or ended more than a week "
+                f"ago; what it printed is in CloudWatch's log group {self._deployment.log_group}"
             )
         parts = []
         for detail in details:
@@ -247,16 +250,17 @@ class BatchJobs:
 
     def _lines(self, stream: str) -> str:
         lines, token = "", ""
-        with aws_errors(f"log {stream}"):
-            while True:
+        with aws_errors(f"log {stream}"), suppress(self._logs.exceptions.ResourceNotFoundException):
+            while True:  # a stream is there when something was printed
                 more: Any = {"nextToken": token} if token else {}
                 answer = self._logs.get_log_events(
                     logGroupName=self._deployment.log_group, logStreamName=stream, startFromHead=True, **more
                 )
                 lines += "".join(f"{event['message']}\n" for event in answer["events"])
                 if answer["nextForwardToken"] == token:  # AWS's sign of the end
-                    return lines
+                    break
                 token = answer["nextForwardToken"]
+        return lines
 
     def end(self, jobs: Sequence[str], reason: str) -> None:
         """Ends jobs, children and all.

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from submit.aws.children import ENDED
 from submit.aws.jobs import BatchJobs
 from submit.submissions import BatchSubmission
 
@@ -21,9 +20,7 @@ def living_jobs(submissions: Sequence[BatchSubmission], jobs: BatchJobs) -> list
         for job in (*jobs.working_jobs(submission), *submission.report_jobs)
     }
     states = jobs.states(list(young))
-    return [
-        job for job, is_young in young.items() if (states[job] not in ENDED if job in states else is_young)
-    ]
+    return [job for job, is_young in young.items() if (not states[job].ended if job in states else is_young)]
 
 
 def why_busy(submissions: Sequence[BatchSubmission], jobs: BatchJobs) -> str | None:

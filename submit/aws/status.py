@@ -7,7 +7,7 @@ from datetime import datetime
 from job.contract.fold_ranges import format_folds
 from job.storage import Storage
 from submit.aws.account import Spent, connect_account
-from submit.aws.children import Child, JobCounts
+from submit.aws.children import Child, JobCounts, JobState
 from submit.aws.jobs import connect
 from submit.submissions import BatchSubmission
 from submit.wording import counted, duration, money
@@ -18,17 +18,19 @@ class BatchStatus:
     """The jobs of a run's newest submission, and what all of the run took."""
 
     stack: str
-    prepare: str | None
-    """State of the job that prepares the cohort; None without one, or when AWS Batch has forgotten it."""
-    report: str | None
-    """State of the job that makes the report."""
+    prepare: JobState | None
+    """Of the job that prepares the cohort; None without one, or when AWS Batch has forgotten it."""
+    report: JobState | None
+    """Of the job that makes the report."""
     folds: JobCounts
     elapsed_seconds: float
     """From the submission until the last fold ended, or until now."""
     spent: Spent
     """By all submissions of the run."""
+    cancelled: tuple[int, ...]
+    """Folds of the newest submission whose jobs `submit` ended; they may be done all the same."""
     failed: dict[str, tuple[int, ...]]
-    """Folds whose job failed, by AWS Batch's reason."""
+    """Others of it whose job failed, by AWS Batch's reason."""
 
     def as_json(self) -> dict[str, object]:
         """For scripts."""
@@ -38,24 +40,27 @@ class BatchStatus:
         """For people."""
         folds, spent = self.folds, self.spent
         cost = "cost not known" if spent.dollars is None else f"about {money(spent.dollars)}"
+        cancelled = f", {len(self.cancelled)} cancelled" if self.cancelled else ""
         lines = [
             f"AWS Batch (stack {self.stack}), last submission: {folds.waiting} waiting, {folds.running} running, "
-            f"{folds.succeeded} ended well, {folds.failed} failed",
-            f"{counted(spent.attempts, 'attempt')}, {counted(spent.interruptions, 'interruption')}, "
-            f"{counted(spent.lost_steps, 'lost step')}; {duration(self.elapsed_seconds)} from the submission; "
-            f"{cost}",
+            f"{folds.succeeded} ended well, {folds.failed - len(self.cancelled)} failed{cancelled}; "
+            f"{duration(self.elapsed_seconds)} long",
+            f"all submissions: {counted(spent.attempts, 'attempt')}, "
+            f"{counted(spent.interruptions, 'machine')} taken back or lost, "
+            f"{counted(spent.lost_steps, 'lost step')}; {cost}",
         ]
-        if self.prepare is not None and self.prepare != "SUCCEEDED":
-            lines.append(
-                f"preparation of the cohort: {self.prepare.lower()}; `submit logs {place.url}` shows it"
-            )
+        if self.prepare is not None and self.prepare.cancelled:
+            lines.append("preparation of the cohort: cancelled")
+        elif self.prepare is not None and self.prepare.state != "SUCCEEDED":
+            shown = f"; `submit logs {place.url}` shows why" if self.prepare.state == "FAILED" else ""
+            lines.append(f"preparation of the cohort: {self.prepare.state.lower()}{shown}")
         lines += [
             f"{'fold' if len(numbers) == 1 else 'folds'} {format_folds(numbers)}: {reason}"
             for reason, numbers in self.failed.items()
         ]
-        if self.report == "FAILED" and folds.succeeded:
+        if self.report is not None and self.report.state == "FAILED" and folds.succeeded:
             lines.append(
-                "the report waits for folds that failed; `submit report` makes it from those that are done"
+                "no report was made, as not all jobs ended well; `submit report` makes it of what is done"
             )
         return lines
 
@@ -81,6 +86,7 @@ def batch_status(place: Storage, submissions: Sequence[BatchSubmission]) -> Batc
         folds=jobs.counts(newest.jobs),
         elapsed_seconds=_elapsed_seconds(newest, of_newest),
         spent=account.spent(place, submissions, children),
+        cancelled=tuple(child.fold for child in of_newest if child.cancelled),
         failed=_reasons(of_newest),
     )
 
@@ -99,7 +105,7 @@ def _reasons(children: Sequence[Child]) -> dict[str, tuple[int, ...]]:
     """Folds by the reason for which AWS Batch calls their job failed."""
     folds: dict[str, list[int]] = {}
     for child in children:
-        if child.state == "FAILED" and not child.reason.startswith("Dependent Job"):
+        if child.state == "FAILED" and not (child.cancelled or child.reason.startswith("Dependent Job")):
             last = child.attempts[-1] if child.attempts else None
             reason = last.reason if last is not None else child.reason
             if last is not None and last.exit_code is not None:

@@ -113,10 +113,16 @@ def run_batch_sweep(
         jobs=jobs,
         account=connect_account(jobs, deployment.region, gpus=study.compute.gpus_per_fold),
     )
-    if dry_run:
-        return Told(lines=describe(sweep, _known(sweep, folds)))
     if budget_usd is not None and sweep.account.rates is None:
         raise StudyError(f"--budget cannot be kept: {sweep.account.unknown_prices}")
+    if dry_run:
+        known = _known(sweep, folds)
+        submissions = batch_submissions(known.place)
+        busy = why_busy(submissions, jobs)
+        if busy is None and budget_usd is not None:
+            known = _within(sweep, known, submissions, budget_usd, console)
+        not_now = [] if busy is None else [f"not now: {known.place.url}: {busy}"]
+        return Told(lines=[*describe(sweep, known), *not_now])
     target = _made(sweep, folds, console)
     if not target.todo:
         line = f"run {target.place.url}: nothing to do, {target.done} of {len(grid)} folds are done"
@@ -159,6 +165,7 @@ def placed(study_file: Path, study: Study, deployment: Deployment) -> Study:
             )
     return study.model_copy(
         update={
+            "cohort": study.cohort.model_copy(update={"root": study.cohort.root.rstrip("/")}),
             "store": study.store.model_copy(update={"folder": store}),
             "compute": study.compute.model_copy(update={"runs": runs, "backend": "batch"}),
         }
@@ -337,23 +344,24 @@ def describe(sweep: BatchSweep, target: Target) -> list[str]:
 def _preparer(sweep: BatchSweep) -> str:
     if sweep.prepared_by_job:
         return "by a job"
-    return f"on this machine, as it is not below {sweep.deployment.cohort_of(sweep.study.name)}"
+    own = sweep.deployment.cohort_of(sweep.study.name)
+    return f"on this machine, as it is not below {own}; its normalised images are uploaded to the store"
 
 
 def _cost(sweep: BatchSweep, target: Target) -> str:
     rates = sweep.account.rates
     if rates is None:
         return f"cost not known: {sweep.account.unknown_prices}"
-    price = (
-        f"{_range(rates.lowest, rates.highest)} an hour, today's prices of the cheapest and the dearest "
-        "machine"
-    )
+    which = "of the cheapest and the dearest machine" if rates.lowest < rates.highest else "of its machine"
+    price = f"{_range(rates.lowest, rates.highest)} an hour, today's price {which}"
     if not target.todo:
         return "nothing to do"
     if target.hours_a_fold is None:
+        arms = len(sweep.grid.arms)
+        advice = f"; run one comparison first (--folds 0-{arms - 1})" if len(target.todo) > arms else ""
         return (
-            "cost not known: no fold of this study is done, so that its hours are not; run one comparison "
-            f"first (--folds 0-{len(sweep.grid.arms) - 1}). A fold costs {price}"
+            "cost not known: no fold of this study is done, so that its hours are not"
+            f"{advice}. A fold costs {price}"
         )
     hours = target.hours_a_fold * len(target.todo)
     return (

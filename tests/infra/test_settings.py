@@ -3,23 +3,47 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_cdk import App
 from pydantic import ValidationError
 
+from infra.app import build
 from infra.machines import FAMILIES, FOLD_MACHINES
-from infra.settings import Settings, read_settings
+from infra.settings import Settings, merged, read_settings
 from job.contract import cloud
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_without_settings_the_defaults_hold() -> None:
-    for context in (None, {}, "{}"):
+    for context in (None, {}):
         assert read_settings(context) == Settings()
     assert Settings().stack == cloud.STACK
 
 
-def test_settings_can_come_as_json_from_the_command_line() -> None:
-    assert read_settings('{"gpu_families": ["g6"]}').gpu_families == ("g6",)
+def test_settings_of_the_command_line_change_those_of_the_file_and_leave_the_others() -> None:
+    table = {"studies": ["glioma"], "gpu_families": ["g5"]}
+    assert merged(table, '{"gpu_families": ["g6"]}') == {"studies": ["glioma"], "gpu_families": ["g6"]}
+    with pytest.raises(ValueError, match="loosweep is neither a table nor JSON"):
+        merged(table, "{")
+    with pytest.raises(ValueError, match="must be a table of settings, got 3"):
+        read_settings(merged(table, "3"))
+
+
+def test_the_stack_has_the_file_s_settings_and_those_of_the_command_line(tmp_path: Path) -> None:
+    context = json.loads((ROOT / "cdk.json").read_text())["context"]
+    table = {"context": context | {"loosweep": {"stack": "ours", "region": "eu-west-1"}}}
+    (tmp_path / "cdk.json").write_text(json.dumps(table))
+    for name in ("Dockerfile", ".dockerignore"):
+        (tmp_path / name).write_text("")
+    app = App(context=context | {"loosweep": '{"region": "eu-central-1"}'}, outdir=str(tmp_path / "out"))
+    stack = build(app, tmp_path)
+    assert (stack.stack_name, stack.region) == ("ours", "eu-central-1")
+
+
+def test_a_wrong_name_is_one_mistake_and_not_two() -> None:
+    with pytest.raises(ValueError, match=r"loosweep\.studies\.0: String should match pattern") as told:
+        read_settings({"studies": ["glioma/2"]})
+    assert "at least 1 item" not in str(told.value)
 
 
 def test_the_family_of_all_machines_changes_by_one_value() -> None:
@@ -59,7 +83,6 @@ def test_named_types_replace_those_of_the_families() -> None:
         ({"notification_email": "nobody"}, "loosweep.notification_email: String should match pattern"),
         ({"log_retention_days": 91}, "loosweep.log_retention_days: Input should be 7, 14, 30, 90"),
         ({"region": "Frankfurt"}, "loosweep.region: String should match pattern"),
-        ("{", "loosweep is neither a table nor JSON"),
         ([1], "loosweep must be a table of settings, got [1]"),
     ],
 )

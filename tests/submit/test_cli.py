@@ -158,7 +158,7 @@ def test_a_dry_run_says_what_would_be_run_and_makes_nothing(submit: Submit, stud
     before = sorted(study_file.parent.rglob("*"))
     ended = submit("sweep", str(study_file), "--array", "9", "--folds", "0-2,4", "--dry-run")
     assert ended.code == 0
-    assert "9 folds = 3 arms x 3 exams x 1 repeat(s); 0 done; would run 4: 0-2,4" in ended.out
+    assert "9 folds = 3 arms x 3 exams x 1 repeat; 0 done; would run 4: 0-2,4" in ended.out
     assert "arms: reference, without t2, without t1[late]" in ended.out
     assert "each: 150 steps of 8 patches, then one test" in ended.out
     assert sorted(study_file.parent.rglob("*")) == before
@@ -169,10 +169,10 @@ def test_a_dry_run_says_what_would_be_run_and_makes_nothing(submit: Submit, stud
     [
         (
             ["--array", "288"],
-            "--array 288 is not the size of the study's grid, 9 (3 arms x 3 exams x 1 repeat(s)); use --array 9",
+            "--array 288 is not the size of the study's grid, 9 (3 arms x 3 exams x 1 repeat); use --array 9",
         ),
-        (["--folds", "0-9"], "--folds: folds '0-9': fold 9 is outside 0..8 (3 arms x 3 exams x 1 repeat(s))"),
-        (["--folds", "x"], "--folds: folds 'x': 'x' is neither a number nor a range; write e.g. 0-7,12"),
+        (["--folds", "0-9"], "--folds '0-9': fold 9 is outside 0..8 (3 arms x 3 exams x 1 repeat)"),
+        (["--folds", "x"], "--folds 'x': 'x' is neither a number nor a range; write e.g. 0-7,12"),
         (["--backend", "slurm"], "--backend slurm is not known; use local or batch"),
     ],
 )

@@ -95,13 +95,13 @@ def test_a_fold_that_failed_before_its_first_heartbeat_shows_its_attempts(
 def test_the_status_names_every_fold_that_is_not_done(
     run: LocalStorage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "120")  # width of the table
+    monkeypatch.setenv("COLUMNS", "40")  # no matter for what is no terminal
     run.write(layout.result(0), b"{}")
     begin(run, 1)
     fail(run, 2)
     show_status(run.url, NO_STUDY, as_json=False)
     shown = capsys.readouterr().out
-    assert "1 done, 1 running, 0 interrupted, 1 failed, 6 missing of 9 folds" in shown
+    assert "1 done, 1 running, 0 interrupted, 1 failed, 6 not begun of 9 folds" in shown
     row = next(line for line in shown.splitlines() if "running" in line and "without" in line)
     assert [cell.strip() for cell in row.strip("│").split("│")] == [
         *("1", "without t2[b]", "exam0", "running"),
@@ -109,6 +109,14 @@ def test_the_status_names_every_fold_that_is_not_done(
     ]
     assert "fold 2: KeyError: [/x]" in shown
     assert "not begun: 3-8" in shown
+
+
+def test_the_status_names_the_report(run: LocalStorage, capsys: pytest.CaptureFixture[str]) -> None:
+    show_status(run.url, NO_STUDY, as_json=False)
+    assert "report" not in capsys.readouterr().out
+    run.write("analysis/report.html", b"")
+    show_status(run.url, NO_STUDY, as_json=False)
+    assert f"report: {run.url}/analysis/report.html" in capsys.readouterr().out
 
 
 def test_the_status_is_json_for_scripts(run: LocalStorage, capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,7 +82,7 @@ def test_an_interrupted_sweep_goes_on_to_the_same_results(study: Path) -> None:
     assert "12 done; would run 0: none" in run("sweep", study, "--dry-run")
     hidden = study.parent / "patient-03"
     (study.parent / "cohort/patient-03").rename(hidden)
-    assert "9 folds = 3 arms x 3 exams x 1 repeat(s); 0 done" in run("sweep", study, "--dry-run")
+    assert "9 folds = 3 arms x 3 exams x 1 repeat; 0 done" in run("sweep", study, "--dry-run")
     hidden.rename(study.parent / "cohort/patient-03")
     again = run("sweep", study)
     assert f"0 folds to do, {FOLDS} of {FOLDS} done" in again

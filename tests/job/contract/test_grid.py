@@ -90,7 +90,7 @@ def test_an_index_means_the_same_thing_for_ever() -> None:
 def test_eight_arms_of_36_exams_are_288_folds_in_this_order(index: int, arm: str, exam: int) -> None:
     grid = reference_size()
     assert len(grid) == 288
-    assert grid.extent == "8 arms x 36 exams x 1 repeat(s)"
+    assert grid.extent == "8 arms x 36 exams x 1 repeat"
     fold = grid.fold(index)
     assert (fold.index, fold.arm.name, fold.test_exams, fold.repeat) == (index, arm, (exam,), 0)
     assert fold.training_exams == tuple(other for other in range(36) if other != exam)
@@ -114,7 +114,7 @@ def test_repeats_follow_each_other_and_those_of_the_reference_come_last(
 ) -> None:
     grid = reference_size(repeats=2, reference_repeats=2)
     assert (grid.paired_folds, len(grid)) == (576, 648)
-    assert grid.extent == "8 arms x 36 exams x 2 repeat(s) + 2 reference repeat(s) x 36 exams"
+    assert grid.extent == "8 arms x 36 exams x 2 repeats + 2 reference repeats x 36 exams"
     fold = grid.fold(index)
     assert (fold.arm.name, fold.test_exams, fold.repeat, fold.unit) == (arm, (exam,), repeat, exam)
 
@@ -122,7 +122,7 @@ def test_repeats_follow_each_other_and_those_of_the_reference_come_last(
 def test_a_unit_of_a_patient_is_all_its_exams() -> None:
     grid = make_grid(test_unit="patient")
     assert grid.units == ((0, 1), (2,), (3, 4), (5,))
-    assert grid.extent == "3 arms x 4 patients x 1 repeat(s)"
+    assert grid.extent == "3 arms x 4 patients x 1 repeat"
     folds = folds_of(grid)
     assert [(f.arm.name, f.test_exams) for f in folds[5:8]] == [
         ("without t1", (2,)),
@@ -142,7 +142,7 @@ def test_an_index_outside_the_grid_names_both(index: int) -> None:
     with pytest.raises(
         ValueError,
         match=re.escape(
-            f"fold {index} is outside 0..287 (8 arms x 36 exams x 1 repeat(s)); use an index within 0..287"
+            f"fold {index} is outside 0..287 (8 arms x 36 exams x 1 repeat); use an index within 0..287"
         ),
     ):
         reference_size().fold(index)

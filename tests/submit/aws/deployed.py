@@ -21,6 +21,7 @@ from tests.submit.test_whole_sweep import FOLDS
 
 REGION = "eu-central-1"
 ENDED = "all jobs have ended"
+WELL = "folds ended well, 0 waiting, 0 running, 0 failed or cancelled"
 OUTPUTS = {
     cloud.DATA_BUCKET: "data",
     cloud.RESULTS_BUCKET: "results",

@@ -11,7 +11,7 @@ from job.places import read_manifest
 from job.storage import Storage
 from submit.aws import budget
 from submit.runs import find_run
-from tests.submit.aws.deployed import ENDED, deploy, environment_of, only, sweep
+from tests.submit.aws.deployed import ENDED, WELL, deploy, environment_of, only, sweep
 from tests.submit.aws.fake_batch import FakeBatch, attempt
 
 
@@ -40,6 +40,9 @@ def test_a_budget_that_is_spent_submits_nothing(study_file: Path, pilot: Storage
         sweep(study_file, budget_usd=0.4)
     with pytest.raises(StudyError, match=r"may not pay for a fold, which costs up to 0\.0083 USD"):
         sweep(study_file, budget_usd=0.501)
+    with pytest.raises(StudyError, match=r"has cost about 0\.5 USD"):
+        sweep(study_file, budget_usd=0.4, dry_run=True)
+    assert "would submit 5 folds" in sweep(study_file, budget_usd=0.56, dry_run=True)[2]
     assert batch.jobs == before
 
 
@@ -50,7 +53,10 @@ def test_a_budget_submits_the_comparisons_that_it_pays_for_and_watches_them(
     monkeypatch.setattr(budget.time, "sleep", lambda _: batch.end())
     told = sweep(study_file, budget_usd=0.56)
     assert environment_of(batch.jobs[only(batch, "folds", "1-5")])["LOOSWEEP_FOLDS"] == "1-5"
-    assert told == ["5 of 5 folds ended well, 0 running, 0 failed; about 0.5 USD of 0.56 USD", ENDED]
+    assert told == [
+        f"5 of 5 {WELL}; about 0.5 USD of 0.56 USD",
+        ENDED,
+    ]
 
 
 def test_a_budget_watches_jobs_that_run_already(
@@ -61,5 +67,8 @@ def test_a_budget_watches_jobs_that_run_already(
     jobs = set(batch.jobs)
     monkeypatch.setattr(budget.time, "sleep", lambda _: batch.end())
     told = sweep(study_file, budget_usd=9)
-    assert told == ["12 of 12 folds ended well, 0 running, 0 failed; about 0.00 USD of 9.00 USD", ENDED]
+    assert told == [
+        f"12 of 12 {WELL}; about 0.00 USD of 9.00 USD",
+        ENDED,
+    ]
     assert set(batch.jobs) == jobs

@@ -23,7 +23,7 @@ from submit.aws.liveness import lives
 from submit.aws.prices import Prices, Rates, rate_of, rates_of
 from submit.submissions import BatchSubmission, FoldJob, claim, next_key
 from submit.wording import money
-from tests.submit.aws.deployed import DEPLOYMENT, ENDED
+from tests.submit.aws.deployed import DEPLOYMENT, ENDED, WELL
 from tests.submit.aws.fake_batch import LOST, FakeBatch, attempt
 from tests.submit.aws.market import Market, Refusing
 
@@ -345,16 +345,17 @@ def test_jobs_are_watched_to_their_end_if_the_budget_suffices(run: Run, watch: A
         run.batch.move("a", "SUCCEEDED")
 
     told, shown = watch(2.0, lambda: hour(run, 0), finish)
-    assert told == ["5 of 5 folds ended well, 0 running, 0 failed; about 1.00 USD of 2.00 USD", ENDED]
+    assert told == [
+        f"5 of 5 {WELL}; about 1.00 USD of 2.00 USD",
+        ENDED,
+    ]
     assert "about 0.5 USD of 2.00 USD" in shown
     assert run.batch.jobs["a"]["status"] == "SUCCEEDED"
 
 
 def test_all_jobs_are_ended_when_the_budget_is_spent(run: Run, watch: Any) -> None:
     told, _ = watch(1.0, lambda: hour(run, 0), lambda: hour(run, 1))
-    assert told[0].startswith(
-        "the budget of 1.00 USD is spent (about 1.00 USD): 5 folds ended before their time"
-    )
+    assert told[0].startswith("the budget of 1.00 USD is spent (about 1.00 USD): 5 jobs ended early")
     assert run.batch.jobs["a"]["status"] == "FAILED"
     assert run.batch.jobs["a"]["statusReason"] == "ended by submit: the budget is spent"
 

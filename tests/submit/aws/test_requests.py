@@ -106,6 +106,16 @@ def test_further_repeats_are_of_the_same_run_and_wait_for_its_jobs(
     assert read_manifest(run).folds == 20
 
 
+def test_a_preparation_that_was_cancelled_is_called_so(
+    remote_study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep(remote_study)
+    request = find_run(None, remote_study)
+    cancel_run(None, remote_study)
+    show_status(request.url, remote_study, as_json=False)
+    assert "preparation of the cohort: cancelled" in capsys.readouterr().out
+
+
 def test_a_preparation_that_fails_leaves_no_run(
     remote_study: Path, batch: FakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:

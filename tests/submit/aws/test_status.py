@@ -69,8 +69,34 @@ def test_status_adds_up_attempts_interruptions_and_reasons(
     show_status(None, study_file, as_json=False)
     told = capsys.readouterr().out
     assert "9 waiting, 1 running, 0 ended well, 2 failed" in told
-    assert "4 attempts, 1 interruption, 0 lost steps" in told
+    assert "4 attempts, 1 machine taken back or lost, 0 lost steps" in told
     assert "fold 2: CannotPullContainerError: denied" in told
+
+
+def test_what_was_cancelled_has_not_failed(
+    study_file: Path, batch: FakeBatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy()
+    sweep(study_file)
+    array = only_submission(find_run(None, study_file)).jobs[0].job
+    cancel_run(None, study_file)
+    for position in range(12):
+        batch.children[f"{array}:{position}"]["statusReason"] = "ended by submit: submit cancel"
+    batch.children[f"{array}:0"] = {"status": "SUCCEEDED", "attempts": [attempt(0, 9)]}
+    batch.jobs[array]["arrayProperties"]["statusSummary"] = {"SUCCEEDED": 1, "FAILED": 11}
+    show_status(None, study_file, as_json=False)
+    told = capsys.readouterr().out
+    assert "1 ended well, 0 failed, 11 cancelled" in told
+    assert "no report was made, as not all jobs ended well" in told
+    assert "exit code" not in told
+
+
+def test_a_log_that_has_no_line_yet_is_empty(study_file: Path, batch: FakeBatch) -> None:
+    deploy()
+    boto3.client("logs").create_log_group(logGroupName="logs")
+    sweep(study_file, range(1))
+    batch.jobs[only(batch, "folds")] |= {"status": "RUNNING"} | attempt(5, None, None)
+    assert read_log(None, study_file, 0) == "--- attempt 1\n"
 
 
 def test_logs_are_those_of_the_last_submission_that_had_the_fold(study_file: Path, batch: FakeBatch) -> None:

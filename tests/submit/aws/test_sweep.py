@@ -158,12 +158,31 @@ def test_an_array_that_is_not_the_grid_is_refused_before_aws_is_asked(study_file
         run_sweep(study_file, array=300, folds=None, backend=None, dry_run=False, console=Console())
 
 
+def test_a_dry_run_tells_what_stands_in_the_way(study_file: Path, batch: FakeBatch) -> None:
+    deploy()
+    sweep(study_file, range(1))
+    assert sweep(study_file, dry_run=True)[-1].endswith("jobs of an earlier submission still run or wait")
+    batch.end()
+    assert "not now" not in sweep(study_file, dry_run=True)[-1]
+
+
+def test_a_slash_at_the_end_of_the_cohort_s_folder_changes_nothing(
+    remote_study: Path, batch: FakeBatch
+) -> None:
+    sweep(remote_study)
+    remote_study.write_text(
+        remote_study.read_text().replace("s3://data/tiny/cohort", "s3://data/tiny/cohort/")
+    )
+    with pytest.raises(StudyError, match="jobs of an earlier submission still run or wait"):
+        sweep(remote_study)
+
+
 def test_a_dry_run_submits_and_makes_nothing(study_file: Path, batch: FakeBatch) -> None:
     deploy()
     told = sweep(study_file, dry_run=True)
     assert told[0].endswith("0 done")
     assert "would submit 12 folds to gpu as 1 job: 0-11" in told[2]
-    assert told[1].endswith("prepared on this machine, as it is not below s3://data/tiny")
+    assert "prepared on this machine, as it is not below s3://data/tiny; its normalised" in told[1]
     assert "cost not known: no fold of this study is done" in told[-1]
     assert "A fold costs 0.4 USD to 0.5 USD an hour" in told[-1]
     assert not batch.jobs
