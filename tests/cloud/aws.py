@@ -28,6 +28,7 @@ from moto.logs.models import logs_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, run_simple
 
+from job.contract import environment
 from tests.cloud.batch import Batch, RequestError
 from tests.cloud.containers import Podman
 
@@ -293,7 +294,10 @@ def main() -> None:
     batch = Batch(
         containers=podman,
         log=write_log,
-        machine_environment=lambda machine: {"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{address}/{machine}"},
+        machine_environment=lambda machine: {
+            environment.METADATA: f"{address}/{machine}",
+            environment.THREADS: "1",  # these machines have one core, whatever a job definition asks for
+        },
         machines=options.machines,
         grace_seconds=options.grace_seconds,
     )

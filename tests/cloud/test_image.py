@@ -102,7 +102,11 @@ def _phases(folder: Path) -> list[str]:
         (("folt",), ExitCode.USAGE, "No such command 'folt'"),
         (("fold", "--index", "9", *MOUNTED), ExitCode.USAGE, "fold 9 is outside 0..8"),
         (("fold", *MOUNTED), ExitCode.USAGE, "name a fold: --index N"),
-        (("fold", "--index", "0", *MOUNTED, "--device", "cuda"), ExitCode.USAGE, "use device cpu or auto"),
+        (
+            ("fold", "--index", "0", *MOUNTED, "--device", "cuda"),
+            ExitCode.USAGE,
+            "use device cpu (in a study file",
+        ),
     ],
 )
 def test_a_wrong_command_ends_with_64_and_says_what_is_right(

@@ -111,7 +111,7 @@ def test_status_and_logs_are_found_by_study_file_run_and_request(rig: Rig, cloud
     status = json.loads(rig.submit("status", cloud_sweep.study, "--json"))
     assert [fold["state"] for fold in status["folds"]] == ["done"] * FOLDS
     batch = status["batch"]
-    assert (batch["prepare"], batch["report"]) == ("SUCCEEDED", "SUCCEEDED")
+    assert (batch["prepare"]["state"], batch["report"]["state"]) == ("SUCCEEDED", "SUCCEEDED")
     assert (batch["spent"]["attempts"], batch["spent"]["interruptions"]) == (FOLDS + 3, 3)
     assert f"{FOLDS} ended well, 0 failed" in rig.submit("status", cloud_sweep.request)
     log = rig.submit("logs", cloud_sweep.run.url, "--fold", str(VANISHED))

@@ -31,10 +31,8 @@ def test_settings_of_the_command_line_change_those_of_the_file_and_leave_the_oth
 
 def test_the_stack_has_the_file_s_settings_and_those_of_the_command_line(tmp_path: Path) -> None:
     context = json.loads((ROOT / "cdk.json").read_text())["context"]
-    table = {"context": context | {"loosweep": {"stack": "ours", "region": "eu-west-1"}}}
-    (tmp_path / "cdk.json").write_text(json.dumps(table))
-    for name in ("Dockerfile", ".dockerignore"):
-        (tmp_path / name).write_text("")
+    own = {"stack": "ours", "region": "eu-west-1", "image": "registry.example/loosweep:1"}
+    (tmp_path / "cdk.json").write_text(json.dumps({"context": context | {"loosweep": own}}))
     app = App(context=context | {"loosweep": '{"region": "eu-central-1"}'}, outdir=str(tmp_path / "out"))
     stack = build(app, tmp_path)
     assert (stack.stack_name, stack.region) == ("ours", "eu-central-1")
