@@ -16,6 +16,7 @@ from job.contract.grid import Arm, leave_out_arms
 
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"
 ShapeXYZ = tuple[PositiveInt, PositiveInt, PositiveInt]
+DEFAULT_DICE_MARGIN = 0.02
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -235,6 +236,13 @@ class Study(Section):
     def endpoint(self) -> Endpoint:
         """The primary endpoint, given or default."""
         return self.sweep.endpoint or Endpoint(**{"class": self.cohort.class_names[0]})
+
+    @property
+    def margin(self) -> float | None:
+        """The equivalence margin, given or default; None: none was stated."""
+        if self.sweep.equivalence_margin is None and self.endpoint.metric == "dice":
+            return DEFAULT_DICE_MARGIN
+        return self.sweep.equivalence_margin
 
     @property
     def training_segment(self) -> Shape:

@@ -15,15 +15,11 @@ from pandas import DataFrame, concat
 from job.contract.grid import REFERENCE, Arm
 from job.contract.manifest import Manifest
 from job.contract.results import Failure, Record, Status
+from submit.analysis.design import METRICS
+from submit.analysis.pairing import TEST
 from submit.analysis.results_table import Results, structures_of
 
-METRICS = ("dice", "hd95_mm", "absolute_volume_error_ml")
-"""What is summarised, in this order."""
-
 STATUSES: tuple[Status, ...] = get_args(Status)
-
-TEST = ["repeat", "patient", "exam"]
-"""What identifies a test within an arm: the same in two arms is a pair."""
 
 
 class Summary(Record):

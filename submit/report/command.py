@@ -18,9 +18,9 @@ from job.runs import read_outcome
 from job.storage import Storage, open_storage
 from submit.analysis.aggregate import Aggregate, aggregate
 from submit.analysis.results_table import Results, collect_results
+from submit.analysis.wording import METRIC_STYLES, percent
 from submit.report.montage import ExamImages, Montages, montages_of
 from submit.report.pages import write_report
-from submit.report.wording import METRIC_STYLES, percent
 from submit.runs import find_run, require_run
 from submit.submissions import read_submission
 

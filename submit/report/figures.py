@@ -18,7 +18,8 @@ from pandas import DataFrame
 
 from job.contract.grid import REFERENCE
 from job.contract.results import Status
-from submit.analysis.aggregate import TEST, Aggregate
+from submit.analysis.aggregate import Aggregate
+from submit.analysis.pairing import TEST
 
 BLUE, VERMILLION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#595959"
 

@@ -23,7 +23,7 @@ from job.contract.errors import DataError
 from job.contract.grid import REFERENCE
 from job.contract.manifest import Manifest
 from submit.analysis.results_table import Results
-from submit.report.wording import METRIC_STYLES
+from submit.analysis.wording import METRIC_STYLES
 
 CLASS_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#D55E00", "#CC79A7", "#0072B2")
 """Okabe & Ito's colours, the ones that stand out from grey first; from the eighth class on they repeat."""

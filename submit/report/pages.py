@@ -15,11 +15,12 @@ from job.contract.cohort import Channel
 from job.contract.fold_ranges import format_folds
 from job.contract.manifest import Manifest
 from job.storage import Storage
-from submit.analysis.aggregate import METRICS, Aggregate, aggregate, arms_table, paired_block
+from submit.analysis.aggregate import Aggregate, aggregate, arms_table, paired_block
+from submit.analysis.design import METRICS
 from submit.analysis.results_table import Results, structures_of
+from submit.analysis.wording import METRIC_STYLES, number, percent
 from submit.report.figures import arms_figure, encode, folds_figure
 from submit.report.montage import Montages
-from submit.report.wording import METRIC_STYLES, number, percent
 
 
 def write_report(storage: Storage, manifest: Manifest, results: Results, montages: Montages) -> Aggregate:

@@ -8,9 +8,9 @@ import pytest
 from job.contract import layout
 from job.contract.results import Failure
 from submit.analysis.results_table import SCORE_COLUMNS, collect_results
+from submit.analysis.wording import number, percent
 from submit.report.montage import ExamMontage, Montages
 from submit.report.pages import write_report
-from submit.report.wording import number, percent
 
 
 class Page(HTMLParser):

@@ -1,4 +1,4 @@
-"""How metrics and numbers are written in the report."""
+"""How metrics and numbers are written in verdicts and in the report."""
 
 from dataclasses import dataclass
 
@@ -15,6 +15,10 @@ class MetricStyle:
         """A number without its unit; a dash for an undefined one."""
         return number(value, self.decimals, signed=signed)
 
+    def with_unit(self, value: float | None, *, signed: bool = False) -> str:
+        """A number with its unit."""
+        return f"{self.text(value, signed=signed)} {self.unit}".rstrip()
+
 
 METRIC_STYLES = {
     "dice": MetricStyle(name="Dice", unit="", decimals=3),
@@ -29,6 +33,13 @@ def number(value: float | None, decimals: int, *, signed: bool = False) -> str:
         return "–"
     rounded = round(value, decimals) + 0.0  # -0.0 becomes 0.0
     return f"{rounded:{'+' if signed and rounded else ''}.{decimals}f}".replace("-", "−")
+
+
+def probability(p: float | None) -> str:
+    """A p value as papers write it."""
+    if p is None:
+        return "p –"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def percent(fraction: float | None) -> str:

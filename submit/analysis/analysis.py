@@ -1,0 +1,219 @@
+"""All statistics of a run, from its table of results: `analyse` gives what `verdict.json` holds."""
+
+from typing import Literal
+
+import numpy as np
+from pandas import DataFrame
+
+from job.contract.cohort import UNION
+from job.contract.grid import REFERENCE
+from job.contract.results import Record
+from submit.analysis.bootstrap import rank_shares
+from submit.analysis.comparisons import Comparison, Differences, compare
+from submit.analysis.design import ALPHA, HIGHER_IS_BETTER, Design
+from submit.analysis.mixed_model import Model, mixed_model
+from submit.analysis.noise import Noise, retraining_noise
+from submit.analysis.paired_tests import Friedman, friedman
+from submit.analysis.pairing import by_patient
+from submit.analysis.plan import Plan, plan_for
+from submit.analysis.power import detectable
+from submit.analysis.sensitivity import (
+    Agreement,
+    StructureContrast,
+    VolumeEffect,
+    WorstCase,
+    agreements,
+    structure_contrasts,
+    volume_effects,
+    volumes,
+    worst_cases,
+)
+from submit.analysis.sentences import sentence
+from submit.analysis.verdict import ArmEvidence, VerdictName, decide, gather
+
+
+class Verdict(Record):
+    """The answer for one arm. A loss is how much worse it is than the reference; below 0 it is better."""
+
+    arm: str
+    left_out: tuple[str, ...]
+    verdict: VerdictName
+    sentence: str
+    """The verdict's reason, with numbers."""
+    loss: float | None
+    p: float | None
+    """That there is a difference: Wilcoxon, two-sided, Holm over the arms."""
+    p_not_worse: float | None
+    """That the loss is below the margin: one-sided t-test, Holm over the arms; None without a margin."""
+    p_equivalent: float | None
+    """That the difference is within the margin on both sides: the larger p of two one-sided tests, not adjusted."""
+    noise_floor: float | None
+    """What retraining alone changes, in 95 of 100 studies; None if it was not measured."""
+    detectable: float | None
+    """The smallest difference that this study finds in this arm with 80 % power, at Holm's first step."""
+    plan: Plan | None
+    """What would decide it, if it is undecided."""
+    depends_on_missing: bool
+    """Whether missing tests could change the verdict."""
+
+
+class Ranks(Record):
+    """How sure the order of the arms is."""
+
+    arms: tuple[str, ...]
+    shares: tuple[tuple[float, ...], ...]
+    """Arms x ranks: in what share of draws of patients each arm has each rank, 1 being the largest loss."""
+
+
+class Detectable(Record):
+    """What this study can find."""
+
+    sd: float
+    """Median over the arms of the SD of the patients' differences."""
+    patients: int
+    one_arm: float
+    """Smallest difference found with 80 % power at the level of 5 %."""
+    all_arms: float
+    """The same at Holm's first step: 5 % / arms."""
+
+
+class Analysis(Record):
+    """The statistics of a run, in the order of docs/statistics.md."""
+
+    version: Literal[1] = 1
+    run: str
+    manifest: str
+    """Digest of the manifest."""
+    endpoint: dict[Literal["class", "metric"], str]
+    """The primary one, fixed before the run."""
+    margin: float | None
+    alpha: float = ALPHA
+    patients: int
+    exams: int
+    repeats: int
+    missing_tests: int
+    """Of all arms, without further repeats of the reference."""
+    verdicts: tuple[Verdict, ...]
+    friedman: Friedman | None
+    """Over patients who have all arms."""
+    comparisons: tuple[Comparison, ...]
+    noise: Noise | None
+    """Of retraining, in the primary endpoint."""
+    detectable: Detectable | None
+    model: Model | None
+    """Sensitivity analysis of the primary endpoint."""
+    ranks: Ranks | None
+    agreements: tuple[Agreement, ...]
+    volume_effects: tuple[VolumeEffect, ...]
+    structure_contrasts: tuple[StructureContrast, ...]
+    worst_cases: tuple[WorstCase, ...]
+
+
+def analyse(table: DataFrame, design: Design, *, run: str, manifest: str) -> Analysis:
+    """All statistics of a run.
+
+    Args:
+        table: `Results.table`: all repeats, those of the reference arm alone included.
+        design: The design.
+        run: Its name.
+        manifest: Digest of its manifest.
+    """
+    paired = table[table["repeat"] < design.repeats]
+    paired = paired.assign(absolute_volume_error_ml=paired["volume_error_ml"].abs())
+    found = Differences(paired, design)
+    tests = found.tests[design.endpoint]
+    losses = found.by_patient[design.endpoint] * (-1 if HIGHER_IS_BETTER[design.metric] else 1)
+    of_reference = table[(table["arm"] == REFERENCE) & (table["structure"] == design.structure)]
+    noise = retraining_noise(of_reference, design.metric)
+    comparisons = compare(found, design)
+    worst = worst_cases(paired, tests, design, noise)
+    evidence = gather(tests, design, noise)
+    classes = tuple(structure for structure in design.structures if structure != UNION)
+    done = len(paired[paired["structure"] == design.structure])
+    return Analysis(
+        run=run,
+        manifest=manifest,
+        endpoint={"class": design.structure, "metric": design.metric},
+        margin=design.margin,
+        patients=design.patients,
+        exams=len(design.exams),
+        repeats=design.repeats,
+        missing_tests=design.repeats * len(design.exams) * len(design.arms) - done,
+        verdicts=_verdicts(evidence, comparisons, worst, design, noise),
+        friedman=_friedman(tests, design),
+        comparisons=comparisons,
+        noise=noise,
+        detectable=_detectable(evidence, design),
+        model=mixed_model(tests, design.metric),
+        ranks=_ranks(losses, design),
+        agreements=agreements(found, design),
+        volume_effects=volume_effects(losses, volumes(paired, design.structure), design),
+        structure_contrasts=structure_contrasts(found, classes, design),
+        worst_cases=worst,
+    )
+
+
+def _verdicts(
+    evidence: tuple[ArmEvidence, ...],
+    comparisons: tuple[Comparison, ...],
+    worst: tuple[WorstCase, ...],
+    design: Design,
+    noise: Noise | None,
+) -> tuple[Verdict, ...]:
+    bounds = {case.arm: {case.against, case.in_favour} for case in worst}
+    left_out = dict(zip(design.arms, design.left_out, strict=True))
+    verdicts = []
+    for own, comparison in zip(
+        evidence, comparisons, strict=False
+    ):  # those of the primary endpoint are first
+        verdict = decide(own)
+        plan = plan_for(own, design, noise) if verdict == "undecided" else None
+        patients, alpha = len(own.exams), ALPHA / len(design.compared)
+        verdicts.append(
+            Verdict(
+                arm=own.arm,
+                left_out=left_out[own.arm],
+                verdict=verdict,
+                sentence=sentence(verdict, own, comparison, plan, design),
+                loss=own.loss,
+                p=own.p,
+                p_not_worse=own.p_not_worse,
+                p_equivalent=own.equivalence.p if own.equivalence else None,
+                noise_floor=own.noise_floor,
+                detectable=detectable(own.sd, patients, alpha=alpha) if own.sd is not None else None,
+                plan=plan,
+                depends_on_missing=bool(bounds.get(own.arm, {verdict}) - {verdict}),
+            )
+        )
+    return tuple(verdicts)
+
+
+def _friedman(tests: DataFrame, design: Design) -> Friedman | None:
+    if set(tests.columns) != set(design.arms):
+        return None
+    return friedman(by_patient(tests.dropna()).to_numpy(dtype=np.float64))
+
+
+def _detectable(evidence: tuple[ArmEvidence, ...], design: Design) -> Detectable | None:
+    spreads = [own.sd for own in evidence if own.sd is not None]
+    patients = max((len(own.exams) for own in evidence), default=0)
+    if not spreads or patients < 2:
+        return None
+    sd = float(np.median(spreads))
+    return Detectable(
+        sd=sd,
+        patients=patients,
+        one_arm=detectable(sd, patients),
+        all_arms=detectable(sd, patients, alpha=ALPHA / len(design.compared)),
+    )
+
+
+def _ranks(losses: DataFrame, design: Design) -> Ranks | None:
+    """Of the patients who have all arms."""
+    if not set(design.compared) <= set(losses.columns):
+        return None
+    whole = losses[list(design.compared)].dropna()
+    if len(whole) < 2:
+        return None
+    shares = rank_shares(whole.to_numpy(dtype=np.float64), design.seed)
+    return Ranks(arms=design.compared, shares=tuple(tuple(map(float, row)) for row in shares))

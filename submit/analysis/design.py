@@ -1,0 +1,69 @@
+"""What is compared with what: a study as far as its statistics need it."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from job.contract.grid import REFERENCE
+from job.contract.manifest import Manifest
+from submit.analysis.results_table import structures_of
+
+METRICS = ("dice", "hd95_mm", "absolute_volume_error_ml")
+"""What is summarised and compared, in this order."""
+HIGHER_IS_BETTER = {"dice": True, "hd95_mm": False, "absolute_volume_error_ml": False}
+LIMITS: dict[str, float] = {"dice": 1.0}
+"""Beyond which no difference can be; other metrics have none."""
+ALPHA = 0.05
+"""Of every family of tests, two-sided; intervals have 95 %."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """Arms, tests and the primary endpoint, as they were fixed before anything ran."""
+
+    arms: tuple[str, ...]
+    """Names, the reference first."""
+    left_out: tuple[tuple[str, ...], ...]
+    """What each of them leaves out."""
+    structures: tuple[str, ...]
+    structure: str
+    """Of the primary endpoint; so is `metric`."""
+    metric: str
+    margin: float | None
+    """Loss of the primary endpoint below which a channel counts as droppable; None: none was stated."""
+    exams: tuple[tuple[str, str], ...]
+    """(patient, exam), in the order of the grid."""
+    repeats: int
+    """Of every arm; further ones of the reference arm alone do not count here."""
+    seed: int
+    """Of the bootstrap's draws."""
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Self:
+        """The design of a run."""
+        study = manifest.study
+        return cls(
+            arms=tuple(arm.name for arm in study.arms),
+            left_out=tuple(arm.left_out for arm in study.arms),
+            structures=structures_of(study),
+            structure=study.endpoint.structure,
+            metric=study.endpoint.metric,
+            margin=study.margin,
+            exams=tuple((entry.patient, entry.exam) for entry in manifest.exams),
+            repeats=study.sweep.repeats,
+            seed=study.sweep.seed,
+        )
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The arms that are compared with the reference."""
+        return tuple(arm for arm in self.arms if arm != REFERENCE)
+
+    @property
+    def patients(self) -> int:
+        """How many there are."""
+        return len({patient for patient, _ in self.exams})
+
+    @property
+    def endpoint(self) -> tuple[str, str]:
+        """Structure and metric."""
+        return (self.structure, self.metric)

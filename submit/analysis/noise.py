@@ -1,0 +1,59 @@
+"""The noise of retraining: how much the same arm differs from itself when it is trained again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+from pandas import DataFrame
+from scipy import stats
+
+from submit.analysis.pairing import EXAM
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """What retraining alone does to a metric, from repeats of the reference arm."""
+
+    sd: float
+    """Of one test when the network is trained again, pooled over exams; in the metric's unit."""
+    degrees_of_freedom: int
+    """Repeats beyond the first, over all exams."""
+    exams: int
+    """Exams with repeats."""
+
+    def variance_of_difference(self, *, repeats: int, exams: float) -> float:
+        """Of a patient's mean difference between two arms, from retraining alone.
+
+        Args:
+            repeats: Of both arms.
+            exams: Of the patient; for several patients, the harmonic mean.
+        """
+        return 2 * self.sd**2 / (repeats * exams)
+
+    def floor(self, exams: Sequence[int], *, repeats: int, level: float = 0.95) -> float:
+        """Within which the mean difference of two equal arms lies, by retraining alone, in so many of 100 studies.
+
+        Args:
+            exams: Of each patient, at least one.
+            repeats: Of both arms.
+            level: Share of studies.
+        """
+        variance = sum(self.variance_of_difference(repeats=repeats, exams=n) for n in exams) / len(exams) ** 2
+        return float(stats.t.ppf((1 + level) / 2, self.degrees_of_freedom)) * sqrt(variance)
+
+
+def retraining_noise(rows: DataFrame, metric: str) -> Noise | None:
+    """The noise of a metric; None if no exam was tested twice.
+
+    Args:
+        rows: Tests of the reference arm in one structure, all repeats, with the columns `patient`, `exam`, `repeat`.
+        metric: A column.
+    """
+    by_exam = rows.dropna(subset=[metric]).groupby(EXAM)[metric]
+    variance, count = by_exam.var(ddof=1), by_exam.size()
+    repeated = count > 1
+    freedom = int((count[repeated] - 1).sum())
+    if not freedom:
+        return None
+    pooled = float((variance[repeated].astype("float64") * (count[repeated] - 1)).sum()) / freedom
+    return Noise(sd=sqrt(pooled), degrees_of_freedom=freedom, exams=int(repeated.sum()))

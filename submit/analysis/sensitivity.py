@@ -1,0 +1,201 @@
+"""Whether the answer hangs on what is missing, on the lesion's volume, or on the structure."""
+
+from itertools import pairwise
+
+import numpy as np
+from pandas import DataFrame, MultiIndex
+from scipy import stats
+
+from job.contract.grid import REFERENCE
+from job.contract.results import Record
+from submit.analysis.bootstrap import mean_intervals
+from submit.analysis.comparisons import Differences, adjusted
+from submit.analysis.design import HIGHER_IS_BETTER, LIMITS, Design
+from submit.analysis.noise import Noise
+from submit.analysis.paired_tests import signed_rank
+from submit.analysis.pairing import TEST, by_patient
+from submit.analysis.verdict import VerdictName, decide, gather
+
+
+class WorstCase(Record):
+    """The verdict of an arm if what is missing were as unfavourable as can be."""
+
+    arm: str
+    missing: int
+    """Tests that are missing, of the arm or of its partner."""
+    against: VerdictName
+    """If the arm had failed in all of them (Dice 0), and the reference been perfect (Dice 1)."""
+    in_favour: VerdictName
+    """The other way round."""
+
+
+def worst_cases(
+    table: DataFrame, tests: DataFrame, design: Design, noise: Noise | None
+) -> tuple[WorstCase, ...]:
+    """The bounds that missing tests leave to the verdicts; none if no test is missing.
+
+    A number that is undefined (nothing there, nothing predicted) is not missing.
+
+    Args:
+        table: Rows of the repeats that every arm has.
+        tests: Of the primary endpoint, as `pairing.by_arm` gives them.
+        design: The design.
+        noise: Of retraining.
+    """
+    planned = MultiIndex.from_tuples(
+        [(repeat, patient, exam) for repeat in range(design.repeats) for patient, exam in design.exams],
+        names=TEST,
+    )
+    rows = table[table["structure"] == design.structure]
+    done = rows.pivot(index=TEST, columns="arm", values="fold").notna()
+    done = done.reindex(index=planned, columns=list(design.arms), fill_value=False).astype(bool)
+    if done.to_numpy().all():
+        return ()
+    known = tests.reindex(index=planned, columns=list(design.arms))
+    best, worst = _ends(tests, design.metric)
+    of_arms = [arm for arm in design.arms if arm != REFERENCE]
+    verdicts = []
+    for arms, reference in ((worst, best), (best, worst)):
+        filled = known.copy()
+        filled[of_arms] = filled[of_arms].where(done[of_arms], arms)
+        filled[REFERENCE] = filled[REFERENCE].where(done[REFERENCE], reference)
+        verdicts.append([decide(evidence) for evidence in gather(filled, design, noise)])
+    return tuple(
+        WorstCase(
+            arm=arm,
+            missing=int((~(done[arm] & done[REFERENCE])).sum()),
+            against=against,
+            in_favour=in_favour,
+        )
+        for arm, against, in_favour in zip(of_arms, *verdicts, strict=True)
+    )
+
+
+def _ends(tests: DataFrame, metric: str) -> tuple[float, float]:
+    """The best and the worst that a metric can be; of one without an end, the worst that was seen."""
+    if HIGHER_IS_BETTER[metric]:
+        return LIMITS[metric], 0.0
+    worst = tests.max().max()
+    return 0.0, float(worst) if worst == worst else 0.0
+
+
+class VolumeEffect(Record):
+    """Whether the loss of an arm goes with the lesion's volume."""
+
+    arm: str
+    patients: int
+    rho: float | None
+    """Spearman's rank correlation of loss and volume; None for fewer than four patients or without a spread."""
+    p: float | None
+    p_adjusted: float | None
+    """Benjamini-Hochberg over the arms."""
+
+
+def volumes(table: DataFrame, structure: str) -> "DataFrame":
+    """Mean volume of a structure by patient, in ml, from the truth: a column `volume_ml`."""
+    rows = table[(table["structure"] == structure) & (table["arm"] == REFERENCE)]
+    return by_patient(rows.set_index(TEST)[["reference_ml"]].astype("float64")).rename(
+        columns={"reference_ml": "volume_ml"}
+    )
+
+
+def volume_effects(losses: DataFrame, volume: DataFrame, design: Design) -> tuple[VolumeEffect, ...]:
+    """Spearman's correlation of every arm's loss with the lesion's volume, over patients.
+
+    Args:
+        losses: Patients x arms.
+        volume: What `volumes` gives.
+        design: The design.
+    """
+    found: list[tuple[str, int, float | None, float | None]] = []
+    for arm in design.compared:
+        both = losses[[arm]].join(volume).dropna() if arm in losses else DataFrame()
+        values = both.to_numpy(dtype=np.float64)
+        if len(values) < 4 or (np.ptp(values, axis=0) == 0).any():
+            found.append((arm, len(values), None, None))
+        else:
+            rho, p = stats.spearmanr(values[:, 0], values[:, 1])
+            found.append((arm, len(values), float(rho), float(p)))
+    return tuple(
+        VolumeEffect(arm=arm, patients=n, rho=rho, p=p, p_adjusted=p_adjusted)
+        for (arm, n, rho, p), p_adjusted in zip(
+            found, adjusted([p for *_, p in found], "fdr_bh"), strict=True
+        )
+    )
+
+
+class StructureContrast(Record):
+    """Whether an arm loses more in one class than in another (arm x structure)."""
+
+    arm: str
+    structures: tuple[str, str]
+    patients: int
+    mean: float | None
+    """Mean over patients of the loss in the first class less that in the second."""
+    low: float | None
+    """Of the 95 % interval (cluster bootstrap); so is `high`."""
+    high: float | None
+    p: float | None
+    """Wilcoxon's signed-rank test."""
+    p_adjusted: float | None
+    """Benjamini-Hochberg over all of them."""
+
+
+def structure_contrasts(
+    found: Differences, classes: tuple[str, ...], design: Design
+) -> tuple[StructureContrast, ...]:
+    """Contrasts of each two neighbouring classes in the metric of the primary endpoint, for every arm."""
+    sign = -1 if HIGHER_IS_BETTER[design.metric] else 1
+    contrasts: list[dict[str, object]] = []
+    for one, other in pairwise(classes):
+        first, second = (found.by_patient[structure, design.metric] * sign for structure in (one, other))
+        for arm in design.compared:
+            there = arm in first and arm in second
+            both = (first[arm] - second[arm]).dropna() if there else first.iloc[:0].sum(axis=1)
+            values = both.to_numpy(dtype=np.float64)
+            low, high = (
+                mean_intervals(values[:, None], design.seed)[:, 0] if len(values) else (np.nan, np.nan)
+            )
+            contrasts.append(
+                {
+                    "arm": arm,
+                    "structures": (one, other),
+                    "patients": len(values),
+                    "mean": float(values.mean()) if len(values) else None,
+                    "low": float(low) if low == low else None,
+                    "high": float(high) if high == high else None,
+                    "p": signed_rank(values).p if len(values) else None,
+                }
+            )
+    ps = adjusted([each["p"] for each in contrasts], "fdr_bh")  # type: ignore[misc]
+    return tuple(
+        StructureContrast.model_validate(each | {"p_adjusted": p})
+        for each, p in zip(contrasts, ps, strict=True)
+    )
+
+
+class Agreement(Record):
+    """How alike two endpoints order the arms."""
+
+    one: tuple[str, str]
+    """Structure and metric."""
+    other: tuple[str, str]
+    tau: float | None
+    """Kendall's tau-b of the arms' mean losses; None where it is not defined."""
+
+
+def agreements(found: Differences, design: Design) -> tuple[Agreement, ...]:
+    """Kendall's tau of the primary endpoint with every other one."""
+    means = {
+        key: differences.mean().reindex(list(design.compared)) * (-1 if HIGHER_IS_BETTER[key[1]] else 1)
+        for key, differences in found.by_patient.items()
+    }
+    agreements = []
+    for key, other in means.items():
+        if key != design.endpoint:
+            pairs = DataFrame({"one": means[design.endpoint], "other": other}).dropna()
+            tau = stats.kendalltau(pairs["one"], pairs["other"]).statistic if len(pairs) > 1 else float("nan")
+            agreements.append(
+                Agreement(one=design.endpoint, other=key, tau=float(tau) if tau == tau else None)
+            )
+    return tuple(agreements)

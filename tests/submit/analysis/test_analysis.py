@@ -1,0 +1,124 @@
+"""All statistics of a run together."""
+
+import numpy as np
+import pytest
+
+from submit.analysis.analysis import Analysis, analyse
+from tests.submit.analysis.tables import REFERENCE, Test, design, table
+
+ARMS = (REFERENCE, "without a", "without b", "without c", "without d")
+EFFECTS = {"without a": -0.15, "without b": 0.0, "without c": -0.03, "without d": 0.06}
+
+
+def simulated(patients: int = 20, *, seed: int = 1, noise: float = 0.004, further: int = 2) -> list[Test]:
+    """Two visits of every third patient; `without b` differs by retraining alone, `without c` by patients too."""
+    draw = np.random.default_rng(seed)
+    tests: list[Test] = []
+    for patient in range(patients):
+        own = draw.normal(0.7, 0.05)
+        varies = draw.normal(0, 0.06)
+        for visit in range(1 + (patient % 3 == 0)):
+            name = (f"p{patient:02}", f"e{patient:02}.{visit}")
+            tests += [(*name, 1 + n, REFERENCE, own + draw.normal(0, noise)) for n in range(further)]
+            for arm in ARMS:
+                shift = EFFECTS.get(arm, 0.0) + (varies if arm == "without c" else 0.0)
+                tests.append((*name, 0, arm, own + shift + draw.normal(0, noise)))
+    return tests
+
+
+def analysed(tests: list[Test], **changes: object) -> Analysis:
+    exams = list(dict.fromkeys((patient, exam) for patient, exam, *_ in tests))
+    return analyse(table(tests), design(exams, arms=ARMS, **changes), run="r", manifest="m")
+
+
+@pytest.fixture(scope="module")
+def whole() -> Analysis:
+    return analysed(simulated())
+
+
+def test_each_planted_effect_gets_its_verdict(whole: Analysis) -> None:
+    assert [each.verdict for each in whole.verdicts] == ["needed", "droppable", "undecided", "droppable"]
+    assert [each.left_out for each in whole.verdicts] == [("a",), ("b",), ("c",), ("d",)]
+
+
+def test_every_verdict_has_its_numbers_in_a_sentence(whole: Analysis) -> None:
+    needed, droppable, undecided, better = (each.sentence for each in whole.verdicts)
+    assert needed.startswith("Dice of tumour changes by −0.1")
+    assert "p < 0.001 (Wilcoxon, Holm over 4 arms); retraining alone changes it by up to ±0.00" in needed
+    assert "20 patients" in needed
+    assert "a drop of 0.020 or more is ruled out, p < 0.001 (one-sided, Holm)" in droppable
+    assert (
+        "neither shown nor ruled out. To show a difference of 0.020 with a power of 80% would take"
+        in undecided
+    )
+    assert "a drop of 0.020 or more is ruled out" in better
+
+
+def test_it_says_what_would_decide_and_only_for_what_is_undecided(whole: Analysis) -> None:
+    plans = [each.plan for each in whole.verdicts]
+    assert [plan is None for plan in plans] == [True, True, False, True]
+    assert plans[2] is not None
+    assert plans[2].patients is not None
+    assert plans[2].patients > 20
+    assert plans[2].exams == pytest.approx(plans[2].patients * 27 / 20, abs=1)
+    assert plans[2].repeats is None  # patients differ, and no repeat makes them alike
+
+
+def test_where_retraining_explains_all_an_arm_is_not_distinguishable() -> None:
+    found = analysed(simulated(12, noise=0.06, seed=2)).verdicts[1]
+    assert found.verdict == "not distinguishable"
+    assert "and retraining alone changes it by up to ±0.0" in found.sentence
+
+
+def test_counts_are_of_patients_exams_and_tests(whole: Analysis) -> None:
+    assert (whole.patients, whole.exams, whole.repeats, whole.missing_tests) == (20, 27, 1, 0)
+    assert whole.worst_cases == ()
+    assert not any(each.depends_on_missing for each in whole.verdicts)
+    assert whole.noise is not None
+    assert whole.noise.degrees_of_freedom == 2 * 27
+
+
+def test_a_study_without_further_repeats_has_no_floor_and_says_nothing_of_it() -> None:
+    found = analysed(simulated(further=0))
+    assert found.noise is None
+    assert {each.noise_floor for each in found.verdicts} == {None}
+    assert "retraining" not in found.verdicts[0].sentence
+
+
+def test_a_partial_run_is_analysed_and_says_on_what_it_hangs() -> None:
+    tests = [test for test in simulated() if not (test[0] in ("p18", "p19") and test[3] == "without b")]
+    found = analysed(tests)
+    assert found.missing_tests == 3  # p18 has two visits
+    assert [each.missing for each in found.worst_cases] == [0, 3, 0, 0]
+    assert [each.depends_on_missing for each in found.verdicts] == [False, True, False, False]
+
+
+def test_the_first_comparison_alone_is_analysed() -> None:
+    found = analysed(simulated()[:7])
+    assert {each.verdict for each in found.verdicts} <= {"undecided", "not distinguishable"}
+    assert found.friedman is None
+    assert found.detectable is None
+
+
+@pytest.mark.parametrize("metric", ["dice", "hd95_mm"])
+def test_nothing_at_all_is_undecided(metric: str) -> None:
+    found = analyse(table([]), design(5, arms=ARMS, metric=metric), run="r", manifest="m")
+    assert {each.verdict for each in found.verdicts} == {"undecided"}
+    assert "No test of this arm has a partner" in found.verdicts[0].sentence
+    assert found.missing_tests == 25
+
+
+def test_a_distance_without_a_margin_can_be_needed_and_never_droppable_for_being_alike() -> None:
+    found = analysed(simulated(seed=2), metric="hd95_mm", margin=None)
+    assert found.verdicts[0].verdict == "needed"
+    assert "HD95 of tumour changes by +1." in found.verdicts[0].sentence
+    assert " mm" in found.verdicts[0].sentence
+    assert found.verdicts[1].verdict == "not distinguishable"
+    assert found.verdicts[3].verdict == "droppable"
+    assert "better without it" in found.verdicts[3].sentence
+
+
+def test_an_analysis_is_the_same_each_time_and_outlives_its_file(whole: Analysis) -> None:
+    again = analysed(simulated())
+    assert again.to_json() == whole.to_json()
+    assert Analysis.model_validate_json(whole.to_json()) == whole

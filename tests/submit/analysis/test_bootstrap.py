@@ -1,0 +1,64 @@
+"""The cluster bootstrap."""
+
+import numpy as np
+import pytest
+
+from submit.analysis.bootstrap import DRAWS, draws, mean_intervals, rank_shares
+
+
+def test_patients_are_drawn_with_replacement_and_the_same_for_the_same_seed() -> None:
+    first, again, other = (np.concatenate(list(draws(7, seed))) for seed in (1, 1, 2))
+    assert first.shape == (DRAWS, 7)
+    assert (first.sum(axis=1) == 7).all()
+    assert (first == again).all()
+    assert (first != other).any()
+    assert first.mean(axis=0) == pytest.approx(np.ones(7), abs=0.05)
+
+
+def test_an_interval_is_near_the_t_interval_where_that_is_right() -> None:
+    values = np.random.default_rng(0).normal(0.3, 1, (60, 1))
+    low, high = mean_intervals(values, 0)[:, 0]
+    half = 2.001 * values.std(ddof=1) / np.sqrt(60)
+    assert low == pytest.approx(values.mean() - half, abs=0.05)
+    assert high == pytest.approx(values.mean() + half, abs=0.05)
+
+
+def test_an_interval_is_longer_on_the_side_of_the_long_tail() -> None:
+    values = -np.random.default_rng(0).lognormal(0, 1, (30, 1))
+    low, high = mean_intervals(values, 0)[:, 0]
+    assert values.mean() - low > 1.3 * (high - values.mean())
+
+
+def test_a_column_is_no_other_for_what_stands_beside_it() -> None:
+    values = np.random.default_rng(0).normal(size=(20, 2))
+    gaps = values.copy()
+    gaps[:6, 1] = np.nan
+    assert mean_intervals(values[:, :1], 3)[:, 0] == pytest.approx(mean_intervals(gaps, 3)[:, 0])
+
+
+def test_missing_patients_do_not_count() -> None:
+    values = np.random.default_rng(0).normal(size=(40, 1))
+    gaps = np.vstack([values, np.full((10, 1), np.nan)])
+    assert mean_intervals(gaps, 0)[:, 0] == pytest.approx(mean_intervals(values, 0)[:, 0], abs=0.05)
+
+
+def test_too_few_patients_have_no_interval() -> None:
+    assert np.isnan(mean_intervals(np.array([[1.0], [2.0]]), 0)).all()
+    assert np.isnan(mean_intervals(np.array([[1.0]]), 0)).all()
+    assert np.isnan(mean_intervals(np.full((4, 1), np.nan), 0)).all()
+    assert not np.isnan(mean_intervals(np.array([[1.0], [2.0], [4.0], [3.0], [2.5]]), 0)).any()
+
+
+def test_values_without_a_spread_have_an_interval_without_length() -> None:
+    assert mean_intervals(np.full((6, 1), 0.25), 0)[:, 0] == pytest.approx([0.25, 0.25])
+
+
+def test_ranks_are_sure_where_arms_are_far_apart_and_even_where_they_are_alike() -> None:
+    generator = np.random.default_rng(0)
+    alike = generator.normal(size=(400, 1))
+    values = np.hstack([alike + 5, alike, alike + generator.normal(0, 1, (400, 1))])
+    values[:, 2] += values[:, 1].mean() - values[:, 2].mean()
+    shares = rank_shares(values, 0)
+    assert shares[0] == pytest.approx([1, 0, 0])
+    assert shares[1:, 1:] == pytest.approx(np.full((2, 2), 0.5), abs=0.05)
+    assert shares.sum(axis=0) == pytest.approx(np.ones(3))

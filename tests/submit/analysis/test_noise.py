@@ -1,0 +1,38 @@
+"""The noise of retraining."""
+
+from math import sqrt
+
+import pytest
+
+from submit.analysis.noise import Noise, retraining_noise
+from tests.submit.analysis.tables import REFERENCE, Test, table
+
+REPEATED: list[Test] = [
+    *(("p0", "e0", repeat, REFERENCE, dice) for repeat, dice in enumerate((0.5, 0.6, 0.7))),
+    *(("p0", "e1", repeat, REFERENCE, dice) for repeat, dice in enumerate((0.8, 0.8))),
+    ("p1", "e2", 0, REFERENCE, 0.1),
+]
+
+
+def test_noise_is_pooled_over_exams_and_not_over_patients() -> None:
+    """Squares sum to 0.02 with 2 degrees of freedom in e0, to 0 with 1 in e1; e2 was tested once."""
+    found = retraining_noise(table(REPEATED), "dice")
+    assert found == Noise(sd=pytest.approx(sqrt(0.02 / 3)), degrees_of_freedom=3, exams=2)
+
+
+def test_without_a_second_training_there_is_no_noise_to_know() -> None:
+    assert retraining_noise(table(REPEATED[-1:]), "dice") is None
+    assert retraining_noise(table([]), "dice") is None
+
+
+def test_the_floor_is_that_of_the_mean_of_differences_of_two_equal_arms() -> None:
+    noise = Noise(sd=0.1, degrees_of_freedom=1_000_000, exams=99)
+    assert noise.floor([1] * 25, repeats=1) == pytest.approx(1.96 * sqrt(2) * 0.1 / 5, rel=1e-3)
+    assert noise.floor([1] * 25, repeats=4) == pytest.approx(1.96 * sqrt(2) * 0.1 / 10, rel=1e-3)
+    # A patient of two exams has half the variance.
+    assert noise.floor([1, 2], repeats=1) == pytest.approx(1.96 * sqrt(2 * 0.01 * 1.5) / 2, rel=1e-3)
+
+
+def test_few_repeats_widen_the_floor() -> None:
+    few, many = (Noise(sd=0.1, degrees_of_freedom=n, exams=n) for n in (2, 1000))
+    assert few.floor([1], repeats=1) == pytest.approx(many.floor([1], repeats=1) * 4.303 / 1.962, rel=1e-3)

@@ -1,0 +1,102 @@
+"""Whether the answer hangs on what is missing, on volume, or on the structure."""
+
+import numpy as np
+import pytest
+from pandas import concat
+
+from submit.analysis.comparisons import Differences
+from submit.analysis.pairing import by_arm, differences
+from submit.analysis.sensitivity import (
+    agreements,
+    structure_contrasts,
+    volume_effects,
+    volumes,
+    worst_cases,
+)
+from tests.submit.analysis.tables import REFERENCE, Test, design, paired, table
+
+LOSS = [-0.2 - 0.001 * n for n in range(20)]
+NONE = [0.002 * (-1) ** n + 0.0001 * n for n in range(20)]
+
+
+def bounds(a: list[float | None], b: list[float | None]) -> dict[str, tuple[int, str, str]]:
+    rows = table(paired([0.7] * 20, a=a, b=b))
+    found = worst_cases(rows, by_arm(rows, "tumour", "dice"), design(20), None)
+    return {each.arm: (each.missing, each.against, each.in_favour) for each in found}
+
+
+def test_nothing_missing_has_no_bounds() -> None:
+    assert bounds([*LOSS], [*NONE]) == {}
+
+
+def test_a_clear_loss_stays_one_if_a_test_is_missing_and_the_other_arm_s_absence_does_not() -> None:
+    found = bounds([*LOSS[:-1], None], [*NONE[:-1], None])
+    # One Dice of 1 instead of 0.7 does not turn nineteen losses; one of 0 is no longer within the margin.
+    assert found["without a"] == (1, "needed", "needed")
+    assert found["without b"][:2] == (1, "undecided")
+
+
+def test_many_missing_tests_leave_everything_open() -> None:
+    found = bounds([*LOSS[:3], *([None] * 17)], [*NONE])
+    assert found["without a"] == (17, "needed", "droppable")
+    assert found["without b"][0] == 0
+
+
+def test_an_undefined_number_is_not_missing() -> None:
+    tests = paired([0.7] * 20, a=[*LOSS], b=[*NONE])
+    tests = [(*test[:4], None) if test[0] == "p03" else test for test in tests]
+    rows = table(tests)
+    assert worst_cases(rows, by_arm(rows, "tumour", "dice"), design(20), None) == ()
+
+
+def test_a_distance_is_as_bad_as_the_worst_that_was_seen() -> None:
+    rows = table(paired([0.7] * 20, a=[*LOSS[:-1], None], b=[*NONE]))
+    of = design(20, metric="hd95_mm", margin=None)
+    (a, _) = worst_cases(rows, by_arm(rows, "tumour", "hd95_mm"), of, None)
+    assert (a.missing, a.against) == (1, "needed")
+
+
+def test_the_effect_of_volume_is_spearman_s_correlation() -> None:
+    tests = paired([0.7] * 6, a=[-0.01, -0.02, -0.03, -0.05, -0.04, -0.06], b=[-0.1] * 6)
+    rows = table(tests)
+    for n in range(6):
+        rows.loc[rows["patient"] == f"p{n:02}", "reference_ml"] = 10.0 * (n + 1)
+    losses = -differences(by_arm(rows, "tumour", "dice"))
+    a, b = volume_effects(losses, volumes(rows, "tumour"), design(6))
+    assert a.rho == pytest.approx(1 - 6 * 2 / (6 * 35))  # two neighbours are exchanged
+    assert a.p_adjusted == pytest.approx(2 * (a.p or 0))
+    assert (b.patients, b.rho, b.p) == (6, None, None)  # every patient loses the same
+
+
+def test_an_arm_may_lose_more_in_one_class_than_in_the_other() -> None:
+    one = table(paired([0.7] * 8, a=[-0.2 - 0.01 * n for n in range(8)], b=[0.0] * 8), structure="T")
+    other = table(paired([0.7] * 8, a=[-0.1] * 8, b=[0.0] * 8), structure="Ln")
+    rows = concat([one, other], ignore_index=True).assign(absolute_volume_error_ml=1.0)
+    of = design(8, structures=("T", "Ln"))
+    a, b = structure_contrasts(Differences(rows, of), ("T", "Ln"), of)
+    assert (a.arm, a.structures, a.patients) == ("without a", ("T", "Ln"), 8)
+    assert a.mean == pytest.approx(0.1 + 0.01 * 3.5)
+    assert a.low is not None
+    assert a.low > 0.1
+    assert a.p == pytest.approx(2 / 256)
+    assert a.p_adjusted == pytest.approx(4 / 256)
+    assert (b.mean, b.p) == (pytest.approx(0), 1)
+
+
+def test_endpoints_that_order_the_arms_alike_have_a_tau_of_1() -> None:
+    arms = [REFERENCE, "without a", "without b", "without c"]
+    tests: list[Test] = [
+        (f"p{n}", f"e{n}", 0, arm, 0.8 - 0.1 * place) for n in range(3) for place, arm in enumerate(arms)
+    ]
+    rows = table(tests).assign(absolute_volume_error_ml=lambda each: each["dice"])
+    of = design([(f"p{n}", f"e{n}") for n in range(3)], arms=arms)
+    found = {each.other: each.tau for each in agreements(Differences(rows, of), of)}
+    assert found["tumour", "hd95_mm"] == pytest.approx(1)
+    assert found["tumour", "absolute_volume_error_ml"] == pytest.approx(-1)
+
+
+def test_arms_that_lose_nothing_have_no_order() -> None:
+    rows = table(paired([0.7] * 3, a=[0.0] * 3, b=[0.0] * 3)).assign(absolute_volume_error_ml=1.0)
+    of = design(3)
+    assert {each.tau for each in agreements(Differences(rows, of), of)} == {None}
+    assert not np.isnan([each.tau or 0 for each in agreements(Differences(rows, of), of)]).any()
