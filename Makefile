@@ -15,12 +15,12 @@ install: .venv/.installed
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c requirements.lock -e '.[dev]'
 	@touch $@
 
-# The main job on simulated exams: 8 arms x 6 exams = 48 trainings. Stopped, it goes on where it was.
+# The main job on simulated exams: 8 arms x 10 exams + 10 further ones = 90 trainings. Stopped, it goes on where it was.
 demo: install
-	@test -f $(DEMO)/study.toml || $(BIN)/submit phantom $(DEMO) --patients 5 --visits 2
+	@test -f $(DEMO)/study.toml || $(BIN)/submit phantom $(DEMO) --patients 10 --visits 1
 	@$(BIN)/submit check $(DEMO)/study.toml
 	@$(BIN)/submit prepare $(DEMO)/study.toml
-	@$(BIN)/submit sweep $(DEMO)/study.toml --array 48
+	@$(BIN)/submit sweep $(DEMO)/study.toml --array 90
 	@$(BIN)/submit report --study $(DEMO)/study.toml --output $(DEMO)
 
 test: check

@@ -29,7 +29,7 @@ def main() -> None:
     for dtype in DTYPES:
         study = folder / f"{dtype}.toml"
         study.write_text(f'{text}\n[store]\ndtype = "{dtype}"\n')
-        submit("sweep", str(study), "--array", "48")
+        submit("sweep", str(study))
         dice.append(endpoint_of(study))
     pairs = [(dice[0][fold][1] - dice[1][fold][1]) for fold in sorted(dice[0])]
     print(

@@ -31,6 +31,10 @@ classes = { "GTV-T" = 1, "GTV-Ln" = 2 }
 [sweep]
 leave_out = "channels"
 endpoint = { class = "GTV-T", metric = "dice" }
+reference_repeats = 1
+
+[training]
+steps = 100
 """
 
 PARTIAL = ".partial"

@@ -9,6 +9,8 @@ from scipy import stats
 
 Vector = NDArray[np.float64]
 
+NO_SPREAD = 1e-9
+"""Differences that are closer are equal but for rounding."""
 EXACT_UP_TO = 200
 """Patients; beyond, the normal approximation's p differs in its third digit at most."""
 
@@ -115,7 +117,7 @@ def equivalence(differences: Vector, margin: float) -> Equivalence | None:
     """
     if len(differences) < 2:
         return None
-    if np.ptp(differences) == 0:  # no spread: the mean is what it is
+    if np.ptp(differences) < NO_SPREAD:  # the mean is what it is
         inside = (bool(differences[0] > -margin), bool(differences[0] < margin))
         return Equivalence(p_above_lower=float(not inside[0]), p_below_upper=float(not inside[1]))
     return Equivalence(

@@ -44,6 +44,7 @@ FOLD_COLUMNS = {
     "repeat": "int64",
     "precision": "str",
     "device": "str",
+    "machine": "str",
     "threads": "int64",
     "conditions": "str",
     "attempts": "int64",

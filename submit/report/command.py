@@ -1,6 +1,7 @@
 """`submit report`: reads a run, its store and its predictions, and writes the report."""
 
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,17 @@ from job.places import read_manifest
 from job.runs import read_outcome
 from job.storage import Storage, open_storage
 from submit.analysis.aggregate import Aggregate, aggregate
+from submit.analysis.analysis import Analysis, analyse
+from submit.analysis.comparisons import Comparison
+from submit.analysis.design import Design
 from submit.analysis.results_table import Results, collect_results
-from submit.analysis.wording import METRIC_STYLES, percent
+from submit.analysis.wording import METRIC_STYLES, percent, probability
+from submit.report.material import Extras, Price, read_curves
 from submit.report.montage import ExamImages, Montages, montages_of
-from submit.report.pages import write_report
+from submit.report.pages import Report, write_report
 from submit.runs import find_run, require_run
 from submit.submissions import read_submission
+from submit.wording import counted
 
 
 def make_report(
@@ -46,16 +52,29 @@ def make_report(
     if results.problems:
         print(f"left out of the report: {DataError(results.problems)}", file=sys.stderr)
     _warn_of_mixture(results)
+    whole = aggregate(results, manifest)
     if as_json:
-        return aggregate(results, manifest).to_json().decode()
-    whole = write_report(run, manifest, results, _montages(run, manifest, results, store))
+        return whole.to_json().decode()
+    design = Design.of(manifest)
+    analysis = analyse(results.table, design, run=manifest.run, manifest=manifest.digest)
+    curves, curve_folds = read_curves(run, results.folds, manifest.arms)
+    report = Report(
+        manifest=manifest,
+        results=results,
+        aggregate=whole,
+        analysis=analysis,
+        montages=_montages(run, manifest, results, store),
+        extras=Extras(curves=curves, curve_folds=curve_folds, price=_prices(results, manifest)),
+    )
+    write_report(run, report)
     folder = f"{run.url}/{layout.ANALYSIS}"
     if output is not None:
         target = open_storage(str(output))
         for item in run.list(f"{layout.ANALYSIS}/"):
             target.write(item.key.removeprefix(f"{layout.ANALYSIS}/"), run.read(item.key))
         folder = target.url
-    return "\n".join((*_summary(whole), f"report: {folder}/report.html", f"        {folder}/report.json"))
+    files = (f"report: {folder}/report.html", f"        {folder}/verdict.json")
+    return "\n".join((*_summary(whole, analysis), *files))
 
 
 def _montages(run: Storage, manifest: Manifest, results: Results, store: str | None) -> Montages:
@@ -102,27 +121,53 @@ def _warn_of_mixture(results: Results) -> None:
         )
 
 
-def _summary(whole: Aggregate) -> list[str]:
-    """The primary endpoint of every arm, for the terminal."""
+def _prices(results: Results, manifest: Manifest) -> Price | None:
+    """Prices of the machines on which folds ran; None if they were one's own."""
+    machines = [str(machine) for machine in results.folds["machine"].dropna().unique()]
+    if not machines:
+        return None
+    from submit.aws.prices import connect_prices, rate_of  # loads AWS's client
+
+    zone = machines[0].split()[-1]
+    prices = connect_prices(zone.rstrip("abcdef"))
+    return cache(lambda machine: rate_of(machine, prices, gpus=manifest.study.compute.gpus_per_fold))
+
+
+def _summary(whole: Aggregate, analysis: Analysis) -> list[str]:
+    """The verdict of every arm, for the terminal."""
     structure, metric = whole.endpoint["class"], whole.endpoint["metric"]
     style = METRIC_STYLES[metric]
-    width = max(len(arm.arm) for arm in whole.arms)
     counts = whole.folds
     lines = [f"run {whole.run}: {counts.done} of {counts.total} folds done"]
     if counts.failed:
         lines.append(f"failed: {format_folds(counts.failed)}")
     if counts.missing:
         lines.append(f"missing: {format_folds(counts.missing)}")
+    if not counts.done:
+        return lines
+    reference = whole.arms[0].metrics[structure][metric]
     lines.append(
-        f"{'arm':{width}}  tests  {style.name} of {structure}, mean ± SD   difference to the reference"
+        f"{style.name} of {structure}, mean ± SD: {whole.arms[0].arm} {style.with_unit(reference.mean)} ± "
+        f"{style.text(reference.sd)} ({counted(reference.n, 'test')})"
     )
-    for arm in whole.arms:
-        line = f"{arm.arm:{width}}  {arm.n:5}  "
-        if arm.n:
-            summary = arm.metrics[structure][metric]
-            line += f"{style.text(summary.mean)} ± {style.text(summary.sd)}"
-        if arm.difference:
-            difference = arm.difference[structure][metric]
-            line += f"   {style.text(difference.mean, signed=True)} ({percent(difference.relative)})"
-        lines.append(line)
+    rows = [
+        (verdict.arm, verdict.verdict, _difference(found))
+        for verdict, found in zip(analysis.verdicts, analysis.comparisons, strict=False)
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    lines += [f"{arm:{widths[0]}}  {verdict:{widths[1]}}  {text}" for arm, verdict, text in rows]
     return lines
+
+
+def _difference(found: Comparison) -> str:
+    """Mean, interval and p, in short."""
+    style = METRIC_STYLES[found.metric]
+    if found.mean is None:
+        return "no pairs"
+    interval = (
+        f" ({style.text(found.low, signed=True)} to {style.text(found.high, signed=True)})"
+        if found.low is not None
+        else ""
+    )
+    change = f"{style.with_unit(found.mean, signed=True)}{interval}, {percent(found.relative)}"
+    return f"{change}, {probability(found.p_adjusted)}"

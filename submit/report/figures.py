@@ -21,7 +21,7 @@ from job.contract.results import Status
 from submit.analysis.aggregate import Aggregate
 from submit.analysis.pairing import TEST
 
-BLUE, VERMILLION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#595959"
+BLUE, VERMILLION, PURPLE, GREEN, GREY = "#0072B2", "#D55E00", "#CC79A7", "#009E73", "#595959"
 
 MARKS: dict[Status, dict[str, Any]] = {
     "ok": {"marker": "o", "color": BLUE, "alpha": 0.6, "linewidths": 0, "label": "one test"},
@@ -31,6 +31,8 @@ MARKS: dict[Status, dict[str, Any]] = {
 """How a test is drawn, by status; a correct absence has no Dice."""
 
 GOLDEN_RATIO = 0.618034
+MAX_VECTORS = 5000
+"""Marks that are drawn as such; more become a picture, else a page would have many megabytes of them."""
 
 
 def folds_figure(table: DataFrame, arms: Sequence[str], structures: Sequence[str]) -> Figure:
@@ -49,7 +51,8 @@ def folds_figure(table: DataFrame, arms: Sequence[str], structures: Sequence[str
         x = np.array([arms.index(arm) for arm in rows["arm"]]) + _offsets(rows)
         for status, marks in MARKS.items():
             chosen = (rows["status"] == status).to_numpy()
-            axes.scatter(x[chosen], rows["dice"][chosen].to_numpy(dtype=float), s=18, **marks)
+            dice = rows["dice"][chosen].to_numpy(dtype=float)
+            axes.scatter(x[chosen], dice, s=18, rasterized=len(rows) > MAX_VECTORS, **marks)
         medians = {str(arm): float(median) for arm, median in rows.groupby("arm")["dice"].median().items()}
         places = np.array([arms.index(arm) for arm in medians])
         axes.hlines(
@@ -85,11 +88,17 @@ def arms_figure(aggregate: Aggregate, structures: Sequence[str]) -> Figure:
     return figure
 
 
-def encode(figure: Figure, kind: Literal["svg", "png"]) -> bytes:
-    """The bytes of a figure's file."""
+Kind = Literal["svg", "pdf", "png"]
+WITHOUT_TIME: dict[Kind, dict[str, None]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
+
+
+def encode(figure: Figure, kind: Kind) -> bytes:
+    """The bytes of a figure's file: the same for the same figure."""
     file = BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "loosweep", "svg.fonttype": "path"}):
-        figure.savefig(file, format=kind, dpi=160, metadata={"Date": None} if kind == "svg" else None)
+    # TrueType in PDF, which publishers ask for; paths in SVG, which look the same everywhere.
+    fonts: dict[Any, Any] = {"svg.hashsalt": "loosweep", "svg.fonttype": "path", "pdf.fonttype": 42}
+    with matplotlib.rc_context(fonts):
+        figure.savefig(file, format=kind, dpi=160, metadata=WITHOUT_TIME[kind])
     return file.getvalue()
 
 

@@ -51,7 +51,9 @@ class ExamMontage:
     exam: str
     patient: str
     compared: str | None
-    """The arm beside the reference: the one that does worst in this exam, by the primary endpoint."""
+    """The arm beside the reference; None as long as no arm has been tested."""
+    difference: float | None
+    """Of the primary endpoint in this test: arm - reference."""
     png: bytes
 
 
@@ -71,9 +73,12 @@ def montages_of(
     manifest: Manifest,
     load_exam: Callable[[int], ExamImages],
     load_prediction: Callable[[int, int], NDArray[np.uint8]],
-    limit: int = 12,
+    limit: int = 14,
 ) -> Montages:
-    """Pictures of exams spread evenly over those that the reference arm has tested, in its first repeat.
+    """Pictures of the exams whose test an arm hurts most, and helps most, in its first repeat.
+
+    The largest difference comes first; an exam is shown once for each arm at most. As long as there is no difference,
+    exams spread evenly over those that the reference arm has tested.
 
     Args:
         results: What there is of the run.
@@ -81,16 +86,15 @@ def montages_of(
         load_exam: An exam by its number in the manifest.
         load_prediction: The prediction (Z, Y, X) of a fold for one of its test exams, both by number, on
             the exam's canonical grid.
-        limit: At most this many exams are shown.
+        limit: At most this many pictures are shown.
     """
     cohort, metric = manifest.study.cohort, manifest.study.endpoint.metric
-    tests = _tests_by_exam(results.table, manifest)
-    places = np.linspace(0, len(tests) - 1, min(limit, len(tests))).round().astype(int)
+    tests = dict(_tests_by_exam(results.table, manifest))
     shown: list[ExamMontage] = []
     problems: list[str] = []
-    for number, by_arm in (tests[place] for place in places):
-        compared = _worst_arm(by_arm, metric)
-        arms = [REFERENCE] if compared is None else [REFERENCE, compared]
+    for number, arm, difference in (extremes(tests, metric) or _spread(tests, limit))[:limit]:
+        by_arm = tests[number]
+        arms = [REFERENCE] if arm is None else [REFERENCE, arm]
         try:
             images = load_exam(number)
             predictions = {_title(by_arm[a], metric): load_prediction(by_arm[a].fold, number) for a in arms}
@@ -107,7 +111,9 @@ def montages_of(
             images.spacing_zyx_mm,
         )
         entry = manifest.exams[number]
-        shown.append(ExamMontage(exam=entry.exam, patient=entry.patient, compared=compared, png=png))
+        shown.append(
+            ExamMontage(exam=entry.exam, patient=entry.patient, compared=arm, difference=difference, png=png)
+        )
     return Montages(shown=tuple(shown), tested=len(tests), problems=tuple(problems))
 
 
@@ -121,14 +127,36 @@ def _tests_by_exam(table: DataFrame, manifest: Manifest) -> list[tuple[int, dict
     return [(number, by_arm) for number, by_arm in numbered if REFERENCE in by_arm]
 
 
-def _worst_arm(by_arm: Mapping[str, Any], metric: str) -> str | None:
-    """The arm with the lowest Dice, or the longest distance; None if no arm has any."""
-    values = {
-        arm: float(getattr(row, metric)) * (1 if metric == "dice" else -1)
-        for arm, row in by_arm.items()
-        if arm != REFERENCE and not isna(getattr(row, metric))
-    }
-    return min(values, key=values.__getitem__, default=None)
+Choice = tuple[int, str | None, float | None]
+"""Exam, arm, and difference between arm and reference."""
+
+
+def _spread(tests: Mapping[int, Any], limit: int) -> list[Choice]:
+    numbers = list(tests)
+    places = np.linspace(0, len(numbers) - 1, min(limit, len(numbers))).round().astype(int)
+    return [(numbers[place], None, None) for place in places]
+
+
+def extremes(tests: Mapping[int, Mapping[str, Any]], metric: str) -> list[Choice]:
+    """For each arm the exam in which it is worst beside the reference, and the one in which it is best.
+
+    Args:
+        tests: By exam and arm, rows that have the metric.
+        metric: Its name.
+
+    Returns:
+        The largest differences first.
+    """
+    by_arm: dict[str, list[tuple[float, int]]] = {}
+    for number, rows in tests.items():
+        reference = getattr(rows[REFERENCE], metric)
+        for arm, row in rows.items():
+            value = getattr(row, metric)
+            if arm != REFERENCE and not isna(value) and not isna(reference):
+                by_arm.setdefault(arm, []).append((float(value) - float(reference), number))
+    ends = {(end, arm) for arm, found in by_arm.items() for end in (min(found), max(found))}
+    ordered = sorted(ends, key=lambda each: (-abs(each[0][0]), each[1], each[0][1]))
+    return [(number, arm, difference) for (difference, number), arm in ordered]
 
 
 def _title(row: Any, metric: str) -> str:
@@ -147,6 +175,8 @@ def montage(
 ) -> bytes:
     """A PNG of one axial slice; truth and predictions are drawn over the first channel.
 
+    Of two predictions the last panel shows the signed difference.
+
     The slice is cropped to the body. Grey runs from the 1st to the 99th percentile of what is shown.
 
     Args:
@@ -164,12 +194,17 @@ def montage(
 
     _, y_mm, x_mm = spacing_zyx_mm
     rows, columns = images[0].shape
-    figure, cells = _grid(len(images) + len(labels), height_per_width=rows * y_mm / (columns * x_mm))
+    panels = len(images) + len(labels) + (len(predictions) == 2)
+    figure, cells = _grid(panels, height_per_width=rows * y_mm / (columns * x_mm))
     for axes, name, image_YX in zip(cells, channel_names, images, strict=False):
         _draw_image(axes, name, image_YX, aspect=y_mm / x_mm)
-    for axes, (title, label_YX) in zip(cells[len(images) :], labels.items(), strict=True):
+    for axes, (title, label_YX) in zip(cells[len(images) :], labels.items(), strict=False):
         _draw_image(axes, title, images[0], aspect=y_mm / x_mm)
         _draw_labels(axes, _as_seen(label_YX[box]))
+    if len(predictions) == 2:
+        one, other = (_as_seen(label_ZYX[z][box]) for label_ZYX in predictions.values())
+        _draw_image(cells[-1], "only arm (red), only\nreference (blue)", images[0], aspect=y_mm / x_mm)
+        _draw_difference(cells[-1], one, other)
     cells[0].text(0.03, 0.97, "R", color="white", fontsize=7, va="top", transform=cells[0].transAxes)
     patches = [Patch(color=_colour(k), label=name) for k, name in enumerate(class_names, start=1)]
     figure.legend(handles=patches, loc="lower left", ncols=6, frameon=False, fontsize=8, borderaxespad=0)
@@ -245,3 +280,13 @@ def _draw_labels(axes: Axes, label_YX: NDArray[np.uint8]) -> None:
         axes.imshow(fill_YX4, aspect=axes.get_aspect())
         # A margin of one voxel closes the outline of what touches the border.
         axes.contour(x, y, np.pad(mask_YX, 1), levels=[0.5], colors=_colour(label), linewidths=1.2)
+
+
+def _draw_difference(axes: Axes, one_YX: NDArray[np.uint8], other_YX: NDArray[np.uint8]) -> None:
+    """Colours voxels that only one of two predictions calls tumour, and those to which they give other classes."""
+    colours = {"#2166AC": (one_YX > 0) & (other_YX == 0), "#D6301D": (one_YX == 0) & (other_YX > 0)}
+    colours["#F0E442"] = (one_YX > 0) & (other_YX > 0) & (one_YX != other_YX)
+    for colour, mask_YX in colours.items():
+        fill_YX4 = np.zeros((*mask_YX.shape, 4))
+        fill_YX4[mask_YX] = to_rgba(colour, alpha=0.85)
+        axes.imshow(fill_YX4, aspect=axes.get_aspect())

@@ -28,7 +28,7 @@ def test_the_demo_finds_the_most_important_channel_of_the_phantom(tmp_path: Path
     # Arms vary fastest, the reference first; then each leaves out one channel, in the study's order.
     arms = [0, *(1 + channels.index(channel) for channel in wanted)]
     folds = [exam * (1 + len(channels)) + arm for exam in range(EXAMS) for arm in arms]
-    submit(demo, "sweep", "--array", "48", "--folds", ",".join(map(str, folds)))
+    submit(demo, "sweep", "--array", "54", "--folds", ",".join(map(str, folds)))
 
     aggregate = json.loads(submit(demo, "report", "--json"))
     tested: dict[str, Any] = {arm["arm"]: arm for arm in aggregate["arms"] if arm["n"] == EXAMS}

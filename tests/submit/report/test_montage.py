@@ -135,17 +135,25 @@ def drawn(storage, exam):
     return draw
 
 
-def test_the_reference_is_shown_beside_the_arm_that_does_worst(make_manifest, write_dice, drawn):
+def test_each_arm_is_shown_where_it_hurts_most_and_where_it_helps_most(make_manifest, write_dice, drawn):
     manifest = make_manifest()  # folds of exam 1: 3 reference, 4 without t2, 5 without t1
-    write_dice(manifest, {0: 0.8, 1: 0.5, 2: 0.6, 3: 0.8, 4: 0.9, 5: 0.85})
+    write_dice(manifest, {0: 0.8, 1: 0.5, 2: 0.6, 3: 0.8, 4: 0.9, 5: 0.85, 6: 0.8, 7: 0.75, 8: 0.8})
 
     montages, _, predictions = drawn(manifest)
 
-    assert [shown.compared for shown in montages.shown] == ["without t2", "without t1"]
-    assert predictions == [(0, 0), (1, 0), (3, 1), (5, 1)]
+    assert [(shown.exam, shown.compared) for shown in montages.shown] == [
+        ("exam0", "without t2"),
+        ("exam0", "without t1"),
+        ("exam1", "without t2"),
+        ("exam1", "without t1"),
+    ]
+    assert [shown.difference for shown in montages.shown] == pytest.approx([-0.3, -0.2, 0.1, 0.05])
+    assert predictions[:2] == [(0, 0), (1, 0)]
+    assert predictions[-2:] == [(3, 1), (5, 1)]
+    assert [shown.compared for shown in drawn(manifest, limit=1)[0].shown] == ["without t2"]
 
 
-def test_the_worst_distance_is_the_longest(make_manifest, make_result, score, storage, drawn):
+def test_the_largest_difference_of_distances_comes_first(make_manifest, make_result, score, storage, drawn):
     manifest = make_manifest(sweep={"endpoint": {"class": "tumour", "metric": "hd95_mm"}})
     for index, distance in {0: 4.0, 1: 30.0, 2: 5.0}.items():
         result = make_result(manifest, index, {"tumour": score(0.5, hd95_mm=distance)})

@@ -7,10 +7,14 @@ import pytest
 
 from job.contract import layout
 from job.contract.results import Failure
+from submit.analysis.aggregate import aggregate
+from submit.analysis.analysis import Analysis, analyse
+from submit.analysis.design import Design
 from submit.analysis.results_table import SCORE_COLUMNS, collect_results
 from submit.analysis.wording import number, percent
+from submit.report.material import Extras
 from submit.report.montage import ExamMontage, Montages
-from submit.report.pages import write_report
+from submit.report.pages import Report, write_report
 
 
 class Page(HTMLParser):
@@ -41,12 +45,24 @@ class Page(HTMLParser):
         return words in " ".join(self.text)
 
 
+def report_of(storage, manifest, montages=None, **extras):
+    results = collect_results(storage, manifest)
+    return Report(
+        manifest=manifest,
+        results=results,
+        aggregate=aggregate(results, manifest),
+        analysis=analyse(results.table, Design.of(manifest), run=manifest.run, manifest=manifest.digest),
+        montages=montages or Montages(),
+        extras=Extras(**extras),
+    )
+
+
 @pytest.fixture
 def written(storage):
     """The page of the results so far, after writing the whole report."""
 
-    def write(manifest, montages=None):
-        write_report(storage, manifest, collect_results(storage, manifest), montages or Montages())
+    def write(manifest, montages=None, **extras):
+        write_report(storage, report_of(storage, manifest, montages, **extras))
         return Page(storage.read("analysis/report.html").decode())
 
     return write
@@ -55,23 +71,23 @@ def written(storage):
 def test_the_report_is_a_page_tables_and_figures(storage, make_manifest, write_dice):
     manifest = make_manifest()
     write_dice(manifest, {0: 0.8, 1: 0.7, 2: None})
-    results = collect_results(storage, manifest)
+    report = report_of(storage, manifest)
+    results = report.results
 
-    whole = write_report(storage, manifest, results, Montages())
+    write_report(storage, report)
 
     names = [entry.key.removeprefix("analysis/") for entry in storage.list("analysis/")]
-    assert names == [
-        "arms.csv",
-        "figure-arms.png",
-        "figure-arms.svg",
-        "figure-folds.png",
-        "figure-folds.svg",
-        "report.html",
-        "report.json",
-        "results.csv",
-        "results.parquet",
-    ]
-    assert storage.read("analysis/report.json") == whole.to_json()
+    figures = ["arms", "folds", "forest", "slopes", "statuses", "time", "volume"]
+    assert names == sorted(
+        [
+            *(f"figure-{figure}.{kind}" for figure in figures for kind in ("svg", "pdf")),
+            *("figure-arms.png", "figure-folds.png"),
+            *("arms.csv", "comparisons.csv", "patients.csv", "results.csv", "results.parquet"),
+            *("report.html", "report.json", "verdict.json"),
+        ]
+    )
+    assert storage.read("analysis/report.json") == report.aggregate.to_json()
+    assert Analysis.model_validate_json(storage.read("analysis/verdict.json")) == report.analysis
     parquet = pandas.read_parquet(BytesIO(storage.read("analysis/results.parquet")))
     assert dict(parquet.dtypes.astype(str)) == SCORE_COLUMNS
     pandas.testing.assert_frame_equal(parquet, results.table)
@@ -149,11 +165,14 @@ def test_the_page_loads_nothing_from_elsewhere(make_manifest, write_dice, writte
     page = written(
         manifest,
         Montages(
-            shown=(ExamMontage(exam="exam0", patient="patient0", compared=None, png=b"\x89PNG"),), tested=1
+            shown=(
+                ExamMontage(exam="exam0", patient="patient0", compared=None, difference=None, png=b"\x89PNG"),
+            ),
+            tested=1,
         ),
     )
 
-    assert len(page.loads) == 3
+    assert len(page.loads) == 5  # folds, arms, statuses, time, and the picture
     assert all(address.startswith("data:image/") for address in page.loads)
     assert not {"script", "link", "iframe"} & set(page.tags)
     assert page.says("1 of 1 tested exams")
@@ -167,7 +186,7 @@ def test_names_and_messages_cannot_become_markup(storage, make_manifest, make_re
     storage.write(layout.result(0), make_result(manifest, 0, {"x<script>y": score(0.5)}).to_json())
     failure = Failure(fold=1, attempts=1, exit_code=70, message="<script>alert(1)</script>", time="now")
     storage.write(layout.failure(1), failure.to_json())
-    shown = ExamMontage(exam='"<i>', patient="a&b", compared="without <b>t2", png=b"")
+    shown = ExamMontage(exam='"<i>', patient="a&b", compared="without <b>t2", difference=-0.1, png=b"")
 
     page = written(manifest, Montages(shown=(shown,), tested=1))
 
@@ -237,3 +256,64 @@ def test_numbers_are_written_with_sign_and_decimals(value, decimals, signed, tex
 def test_an_undefined_percentage_is_a_dash():
     assert percent(None) == "–"
     assert percent(-0.0571) == "−5.7 %"
+
+
+@pytest.fixture
+def decided(make_manifest, write_dice):
+    """A run of 12 patients: `without t2` loses 0.2, `without t1` nothing; the reference once more."""
+    manifest = make_manifest(exams=12, sweep={"reference_repeats": 1})
+    dice = {}
+    for exam in range(12):
+        own = 0.7 + 0.01 * exam
+        dice |= {
+            3 * exam: own,
+            3 * exam + 1: own - 0.2 - 0.003 * exam,
+            3 * exam + 2: own + 0.001 * (-1) ** exam,
+        }
+        dice[36 + exam] = own + 0.002 * (-1) ** exam
+    write_dice(manifest, dice)
+    return manifest
+
+
+def test_the_page_begins_with_the_verdict_of_every_arm(decided, written):
+    page = written(decided)
+    assert page.says(
+        "Verdict: Dice of tumour Arm Leaves out Verdict Why without t2 t2 needed Dice of tumour changes by"
+    )
+    assert page.says("without t1 t1 droppable")
+    assert page.says("a drop of 0.020 or more is ruled out")
+    assert page.says("12 further trainings of 12 exams")
+    assert not page.says("Missing tests could change this verdict")
+
+
+def test_a_verdict_that_hangs_on_missing_tests_says_so(storage, decided, written):
+    storage.delete(layout.result(1))
+    page = written(decided)
+    assert page.says("47 of 48 folds are done")
+    assert page.says("If what is missing were as bad as can be")
+
+
+def test_verdict_json_has_the_page_s_verdicts(storage, decided, written):
+    written(decided)
+    told = json.loads(storage.read("analysis/verdict.json"))
+    assert [each["verdict"] for each in told["verdicts"]] == ["needed", "droppable"]
+    assert told["endpoint"] == {"class": "tumour", "metric": "dice"}
+    comparisons = pandas.read_csv(BytesIO(storage.read("analysis/comparisons.csv")))
+    assert len(comparisons) == 2 * 3
+    patients = pandas.read_csv(BytesIO(storage.read("analysis/patients.csv")))
+    assert patients["without t2"].mean() == pytest.approx(told["comparisons"][0]["mean"])
+
+
+def test_the_methods_are_those_of_the_study(decided, written):
+    page = written(decided)
+    assert page.says(
+        "12 exams of 12 patients with 2 channels (t2, t1) were used in a leave-one-exam-out design"
+    )
+    assert page.says("The reference arm was trained 1 further time for each exam")
+    assert page.says("trained for 150 steps of 8 segments of 21 x 21 x 13 voxels")
+    assert page.says("with Holm's adjustment over 2 arms")
+
+
+def test_patients_are_listed_with_their_differences(decided, written):
+    page = written(decided)
+    assert page.says("patient3 1 10.0 0.730 −0.209 −0.001")

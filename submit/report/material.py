@@ -1,0 +1,179 @@
+"""What a report is made from, as data: rows by patient, curves, costs."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pandas import DataFrame
+
+from job.contract import layout
+from job.contract.grid import REFERENCE
+from job.storage import Storage
+from job.storage.concurrency import map_files
+from submit.report.run_figures import Curves
+
+FOLDS_A_CURVE = 40
+"""Histories that are read for each arm, evenly spread over its folds."""
+POINTS = 200
+"""Steps at which curves are drawn."""
+
+Price = Callable[[str], float | None]
+"""USD an hour of a fold on a machine, as `job.ec2.machine` names it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmCost:
+    """What the folds of an arm took."""
+
+    arm: str
+    folds: int
+    hours: float
+    minutes: float
+    """A fold, mean."""
+    usd: float | None
+    """None where prices are not known, or machines were one's own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extras:
+    """What is not in the table of results."""
+
+    curves: Curves = field(default_factory=dict)
+    curve_folds: int = 0
+    price: Price | None = None
+
+
+def read_curves(run: Storage, folds: DataFrame, arms: Sequence[str]) -> tuple[Curves, int]:
+    """Training losses of some folds of every arm, and how many folds those are.
+
+    Args:
+        run: Rooted at the run.
+        folds: Columns `fold` and `arm` of the folds that are done.
+        arms: Names, in the order of the panels.
+    """
+    chosen: dict[str, list[int]] = {}
+    for arm in arms:
+        done = folds.loc[folds["arm"] == arm, "fold"].to_numpy()
+        if len(done):
+            places = np.linspace(0, len(done) - 1, min(len(done), FOLDS_A_CURVE)).round().astype(int)
+            chosen[arm] = [int(fold) for fold in done[places]]
+    numbers = [fold for own in chosen.values() for fold in own]
+    histories = dict(zip(numbers, map_files(_history(run), numbers), strict=True))
+    curves: dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
+    for arm, own in chosen.items():
+        found = [histories[fold] for fold in own if histories[fold]]
+        if found:
+            last = max(max(each) for each in found)
+            steps = np.unique(np.linspace(1, last, min(POINTS, last)).round().astype(np.int64))
+            losses = np.array([_at(steps, each) for each in found])
+            curves[arm] = (steps, losses)
+    return curves, sum(len(losses) for _, losses in curves.values())
+
+
+def _history(run: Storage) -> Callable[[int], dict[int, float]]:
+    """Reads the loss by step of a fold; empty if its history is gone or damaged, which no result hangs on."""
+
+    def read(fold: int) -> dict[int, float]:
+        try:
+            lines = [json.loads(line) for line in run.read(layout.history(fold)).decode().splitlines()]
+            return {int(line["step"]): float(line["loss"]) for line in lines}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+
+    return read
+
+
+def _at(steps: NDArray[np.int64], history: dict[int, float]) -> NDArray[np.float64]:
+    """Losses at steps, averaged since the step before; NaN beyond what the fold has."""
+    own = np.array(sorted(history))
+    values = np.array([history[step] for step in own])
+    bins = np.searchsorted(steps, own)
+    sums = np.bincount(bins[bins < len(steps)], weights=values[bins < len(steps)], minlength=len(steps))
+    counts = np.bincount(bins[bins < len(steps)], minlength=len(steps))
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+def arm_costs(folds: DataFrame, arms: Sequence[str], price: Price | None) -> list[ArmCost]:
+    """What each arm took.
+
+    Args:
+        folds: `Results.folds`.
+        arms: Names.
+        price: Of machines; None: not to be asked.
+    """
+    costs = []
+    for arm in arms:
+        own = folds[folds["arm"] == arm]
+        if len(own):
+            hours = own["total_seconds"].to_numpy(dtype=np.float64) / 3600
+            costs.append(
+                ArmCost(
+                    arm=arm,
+                    folds=len(own),
+                    hours=float(hours.sum()),
+                    minutes=float(hours.mean() * 60),
+                    usd=_usd(own["machine"].tolist(), hours.tolist(), price),
+                )
+            )
+    return costs
+
+
+def _usd(machines: Sequence[Any], hours: Sequence[float], price: Price | None) -> float | None:
+    """Of folds on these machines; None if any price is not known."""
+    total = 0.0
+    for machine, time in zip(machines, hours, strict=True):
+        rate = price(machine) if price is not None and isinstance(machine, str) else None
+        if rate is None:
+            return None
+        total += rate * time
+    return total
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatientRow:
+    """A patient in the primary endpoint."""
+
+    patient: str
+    exams: int
+    volume: float | None
+    """Of the structure in the truth, ml, mean over exams."""
+    reference: float | None
+    differences: dict[str, float | None]
+    """By arm: arm - reference."""
+
+
+def patient_rows(
+    values: DataFrame, differences: DataFrame, volume: DataFrame, exams: dict[str, int], arms: Sequence[str]
+) -> list[PatientRow]:
+    """A row for each patient whom the reference arm has tested.
+
+    Args:
+        values: Patients x arms.
+        differences: Patients x arms but the reference.
+        volume: Column `volume_ml` by patient.
+        exams: Of each patient.
+        arms: Names of the arms but the reference.
+    """
+    if REFERENCE not in values:
+        return []
+    return [
+        PatientRow(
+            patient=str(patient),
+            exams=exams.get(str(patient), 0),
+            volume=_number(volume, patient, "volume_ml"),
+            reference=_number(values, patient, REFERENCE),
+            differences={arm: _number(differences, patient, arm) for arm in arms},
+        )
+        for patient in values.index
+        if _number(values, patient, REFERENCE) is not None
+    ]
+
+
+def _number(table: DataFrame, row: Any, column: str) -> float | None:
+    if row not in table.index or column not in table:
+        return None
+    value = float(table.at[row, column])  # type: ignore[arg-type]  # a number
+    return None if np.isnan(value) else value

@@ -1,0 +1,144 @@
+"""Charts of the run itself: statuses of tests, training curves, time and money."""
+
+from collections.abc import Mapping, Sequence
+from math import ceil
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+from pandas import DataFrame
+
+from job.contract.grid import REFERENCE
+from job.contract.results import Status
+from submit.report.figures import BLUE, GREEN, GREY, PURPLE, VERMILLION
+
+STATUS_COLOURS: dict[Status | str, str] = {
+    "ok": BLUE,
+    "miss": VERMILLION,
+    "false-alarm": PURPLE,
+    "both-empty": GREEN,
+    "missing": "#D9D9D9",
+}
+PHASE_COLOURS = (GREY, "#E69F00", "#56B4E9", GREEN, "#F0E442", BLUE, VERMILLION, PURPLE, "#000000")
+COLUMNS = 4
+
+Curves = Mapping[str, tuple[NDArray[np.int64], NDArray[np.float64]]]
+"""By arm: steps, and the loss at them, folds x steps (NaN where a fold has none)."""
+
+
+def status_figure(counts: Mapping[str, DataFrame]) -> Figure:
+    """How the tests of each arm ended, as stacked bars; a panel per structure.
+
+    Args:
+        counts: By structure, arms x statuses, `missing` among them.
+    """
+    arms = [str(arm) for arm in next(iter(counts.values())).index]
+    size_inches = (max(5.0, 1.7 + 1.9 * len(counts)), 1.5 + 0.3 * len(arms))
+    figure = Figure(figsize=size_inches, layout="constrained")
+    panels = list(figure.subplots(1, len(counts), sharey=True, squeeze=False).flat)
+    for axes, (structure, own) in zip(panels, counts.items(), strict=True):
+        _stack(axes, own)
+        axes.set_title(structure, fontsize=10, parse_math=False)
+        axes.set_xlabel("tests")
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_yticks(range(len(arms)), arms, parse_math=False)
+    panels[0].set_ylim(len(arms) - 0.4, -0.6)
+    entries = [
+        Patch(color=colour, label=status)
+        for status, colour in STATUS_COLOURS.items()
+        if any(own[status].any() for own in counts.values())
+    ]
+    figure.legend(handles=entries, loc="outside upper center", ncols=5, frameon=False, fontsize=9)
+    return figure
+
+
+def _stack(axes: Axes, counts: DataFrame) -> None:
+    """Bars with their numbers."""
+    left = np.zeros(len(counts))
+    for status in counts.columns:
+        values = counts[status].to_numpy(dtype=np.float64)
+        axes.barh(range(len(counts)), values, left=left, color=STATUS_COLOURS[status])
+        dark = status != "missing"
+        for place, (start, value) in enumerate(zip(left, values, strict=True)):
+            if value:
+                axes.text(
+                    start + value / 2,
+                    place,
+                    f"{value:.0f}",
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color="white" if dark else "black",
+                )
+        left += values
+
+
+def curves_figure(curves: Curves) -> Figure:
+    """Training loss over steps: median and 10th to 90th percentile over folds, a panel per arm.
+
+    The reference's median stands in grey behind every other arm.
+    """
+    arms = list(curves)
+    columns = max(min(COLUMNS, len(arms)), 1)
+    rows = max(ceil(len(arms) / columns), 1)
+    figure = Figure(figsize=(max(4.0, 2.0 * columns), 0.9 + 2.0 * rows), layout="constrained")
+    panels = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
+    for axes, arm in zip(panels, arms, strict=False):
+        steps, losses = curves[arm]
+        if arm != REFERENCE and REFERENCE in curves:
+            own_steps, own = curves[REFERENCE]
+            axes.plot(own_steps, np.nanmedian(own, axis=0), color=GREY, lw=1)
+        low, middle, high = np.nanpercentile(losses, (10, 50, 90), axis=0)
+        axes.fill_between(steps, low, high, color=BLUE, alpha=0.25, lw=0)
+        axes.plot(steps, middle, color=BLUE, lw=1.5)
+        axes.set_title(arm, fontsize=9, parse_math=False)
+        axes.set_yscale("log")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=8, which="both")
+    for axes in panels[len(arms) :]:
+        axes.remove()
+    figure.supxlabel("step", fontsize=9)
+    figure.supylabel("training loss", fontsize=9)
+    return figure
+
+
+def time_figure(seconds: DataFrame) -> Figure:
+    """Mean hours of a fold of each arm by phase, as stacked bars.
+
+    Args:
+        seconds: Arms x phases, mean seconds a fold.
+    """
+    figure = Figure(figsize=(7.5, 1.4 + 0.3 * len(seconds)), layout="constrained")
+    axes = figure.subplots()
+    longest = float(seconds.sum(axis=1).max()) if len(seconds) else 0.0
+    scale, unit = (
+        (3600, "hours") if longest >= 3600 else (60, "minutes") if longest >= 120 else (1, "seconds")
+    )
+    left = np.zeros(len(seconds))
+    for number, phase in enumerate(seconds.columns):
+        values = seconds[phase].to_numpy(dtype=np.float64) / scale
+        colour = PHASE_COLOURS[number % len(PHASE_COLOURS)]
+        axes.barh(range(len(seconds)), values, left=left, color=colour, label=phase)
+        left += values
+    axes.set_yticks(range(len(seconds)), [str(arm) for arm in seconds.index], parse_math=False)
+    axes.set_ylim(len(seconds) - 0.4, -0.6)
+    axes.set_xlabel(f"{unit} a fold, mean")
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(seconds.columns):
+        figure.legend(loc="outside upper center", ncols=5, frameon=False, fontsize=9)
+    return figure
+
+
+def status_counts(rows: DataFrame, arms: Sequence[str], planned: int) -> DataFrame:
+    """Arms x statuses: how many tests ended in each, and how many are missing.
+
+    Args:
+        rows: Tests of one structure.
+        arms: Names.
+        planned: Tests of an arm.
+    """
+    counts = rows.groupby(["arm", "status"]).size().unstack(fill_value=0)
+    counts = counts.reindex(index=list(arms), columns=[*STATUS_COLOURS][:-1], fill_value=0)
+    return counts.assign(missing=planned - counts.sum(axis=1))

@@ -1,0 +1,122 @@
+"""Charts of the run itself, and what they are made from."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pandas import DataFrame
+
+from job.contract import layout
+from job.contract.manifest import Manifest
+from job.storage import LocalStorage
+from submit.analysis.results_table import Results, collect_results
+from submit.report.material import FOLDS_A_CURVE, POINTS, arm_costs, read_curves
+from submit.report.run_figures import curves_figure, status_counts, status_figure, time_figure
+
+ARMS = ["reference", "without a"]
+
+
+def test_tests_are_counted_by_status_and_those_that_are_not_there_are_missing() -> None:
+    rows = DataFrame({"arm": ["reference"] * 3, "status": ["ok", "ok", "miss"]})
+    counts = status_counts(rows, ARMS, 4)
+    assert counts.loc["reference"].to_dict() == {
+        "ok": 2,
+        "miss": 1,
+        "false-alarm": 0,
+        "both-empty": 0,
+        "missing": 1,
+    }
+    assert counts.loc["without a", "missing"] == 4
+    figure = status_figure({"T": counts, "Ln": counts})
+    assert [axes.get_title() for axes in figure.axes] == ["T", "Ln"]
+    assert sorted(text.get_text() for text in figure.axes[0].texts) == ["1", "1", "2", "4"]
+
+
+def history(run: LocalStorage, fold: int, losses: list[float]) -> None:
+    lines = [json.dumps({"step": n, "loss": loss}) for n, loss in enumerate(losses, start=1)]
+    run.write(layout.history(fold), "\n".join(lines).encode())
+
+
+def test_curves_are_read_of_some_folds_of_each_arm(tmp_path: Path) -> None:
+    run = LocalStorage(tmp_path)
+    for fold in range(100):
+        history(run, fold, [1.0, 0.5, 0.25 + fold])
+    folds = DataFrame({"fold": range(100), "arm": ["reference"] * 100})
+    curves, count = read_curves(run, folds, ARMS)
+    steps, losses = curves["reference"]
+    assert count == FOLDS_A_CURVE == len(losses)
+    assert steps.tolist() == [1, 2, 3]
+    assert losses[0].tolist() == [1.0, 0.5, 0.25]
+    assert losses[-1].tolist() == [1.0, 0.5, 99.25]
+
+
+def test_long_histories_are_averaged_between_points(tmp_path: Path) -> None:
+    run = LocalStorage(tmp_path)
+    history(run, 0, [float(step) for step in range(1, 1001)])
+    curves, _ = read_curves(run, DataFrame({"fold": [0], "arm": ["reference"]}), ARMS)
+    steps, losses = curves["reference"]
+    assert len(steps) == POINTS
+    assert steps[-1] == 1000
+    assert losses[0, -1] == pytest.approx(np.arange(steps[-2] + 1, 1001).mean())
+
+
+def test_histories_that_are_gone_or_damaged_are_left_out(tmp_path: Path) -> None:
+    run = LocalStorage(tmp_path)
+    history(run, 0, [1.0, 0.5])
+    run.write(layout.history(1), b"{broken")
+    folds = DataFrame({"fold": [0, 1, 2], "arm": ["reference"] * 3})
+    curves, count = read_curves(run, folds, ARMS)
+    assert (list(curves), count) == (["reference"], 1)
+
+
+def test_a_curve_is_the_median_over_folds_with_the_reference_s_behind() -> None:
+    steps = np.array([1, 2])
+    curves = {
+        "reference": (steps, np.array([[1.0, 0.5]])),
+        "without a": (steps, np.array([[1.0, 0.6], [2.0, 0.8], [3.0, np.nan]])),
+    }
+    reference, other = curves_figure(curves).axes
+    assert [line.get_ydata().tolist() for line in reference.lines] == [[1.0, 0.5]]
+    assert [line.get_ydata().tolist() for line in other.lines] == [
+        [1.0, 0.5],
+        [2.0, pytest.approx(0.7)],
+    ]
+
+
+@pytest.mark.parametrize(("seconds", "unit"), [(50.0, "seconds"), (500.0, "minutes"), (9000.0, "hours")])
+def test_times_are_in_a_unit_that_fits(seconds: float, unit: str) -> None:
+    (axes,) = time_figure(DataFrame({"train": [seconds], "test": [seconds / 10]}, index=["reference"])).axes
+    assert axes.get_xlabel() == f"{unit} a fold, mean"
+    assert axes.patches[0].get_width() == pytest.approx(
+        seconds / {"seconds": 1, "minutes": 60, "hours": 3600}[unit]
+    )
+
+
+@pytest.fixture
+def results(
+    storage: LocalStorage, make_manifest: Callable[..., Manifest], write_dice: Callable[..., None]
+) -> Results:
+    manifest = make_manifest()
+    write_dice(manifest, {0: 0.5, 1: 0.4, 3: 0.6})
+    return collect_results(storage, manifest)
+
+
+def test_an_arm_costs_the_hours_of_its_folds(results: Results) -> None:
+    reference, other = arm_costs(results.folds, ["reference", "without t2", "without t1"], None)
+    assert (reference.folds, other.folds) == (2, 1)
+    assert reference.hours == pytest.approx(2 / 60)
+    assert reference.minutes == pytest.approx(1)
+    assert reference.usd is None
+
+
+def test_dollars_are_those_of_the_machines_or_not_known(results: Results) -> None:
+    on_aws: Any = results.folds.assign(machine=["g4dn.xlarge spot eu-central-1a"] * 3)
+    prices = {"g4dn.xlarge spot eu-central-1a": 0.6}
+    (reference, _) = arm_costs(on_aws, ["reference", "without t2"], prices.get)
+    assert reference.usd == pytest.approx(2 / 60 * 0.6)
+    assert arm_costs(on_aws, ["reference"], {}.get)[0].usd is None
+    mixed = on_aws.assign(machine=["g4dn.xlarge spot eu-central-1a", None, None])
+    assert arm_costs(mixed, ["reference"], prices.get)[0].usd is None
