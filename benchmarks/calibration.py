@@ -185,7 +185,7 @@ def power(studies: int, pool: Executor) -> None:
     print("|---|---|---|---|")
     for name, exams in (("36 patients", SINGLE), ("25 patients, 36 exams", VISITS), ("10 patients", FEW)):
         sd = sd_of_patients(SD, exams, icc=ICC)
-        loss = detectable(sd, len(exams), alpha=ALPHA / 7)
+        loss = detectable(sd, len(exams), alpha=ALPHA / 7) or 0.0
         found = simulate(World(exams, (loss, *(0.0,) * 6)), studies, pool)["p"][:, 0] < ALPHA
         print(f"| {name} | {loss:.3f} | {percent(found)} | 80 % |")
 

@@ -76,6 +76,27 @@ def prepare(study: StudyFile = STUDY) -> None:
 
 
 @app.command()
+def plan(
+    study: StudyFile = STUDY,
+    sd: Annotated[
+        float | None,
+        typer.Option(min=0, help="SD of the endpoint's difference between two arms in one exam."),
+    ] = None,
+    noise_sd: Annotated[
+        float | None, typer.Option(min=0, help="SD of the endpoint in one exam when trained again.")
+    ] = None,
+    icc: Annotated[
+        float, typer.Option(min=0, max=1, help="Correlation of differences between visits of a patient.")
+    ] = 0.5,
+    json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """Say how small a loss the study can find, before it runs, and how repeats change it."""
+    from submit.power_plan import show_plan
+
+    show_plan(study, sd=sd, noise_sd=noise_sd, icc=icc, as_json=json)
+
+
+@app.command()
 def sweep(
     study: StudyFile = STUDY,
     array: Annotated[int | None, typer.Option(help="Size of the grid, to be sure of it.")] = None,

@@ -50,7 +50,8 @@ class Verdict(Record):
     noise_floor: float | None
     """What retraining alone changes, in 95 of 100 studies; None if it was not measured."""
     detectable: float | None
-    """The smallest difference that this study finds in this arm with 80 % power, at Holm's first step."""
+    """The smallest difference that this study finds in this arm with 80 % power, at Holm's first step; None if it can
+    find none."""
     plan: Plan | None
     """What would decide it, if it is undecided."""
     depends_on_missing: bool
@@ -71,9 +72,9 @@ class Detectable(Record):
     sd: float
     """Median over the arms of the SD of the patients' differences."""
     patients: int
-    one_arm: float
-    """Smallest difference found with 80 % power at the level of 5 %."""
-    all_arms: float
+    one_arm: float | None
+    """Smallest difference found with 80 % power at the level of 5 %; None if there are too few patients for any."""
+    all_arms: float | None
     """The same at Holm's first step: 5 % / arms."""
 
 

@@ -48,16 +48,22 @@ def signed_rank(differences: Vector) -> SignedRank:
 
 def _exact_p(ranks: Vector, signs: Vector) -> float:
     """Two-sided p of the sum of positive ranks, when each sign is as likely as the other."""
-    halves = np.rint(2 * ranks).astype(int)  # ranks of ties end in a half
+    probability = null_distribution(ranks)
+    positive = round(2 * float(ranks[signs > 0].sum()))
+    smaller = min(positive, len(probability) - 1 - positive)  # the distribution is symmetric
+    return min(1.0, 2 * float(probability[: smaller + 1].sum()))
+
+
+def null_distribution(ranks: Vector) -> Vector:
+    """Probabilities of each sum of ranks of positive differences, in halves (ranks of ties end in one) from 0."""
+    halves = np.rint(2 * ranks).astype(int)
     probability = np.zeros(halves.sum() + 1)
     probability[0] = 1.0
     for half in halves:
         drawn = 0.5 * probability
         probability = drawn.copy()
         probability[half:] += drawn[:-half]
-    positive = int(halves[signs > 0].sum())
-    smaller = min(positive, int(halves.sum()) - positive)  # the distribution is symmetric
-    return min(1.0, 2 * float(probability[: smaller + 1].sum()))
+    return probability
 
 
 @dataclass(frozen=True, kw_only=True)

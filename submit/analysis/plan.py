@@ -37,8 +37,10 @@ def plan_for(evidence: ArmEvidence, design: Design, noise: Noise | None) -> Plan
         variances = [
             noise.variance_of_difference(repeats=design.repeats, exams=exams) for exams in evidence.exams
         ]
-        required = effect / detectable(1.0, patients, alpha=alpha)
-        repeats = repeats_needed(required, evidence.sd, sum(variances) / patients, design.repeats)
+        found = detectable(1.0, patients, alpha=alpha)  # in SDs
+        if found is not None:
+            noise_variance = sum(variances) / patients
+            repeats = repeats_needed(effect / found, evidence.sd, noise_variance, design.repeats)
     return Plan(
         effect=effect,
         patients=needed,

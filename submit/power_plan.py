@@ -1,0 +1,255 @@
+"""`submit plan`: the smallest loss that a study can find, before it runs, and how repeats change it."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import ceil, sqrt
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from job.contract.errors import StudyError
+from job.contract.study import Study
+from job.contract.study_file import load_study
+from job.places import read_manifest
+from job.runs import is_request
+from submit.analysis.analysis import analyse
+from submit.analysis.design import ALPHA, Design
+from submit.analysis.power import POWER, detectable, patients_needed, sd_of_patients
+from submit.analysis.results_table import collect_results
+from submit.analysis.wording import METRIC_STYLES
+from submit.runs import find_run
+from submit.sweep import expected_grid
+from submit.wording import counted
+
+DICE_SD = 0.107
+"""SD of paired Dice differences in one exam that the reference study's group found (docs/statistics.md)."""
+ICC = 0.5
+"""Correlation of the differences in two visits of a patient, where it is not known."""
+REPEATS = (1, 2, 3, 5, 10)
+MEASURED_PATIENTS = 5
+"""Fewer tell nothing of a spread."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """How much the differences between an arm and the reference scatter over patients."""
+
+    sd: float
+    """Of the patients' differences, with `repeats`; in the unit of the primary endpoint."""
+    noise_variance: float | None
+    """The part of its square that comes from retraining; None: not known."""
+    repeats: int
+    source: str
+    """Where it is from, in words."""
+
+    def with_repeats(self, repeats: int, share: float | None = None) -> float:
+        """The SD with so many repeats.
+
+        Args:
+            repeats: Of every arm.
+            share: Of the variance that comes from retraining, where it is not known.
+        """
+        noise = self.noise_variance if share is None else share * self.sd**2
+        assert noise is not None
+        return sqrt(max(self.sd**2 - noise, 0.0) + noise * self.repeats / repeats)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """What a number of repeats finds."""
+
+    repeats: int
+    one_arm: tuple[float | None, ...]
+    """Smallest loss found with 80 % power at the level of 5 %, for each share of noise; None: none can be found."""
+    all_arms: tuple[float | None, ...]
+    """The same at 5 % / arms."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PowerPlan:
+    """What a study can find."""
+
+    endpoint: str
+    patients: int
+    exams: int
+    arms: int
+    """Beside the reference."""
+    spread: Spread
+    shares: tuple[float | None, ...]
+    """Shares of the variance that come from retraining, one for each column; a single None: it is known."""
+    lines: tuple[Line, ...]
+    margin: float | None
+    patients_for_margin: int | None
+    """Who would show a loss of the margin, with the study's repeats, at 5 % / arms; None: no margin, or too many."""
+
+
+def show_plan(
+    study_file: Path, *, sd: float | None, noise_sd: float | None, icc: float, as_json: bool
+) -> None:
+    """Prints the smallest loss that a study can find, for several numbers of repeats.
+
+    Args:
+        study_file: The study; its cohort's files are looked at, and no other thing.
+        sd: Of the difference between two arms in one exam; None: measured in the study's newest run, or that of the
+            reference study's group.
+        noise_sd: Of one test when the network is trained again; None: measured, or not known.
+        icc: Correlation of the differences in two visits of a patient.
+        as_json: For scripts.
+
+    Raises:
+        StudyError: There is no SD to go by.
+        DataError: Files of the cohort are missing.
+    """
+    study = load_study(study_file)
+    counts = Counter(expected_grid(study_file, study).patients)
+    plan = plan_power(study, list(counts.values()), _spread(study_file, study, counts, sd, noise_sd, icc))
+    if as_json:
+        print(json.dumps(asdict(plan), indent=1))
+    else:
+        _print(plan, study)
+
+
+def plan_power(study: Study, exams: Sequence[int], spread: Spread) -> PowerPlan:
+    """What a study can find.
+
+    Args:
+        study: The study.
+        exams: Of each patient.
+        spread: Of the differences.
+    """
+    arms, patients = len(study.arms) - 1, len(exams)
+    shares: tuple[float | None, ...] = (0.0, 0.5, 1.0) if spread.noise_variance is None else (None,)
+    all_arms = ALPHA / arms
+
+    def line(repeats: int) -> Line:
+        sds = [spread.with_repeats(repeats, share) for share in shares]
+        return Line(
+            repeats=repeats,
+            one_arm=tuple(detectable(sd, patients) for sd in sds),
+            all_arms=tuple(detectable(sd, patients, alpha=all_arms) for sd in sds),
+        )
+
+    own = spread.with_repeats(study.sweep.repeats, shares[0])
+    return PowerPlan(
+        endpoint=f"{METRIC_STYLES[study.endpoint.metric].name} of {study.endpoint.structure}",
+        patients=patients,
+        exams=sum(exams),
+        arms=arms,
+        spread=spread,
+        shares=shares,
+        lines=tuple(line(repeats) for repeats in sorted({*REPEATS, study.sweep.repeats})),
+        margin=study.margin,
+        patients_for_margin=patients_needed(study.margin, own, alpha=all_arms) if study.margin else None,
+    )
+
+
+def _spread(
+    study_file: Path,
+    study: Study,
+    counts: Counter[str],
+    sd: float | None,
+    noise_sd: float | None,
+    icc: float,
+) -> Spread:
+    """The spread that was stated, else measured, else that of the reference study's group.
+
+    Raises:
+        StudyError: There is none.
+    """
+    style, exams = METRIC_STYLES[study.endpoint.metric], list(counts.values())
+    if sd is None and noise_sd is None and (measured := _measured(study_file)) is not None:
+        return measured
+    source = "stated"
+    if sd is None:
+        if study.endpoint.metric != "dice":
+            raise StudyError(
+                f"the SD of differences in {style.name} is not known before a first run; state one with --sd"
+            )
+        sd, source = DICE_SD, "found by the reference study's group; state yours with --sd"
+    noise = None
+    if noise_sd is not None:
+        noise = sum(2 * noise_sd**2 / n for n in exams) / len(exams)
+    of_patients = sd_of_patients(sd, exams, icc=icc)
+    if noise is not None and noise > of_patients**2:
+        raise StudyError(
+            f"--noise-sd {noise_sd:g} alone gives differences an SD of {sqrt(noise):.3g}, above that of all causes "
+            f"({of_patients:.3g}); state a smaller one, or a larger --sd"
+        )
+    visits = f", visits of a patient correlated {icc:g}" if max(exams) > 1 else ""
+    text = f"{style.with_unit(sd)} in one exam ({source}){visits}"
+    return Spread(sd=of_patients, noise_variance=noise, repeats=1, source=text)
+
+
+def _measured(study_file: Path) -> Spread | None:
+    """The spread in the study's newest run, if that has enough results."""
+    try:
+        run = find_run(None, study_file)
+    except StudyError:
+        return None
+    if is_request(run):
+        return None
+    manifest = read_manifest(run)
+    table = collect_results(run, manifest).table
+    if table.empty:
+        return None
+    design = Design.of(manifest)
+    found = analyse(table, design, run=manifest.run, manifest=manifest.digest)
+    if found.detectable is None or found.detectable.patients < MEASURED_PATIENTS:
+        return None
+    variance = None
+    if found.noise is not None:
+        exams = Counter(patient for patient, _ in design.exams).values()
+        variance = sum(
+            found.noise.variance_of_difference(repeats=design.repeats, exams=n) for n in exams
+        ) / len(exams)
+    return Spread(
+        sd=found.detectable.sd,
+        noise_variance=None if variance is None else min(variance, found.detectable.sd**2),
+        repeats=design.repeats,
+        source=f"measured in {manifest.run}: {counted(found.detectable.patients, 'patient')}, median over its arms",
+    )
+
+
+def _print(plan: PowerPlan, study: Study) -> None:
+    style = METRIC_STYLES[study.endpoint.metric]
+    print(
+        f"{counted(plan.patients, 'patient')}, {counted(plan.exams, 'exam')}, "
+        f"{counted(plan.arms, 'arm')} beside the reference; primary endpoint {plan.endpoint}"
+    )
+    print(f"SD of the patients' differences {style.with_unit(plan.spread.sd)}: {plan.spread.source}")
+    print(f"smallest loss found with a power of {POWER:.0%}:")
+    table = Table("repeats")
+    for share in plan.shares:
+        of = "" if share is None else f",\nnoise {share:.0%}"
+        table.add_column(f"one arm{of}", justify="right")
+        table.add_column(f"all {plan.arms} arms{of}", justify="right")
+    for line in plan.lines:
+        cells = [
+            "none" if value is None else style.text(value)
+            for pair in zip(line.one_arm, line.all_arms, strict=True)
+            for value in pair
+        ]
+        own = " (study)" if line.repeats == study.sweep.repeats else ""
+        table.add_row(f"{line.repeats}{own}", *cells)
+    console = Console()
+    (console if console.is_terminal else Console(width=120)).print(table, markup=False)
+    print(
+        "one arm: at 5 %; all arms: at the strictest step of Holm's method. none: too few patients for any."
+    )
+    if plan.shares != (None,):
+        print(
+            "noise: share of the variance that is retraining, which repeats shrink; a first run measures it."
+        )
+    if plan.margin is not None:
+        exams = "" if plan.patients_for_margin is None else _exams_of(plan)
+        needed = "more patients than any study has" if plan.patients_for_margin is None else exams
+        print(f"To tell a loss of the margin, {style.with_unit(plan.margin)}, from none would take {needed}.")
+
+
+def _exams_of(plan: PowerPlan) -> str:
+    assert plan.patients_for_margin is not None
+    exams = ceil(plan.patients_for_margin * plan.exams / plan.patients)
+    return f"about {counted(plan.patients_for_margin, 'patient')} ({counted(exams, 'exam')})"

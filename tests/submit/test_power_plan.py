@@ -1,0 +1,134 @@
+"""What a study can find, before it runs."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from job.contract.errors import StudyError
+from job.contract.manifest import Manifest
+from job.contract.study import Study
+from job.contract.study_file import load_study, parse_study
+from submit.analysis.power import detectable
+from submit.power_plan import Spread, plan_power, show_plan
+from tests.submit.conftest import STUDY
+
+COHORT = STUDY["cohort"]
+
+
+@pytest.fixture
+def study_file(tmp_path: Path) -> Path:
+    """A study of 12 patients, the first with two exams; the files are looked at by name only."""
+    for patient in range(12):
+        for visit in range(1 + (patient == 0)):
+            for name in ("t2", "t1", "label"):
+                file = tmp_path / f"cohort/p{patient:02}/v{visit}/{name}.nii.gz"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.touch()
+    file = tmp_path / "study.toml"
+    file.write_text(
+        'name = "small"\npreset = "smoke"\n[cohort]\nroot = "cohort"\nchannels = ["t2", "t1"]\n'
+        'pattern = "{patient}/{exam}/{channel}.nii.gz"\nlabels = "{patient}/{exam}/label.nii.gz"\n'
+        "classes = { tumour = 1 }\n"
+    )
+    return file
+
+
+def planned(study_file: Path, capsys: pytest.CaptureFixture[str], **options: Any) -> dict[str, Any]:
+    show_plan(study_file, as_json=True, **{"sd": None, "noise_sd": None, "icc": 0.5} | options)
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_a_stated_spread_gives_the_smallest_loss_by_repeats(
+    study_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = planned(study_file, capsys, sd=0.1, noise_sd=0.05)
+    assert (plan["patients"], plan["exams"], plan["arms"]) == (12, 13, 2)
+    of_patients = (0.1**2 * (11 + 0.75) / 12) ** 0.5
+    noise = 2 * 0.05**2 * (11 + 0.5) / 12
+    assert plan["spread"]["sd"] == pytest.approx(of_patients)
+    lines = {line["repeats"]: line for line in plan["lines"]}
+    assert list(lines) == [1, 2, 3, 5, 10]
+    assert lines[1]["one_arm"] == [pytest.approx(detectable(of_patients, 12))]
+    three = (of_patients**2 - noise + noise / 3) ** 0.5
+    assert lines[3]["all_arms"] == [pytest.approx(detectable(three, 12, alpha=0.025))]
+
+
+def test_where_the_noise_is_not_known_its_bounds_are_given(
+    study_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = planned(study_file, capsys, sd=0.1)
+    assert plan["shares"] == [0.0, 0.5, 1.0]
+    none, half, all_ = plan["lines"][-1]["one_arm"]
+    assert none > half > all_
+    assert all_ == pytest.approx(none / 10**0.5)
+    assert len(set(plan["lines"][0]["one_arm"])) == 1
+
+
+def test_without_a_statement_the_reference_group_s_spread_counts(
+    study_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_plan(study_file, sd=None, noise_sd=None, icc=1.0, as_json=False)
+    told = capsys.readouterr().out
+    assert (
+        "SD of the patients' differences 0.107: 0.107 in one exam (found by the reference study's group"
+        in told
+    )
+    assert "1 (study)" in told
+    assert "To tell a loss of the margin, 0.020, from none would take about 2" in told
+
+
+def test_too_few_patients_find_nothing() -> None:
+    study = parse_study(STUDY, source="study.toml")
+    spread = Spread(sd=0.1, noise_variance=0.0, repeats=1, source="s")
+    assert plan_power(study, [1] * 5, spread).lines[0].one_arm == (None,)
+    assert plan_power(study, [1] * 6, spread).lines[0].all_arms == (None,)
+
+
+def test_a_run_that_measured_the_spread_is_gone_by(
+    study_file: Path,
+    capsys: pytest.CaptureFixture[str],
+    make_result: Callable[..., Any],
+    score: Callable[..., Any],
+) -> None:
+    from job.contract.manifest import ExamEntry
+    from job.storage import LocalStorage
+
+    study: Study = load_study(study_file)
+    exams = [(f"p{n:02}", f"p{n:02}/v0") for n in range(12)]
+    manifest = Manifest.freeze(
+        study,
+        exams=tuple(ExamEntry(patient=p, exam=e, digest="0" * 64) for p, e in exams),
+        recipe="r",
+        created="2026-01-01T00:00:00+00:00",
+        code_version="0.1.0",
+    )
+    run = LocalStorage(study_file.parent / "runs" / manifest.run)
+    run.write("manifest.json", manifest.to_json())
+    for fold in range(36):
+        exam, arm = divmod(fold, 3)
+        dice = 0.7 - (0.01 * exam if arm else 0.0)
+        run.write(f"folds/{fold}/result.json", make_result(manifest, fold, {"tumour": score(dice)}).to_json())
+    plan = planned(study_file, capsys)
+    sd = 0.01 * (143 / 12) ** 0.5  # of 0, 0.01, …, 0.11: variance 0.01^2 (12^2 - 1) / 12 x 12 / 11
+    assert plan["spread"]["sd"] == pytest.approx(sd * (12 / 11) ** 0.5)
+    assert plan["spread"]["source"].startswith(f"measured in {manifest.run}: 12 patients")
+    assert planned(study_file, capsys, sd=0.3)["spread"]["source"].startswith("0.300 in one exam (stated)")
+
+
+def test_a_distance_has_no_spread_to_go_by(study_file: Path) -> None:
+    study_file.write_text(
+        study_file.read_text() + '[sweep]\nendpoint = { class = "tumour", metric = "hd95_mm" }\n'
+    )
+    with pytest.raises(
+        StudyError, match="SD of differences in HD95 is not known before a first run; state one"
+    ):
+        show_plan(study_file, sd=None, noise_sd=None, icc=0.5, as_json=False)
+
+
+def test_a_noise_above_the_spread_is_refused(study_file: Path) -> None:
+    with pytest.raises(StudyError, match=r"--noise-sd 0\.2 alone gives differences an SD of 0\.277, above"):
+        show_plan(study_file, sd=0.1, noise_sd=0.2, icc=0.5, as_json=False)
