@@ -155,29 +155,42 @@ class Grid:
             arm = 0
             further, unit = divmod(index - self.paired_folds, len(units))
             repeat = self.repeats + further
-        patient = self.patients[units[unit][0]]
-        others = tuple(p for p in dict.fromkeys(self.patients) if p != patient)
-        validation = _validation_draw(others, self.validation_patients, (self.seed, repeat, unit))
+        training, validation = _split(
+            self.patients, units[unit][0], self.validation_patients, (self.seed, repeat, unit)
+        )
         return Fold(
             index=index,
             repeat=repeat,
             unit=unit,
             arm=self.arms[arm],
             test_exams=units[unit],
-            training_exams=tuple(
-                e for e, p in enumerate(self.patients) if p != patient and p not in validation
-            ),
-            validation_exams=tuple(e for e, p in enumerate(self.patients) if p in validation),
+            training_exams=training,
+            validation_exams=validation,
         )
 
 
 @lru_cache(maxsize=1)  # for the other arms of the same comparison
-def _validation_draw(patients: tuple[str, ...], count: int, stream: tuple[int, int, int]) -> frozenset[str]:
-    """A draw without replacement: the patients whose keys come first; `stream` is (seed, repeat, unit)."""
-    if not count:
-        return frozenset()
+def _split(
+    patients: tuple[str, ...], tested: int, count: int, stream: tuple[int, int, int]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Training and validation exams.
+
+    Args:
+        patients: The patient of each exam.
+        tested: A test exam; none of its patient's is trained on.
+        count: Patients for validation: a draw without replacement, those whose keys come first.
+        stream: Of the draw: seed, repeat, unit.
+    """
     seed, *ids = stream
-    return frozenset(sorted(patients, key=lambda p: stream_key(seed, "validation", *ids, p))[:count])
+    others = [patient for patient in dict.fromkeys(patients) if patient != patients[tested]]
+    if count:
+        others.sort(key=lambda patient: stream_key(seed, "validation", *ids, patient))
+    validation = frozenset(others[:count])
+    training = frozenset(others[count:])
+    return (
+        tuple(exam for exam, patient in enumerate(patients) if patient in training),
+        tuple(exam for exam, patient in enumerate(patients) if patient in validation),
+    )
 
 
 def _counted(number: int, noun: str) -> str:

@@ -16,9 +16,11 @@ DRAWS_AT_ONCE = 500
 def draws(patients: int, seed: int) -> Iterator[Matrix]:
     """How often each patient is drawn: draws x patients, some draws at a time; a function of the seed."""
     generator = np.random.default_rng(seed)
-    even = np.full(patients, 1 / patients)
+    first = patients * np.arange(DRAWS_AT_ONCE)[:, None]
     for _ in range(DRAWS // DRAWS_AT_ONCE):
-        yield generator.multinomial(patients, even, size=DRAWS_AT_ONCE).astype(np.float64)
+        drawn = generator.integers(patients, size=(DRAWS_AT_ONCE, patients)) + first
+        counts = np.bincount(drawn.ravel(), minlength=DRAWS_AT_ONCE * patients)
+        yield counts.reshape(DRAWS_AT_ONCE, patients).astype(np.float64)
 
 
 def mean_intervals(values: Matrix, seed: int, *, level: float = 0.95) -> Matrix:

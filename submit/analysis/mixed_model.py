@@ -22,8 +22,8 @@ MARGINAL = "generalised estimating equations, exchangeable within patients, bias
 FORMULA = f"value ~ C(arm, Treatment('{REFERENCE}'))"
 EDGE = 1e-4
 """Of the residual variance: a variance below counts as 0."""
-MAX_OBSERVATIONS = 20_000
-"""Exams x arms; REML's time grows with the patients, and with so many every method says the same."""
+MAX_OBSERVATIONS = 5000
+"""Exams x arms; a likelihood of more takes minutes, and of so many every method says the same."""
 
 
 @dataclass(frozen=True, kw_only=True)

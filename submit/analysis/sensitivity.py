@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
-from pandas import DataFrame, MultiIndex
+from pandas import DataFrame, MultiIndex, Series, concat
 from scipy import stats
 
 from job.contract.grid import REFERENCE
@@ -146,31 +146,32 @@ def structure_contrasts(
 ) -> tuple[StructureContrast, ...]:
     """Contrasts of each two neighbouring classes in the metric of the primary endpoint, for every arm."""
     sign = -1 if HIGHER_IS_BETTER[design.metric] else 1
-    contrasts: list[dict[str, object]] = []
+    columns: dict[tuple[str, str, str], Series] = {}
     for one, other in pairwise(classes):
         first, second = (found.by_patient[structure, design.metric] * sign for structure in (one, other))
         for arm in design.compared:
             there = arm in first and arm in second
-            both = (first[arm] - second[arm]).dropna() if there else first.iloc[:0].sum(axis=1)
-            values = both.to_numpy(dtype=np.float64)
-            low, high = (
-                mean_intervals(values[:, None], design.seed)[:, 0] if len(values) else (np.nan, np.nan)
+            columns[arm, one, other] = (
+                (first[arm] - second[arm]).dropna() if there else Series(dtype="float64")
             )
-            contrasts.append(
-                {
-                    "arm": arm,
-                    "structures": (one, other),
-                    "patients": len(values),
-                    "mean": float(values.mean()) if len(values) else None,
-                    "low": float(low) if low == low else None,
-                    "high": float(high) if high == high else None,
-                    "p": signed_rank(values).p if len(values) else None,
-                }
-            )
-    ps = adjusted([each["p"] for each in contrasts], "fdr_bh")  # type: ignore[misc]
+    if not columns:
+        return ()
+    bounds = mean_intervals(concat(columns.values(), axis=1).to_numpy(dtype=np.float64), design.seed)
+    p = [signed_rank(own.to_numpy(dtype=np.float64)).p if len(own) else None for own in columns.values()]
     return tuple(
-        StructureContrast.model_validate(each | {"p_adjusted": p})
-        for each, p in zip(contrasts, ps, strict=True)
+        StructureContrast(
+            arm=arm,
+            structures=(one, other),
+            patients=len(own),
+            mean=float(own.mean()) if len(own) else None,
+            low=float(low) if low == low else None,
+            high=float(high) if high == high else None,
+            p=raw,
+            p_adjusted=p_adjusted,
+        )
+        for ((arm, one, other), own), low, high, raw, p_adjusted in zip(
+            columns.items(), *bounds, p, adjusted(p, "fdr_bh"), strict=True
+        )
     )
 
 
