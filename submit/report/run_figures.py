@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from pandas import DataFrame
 
@@ -42,6 +43,7 @@ def status_figure(counts: Mapping[str, DataFrame]) -> Figure:
         _stack(axes, own)
         axes.set_title(structure, fontsize=10, parse_math=False)
         axes.set_xlabel("tests")
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_yticks(range(len(arms)), arms, parse_math=False)
     panels[0].set_ylim(len(arms) - 0.4, -0.6)
