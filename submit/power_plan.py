@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import ceil, sqrt
 from pathlib import Path
 
@@ -29,6 +29,7 @@ DICE_SD = 0.107
 ICC = 0.5
 """Correlation of the differences in two visits of a patient, where it is not known."""
 REPEATS = (1, 2, 3, 5, 10)
+LARGEST_SD = 1e6
 MEASURED_PATIENTS = 5
 """Fewer tell nothing of a spread."""
 
@@ -160,8 +161,12 @@ def _spread(
         StudyError: There is none.
     """
     style, exams = METRIC_STYLES[study.endpoint.metric], list(counts.values())
-    if sd is None and noise_sd is None and (measured := _measured(study_file)) is not None:
-        return measured
+    for name, value in (("--sd", sd), ("--noise-sd", noise_sd)):
+        if value is not None and not 0 < value < LARGEST_SD:
+            raise StudyError(f"{name} {value:g} is no spread; state one above 0, in the unit of {style.name}")
+    noise = None if noise_sd is None else sum(2 * noise_sd**2 / n for n in exams) / len(exams)
+    if sd is None and (measured := _measured(study_file, study)) is not None:
+        return measured if noise is None else _with_noise(measured, noise)
     source = "stated"
     if sd is None:
         if study.endpoint.metric != "dice":
@@ -169,22 +174,29 @@ def _spread(
                 f"the SD of differences in {style.name} is not known before a first run; state one with --sd"
             )
         sd, source = DICE_SD, "found by the reference study's group; state yours with --sd"
-    noise = None
-    if noise_sd is not None:
-        noise = sum(2 * noise_sd**2 / n for n in exams) / len(exams)
     of_patients = sd_of_patients(sd, exams, icc=icc)
-    if noise is not None and noise > of_patients**2:
-        raise StudyError(
-            f"--noise-sd {noise_sd:g} alone gives differences an SD of {sqrt(noise):.3g}, above that of all causes "
-            f"({of_patients:.3g}); state a smaller one, or a larger --sd"
-        )
     visits = f", visits of a patient correlated {icc:g}" if max(exams) > 1 else ""
     text = f"{style.with_unit(sd)} in one exam ({source}){visits}"
-    return Spread(sd=of_patients, noise_variance=noise, repeats=1, source=text)
+    stated = Spread(sd=of_patients, noise_variance=None, repeats=1, source=text)
+    return stated if noise is None else _with_noise(stated, noise)
 
 
-def _measured(study_file: Path) -> Spread | None:
-    """The spread in the study's newest run, if that has enough results."""
+def _with_noise(spread: Spread, variance: float) -> Spread:
+    """A spread with the variance that retraining has with one repeat.
+
+    Raises:
+        StudyError: It is more than the spread has.
+    """
+    if variance / spread.repeats > spread.sd**2:
+        raise StudyError(
+            f"--noise-sd alone gives differences an SD of {sqrt(variance / spread.repeats):.3g}, above that of all "
+            f"causes ({spread.sd:.3g}); state a smaller one, or a larger --sd"
+        )
+    return replace(spread, noise_variance=variance / spread.repeats)
+
+
+def _measured(study_file: Path, study: Study) -> Spread | None:
+    """The spread in the study's newest run, if that has the same endpoint and arms, and enough results."""
     try:
         run = find_run(None, study_file)
     except StudyError:
@@ -192,6 +204,8 @@ def _measured(study_file: Path) -> Spread | None:
     if is_request(run):
         return None
     manifest = read_manifest(run)
+    if (manifest.study.endpoint, manifest.study.arms) != (study.endpoint, study.arms):
+        return None
     table = collect_results(run, manifest).table
     if table.empty:
         return None
@@ -209,8 +223,18 @@ def _measured(study_file: Path) -> Spread | None:
         sd=found.detectable.sd,
         noise_variance=None if variance is None else min(variance, found.detectable.sd**2),
         repeats=design.repeats,
-        source=f"measured in {manifest.run}: {counted(found.detectable.patients, 'patient')}, median over its arms",
+        source=f"measured in {manifest.run}, {counted(found.detectable.patients, 'patient')}, median over arms"
+        + (
+            ""
+            if variance is None
+            else f"; retraining explains {_share(variance, found.detectable.sd)} of its square"
+        ),
     )
+
+
+def _share(variance: float, sd: float) -> str:
+    """How much of a variance is retraining; where arms share their draws it is less than two trainings differ by."""
+    return f"{variance / sd**2:.0%}" if variance < sd**2 else "all (it is at least as large)"
 
 
 def _print(plan: PowerPlan, study: Study) -> None:

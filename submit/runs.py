@@ -104,7 +104,10 @@ def find_run(name: str | None, study_file: Path, *, exact: bool = False) -> Stor
         )
     if not own:
         name = places[0].url.rpartition("/")[2]
-        print(f"note: {name} was started last, but {study_file} was changed since", file=sys.stderr)
+        print(
+            f"note: {name} was started last, but {study_file} was changed since{_changes(places[0], study)}",
+            file=sys.stderr,
+        )
     return _newest(own or places)
 
 
@@ -229,6 +232,29 @@ def _started(run: Storage, study: str) -> str | None:
         if submission is not None:
             return submission.started
     return made  # prepared, but not started yet
+
+
+def _changes(place: Storage, study: Study) -> str:
+    """In what a study file differs from what a run fixed, in words; nothing where that cannot be read."""
+    try:
+        fixed = (read_request(place) if is_request(place) else read_manifest(place).study).model_dump(
+            mode="json"
+        )
+    except (StudyError, ValueError):
+        return ""
+    now = study.model_dump(mode="json")
+    told = [
+        f"{section}.{key} is {_short(own[key])}, in the run {_short(then[key])}"
+        for section, own in now.items()
+        if section not in ("compute", "store") and isinstance(own, dict) and (then := fixed.get(section))
+        for key in own
+        if key in then and own[key] != then[key]
+    ]
+    return f" ({'; '.join(told)})" if told else ""
+
+
+def _short(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _is_of(place: Storage, study: Study) -> bool:

@@ -28,7 +28,7 @@ from submit.analysis.sensitivity import (
     volumes,
     worst_cases,
 )
-from submit.analysis.sentences import sentence
+from submit.analysis.sentences import answer, harm, is_harm, sentence
 from submit.analysis.verdict import ArmEvidence, VerdictName, decide, gather
 
 
@@ -40,6 +40,8 @@ class Verdict(Record):
     verdict: VerdictName
     sentence: str
     """The verdict's reason, with numbers."""
+    harms: tuple[str, ...]
+    """Secondary endpoints that are worse without it (p < 0.05 after Benjamini-Hochberg), each in words."""
     loss: float | None
     p: float | None
     """That there is a difference: Wilcoxon, two-sided, Holm over the arms."""
@@ -53,7 +55,7 @@ class Verdict(Record):
     """The smallest difference that this study finds in this arm with 80 % power, at Holm's first step; None if it can
     find none."""
     plan: Plan | None
-    """What would decide it, if it is undecided."""
+    """What would decide it, if it is undecided or not distinguishable."""
     depends_on_missing: bool
     """Whether missing tests could change the verdict."""
 
@@ -108,6 +110,11 @@ class Analysis(Record):
     volume_effects: tuple[VolumeEffect, ...]
     structure_contrasts: tuple[StructureContrast, ...]
     worst_cases: tuple[WorstCase, ...]
+
+    @property
+    def answer(self) -> list[str]:
+        """All verdicts, a sentence for each kind."""
+        return answer([(" + ".join(each.left_out), each.verdict) for each in self.verdicts])
 
 
 def analyse(table: DataFrame, design: Design, *, run: str, manifest: str) -> Analysis:
@@ -168,7 +175,13 @@ def _verdicts(
         evidence, comparisons, strict=False
     ):  # those of the primary endpoint are first
         verdict = decide(own)
-        plan = plan_for(own, design, noise) if verdict == "undecided" else None
+        harms = tuple(
+            harm(each)
+            for each in comparisons
+            if each.arm == own.arm and (each.structure, each.metric) != design.endpoint and is_harm(each)
+        )
+        open_ = verdict in ("undecided", "not distinguishable")
+        plan = plan_for(own, design, noise) if open_ else None
         patients, alpha = len(own.exams), ALPHA / len(design.compared)
         verdicts.append(
             Verdict(
@@ -176,6 +189,7 @@ def _verdicts(
                 left_out=left_out[own.arm],
                 verdict=verdict,
                 sentence=sentence(verdict, own, comparison, plan, design),
+                harms=harms if verdict != "needed" else (),
                 loss=own.loss,
                 p=own.p,
                 p_not_worse=own.p_not_worse,

@@ -1,7 +1,7 @@
 """Every arm against the reference arm: differences, intervals, effect sizes, tests."""
 
 from collections.abc import Sequence
-from math import isnan
+from math import inf, isnan
 from typing import Literal
 
 import numpy as np
@@ -124,9 +124,8 @@ def _compare(found: Differences, key: Key, arm: str, interval: tuple[float, floa
     pairs = found.tests[key][[REFERENCE, arm]].dropna()
     mean, reference = float(values.mean()), float(by_patient(pairs)[REFERENCE].mean())
     sd = float(values.std(ddof=1)) if len(values) > 1 else None
-    limit = LIMITS.get(metric)
-    if interval is not None and limit is not None:
-        interval = (max(interval[0], -limit), min(interval[1], limit))
+    if interval is not None:  # no metric is below 0, and so no mean falls by more than the reference has
+        interval = (max(interval[0], -reference), min(interval[1], LIMITS.get(metric, inf) - reference))
     tested = signed_rank(values)
     return empty.model_copy(
         update={

@@ -11,7 +11,7 @@ METRICS = ("dice", "hd95_mm", "absolute_volume_error_ml")
 """What is summarised and compared, in this order."""
 HIGHER_IS_BETTER = {"dice": True, "hd95_mm": False, "absolute_volume_error_ml": False}
 LIMITS: dict[str, float] = {"dice": 1.0}
-"""Beyond which no difference can be; other metrics have none."""
+"""The most that a metric can be; others have no end. None is below 0."""
 ALPHA = 0.05
 """Of every family of tests, two-sided; intervals have 95 %."""
 

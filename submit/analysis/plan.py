@@ -5,7 +5,7 @@ from math import ceil
 
 from submit.analysis.design import ALPHA, Design
 from submit.analysis.noise import Noise
-from submit.analysis.power import detectable, patients_needed, repeats_needed
+from submit.analysis.power import detectable, fewest_patients, patients_needed, repeats_needed
 from submit.analysis.verdict import ArmEvidence
 
 
@@ -18,6 +18,8 @@ class Plan:
     patients: int | None
     exams: int | None
     """Of so many patients, with as many exams each as now."""
+    fewest: int | None
+    """Patients below whom no difference can be shown, however large; None where there are enough."""
     repeats: int | None
     """Of every arm, with the patients that there are; None also if the noise of retraining is not known."""
 
@@ -33,17 +35,19 @@ def plan_for(evidence: ArmEvidence, design: Design, noise: Noise | None) -> Plan
     alpha, patients = ALPHA / len(design.compared), len(evidence.exams)
     needed = patients_needed(effect, evidence.sd, alpha=alpha)
     repeats = None
-    if noise is not None:
+    too_few = detectable(1.0, patients, alpha=alpha) is None
+    if noise is not None and not too_few:
         variances = [
             noise.variance_of_difference(repeats=design.repeats, exams=exams) for exams in evidence.exams
         ]
+        noise_variance = min(sum(variances) / patients, evidence.sd**2)
         found = detectable(1.0, patients, alpha=alpha)  # in SDs
-        if found is not None:
-            noise_variance = sum(variances) / patients
-            repeats = repeats_needed(effect / found, evidence.sd, noise_variance, design.repeats)
+        assert found is not None
+        repeats = repeats_needed(effect / found, evidence.sd, noise_variance, design.repeats)
     return Plan(
         effect=effect,
         patients=needed,
         exams=None if needed is None else ceil(needed * sum(evidence.exams) / patients),
+        fewest=fewest_patients(alpha) if too_few else None,
         repeats=repeats,
     )

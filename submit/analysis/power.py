@@ -5,6 +5,7 @@ For the test that decides, Wilcoxon's signed-rank test, with differences that ar
 
 from collections.abc import Sequence
 from functools import cache
+from itertools import count
 from math import ceil, pi, sqrt
 
 import numpy as np
@@ -89,6 +90,11 @@ def _detectable_effect(patients: int, alpha: float) -> float | None:
     if missing(LARGEST_EFFECT) < 0:
         return None
     return float(optimize.brentq(missing, 0.0, LARGEST_EFFECT, xtol=1e-4))
+
+
+def fewest_patients(alpha: float) -> int:
+    """The smallest number of patients of whom a difference can be shown at all: all of them worse."""
+    return next(patients for patients in count(1) if _critical(patients, alpha) is not None)
 
 
 def patients_needed(effect: float, sd: float, *, alpha: float = ALPHA) -> int | None:

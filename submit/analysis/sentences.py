@@ -1,5 +1,7 @@
 """A verdict in one sentence, with the numbers behind it."""
 
+from collections.abc import Sequence
+
 from submit.analysis.comparisons import Comparison
 from submit.analysis.design import ALPHA, HIGHER_IS_BETTER, Design
 from submit.analysis.plan import Plan
@@ -29,7 +31,7 @@ def sentence(
         f"({_interval(found, design)}{percent(found.relative)}; {counted(found.patients, 'patient')})"
     )
     tested = f"{probability(evidence.p)} (Wilcoxon, Holm over {counted(len(design.compared), 'arm')})"
-    noise = f"retraining alone changes it by up to ±{style.with_unit(evidence.noise_floor)}"
+    noise = f"retraining alone changes it by up to ±{style.with_unit(evidence.noise_floor)} (95 of 100 times)"
     has_noise = evidence.noise_floor is not None
     if verdict == "needed":
         return f"{change}, {tested}" + (f"; {noise}." if has_noise else ".")
@@ -41,9 +43,30 @@ def sentence(
                 f"{probability(evidence.p_not_worse)} (one-sided, Holm)."
             )
         return f"{change}: better without it, {tested}" + (f"; {noise}." if has_noise else ".")
+    open_ = (
+        f"a loss of {style.with_unit(design.margin)} is not ruled out"
+        if design.margin is not None
+        else "no margin was stated, so that no loss can be ruled out"
+    )
     if verdict == "not distinguishable":
-        return f"{change}, and {noise}."
-    return f"{change}, {tested}: neither shown nor ruled out. {_needed(plan, design)}".strip()
+        return f"{change}, and {noise}; {open_}. {_needed(plan, design)}".strip()
+    return f"{change}, {tested}: a difference is not shown, and {open_}. {_needed(plan, design)}".strip()
+
+
+def is_harm(found: Comparison) -> bool:
+    """Whether an arm is worse than the reference in a secondary endpoint, after adjustment."""
+    if found.mean is None or found.p_adjusted is None or found.p_adjusted >= ALPHA:
+        return False
+    return (found.mean < 0) == HIGHER_IS_BETTER[found.metric] and found.mean != 0
+
+
+def harm(found: Comparison) -> str:
+    """A secondary endpoint that is worse, in words."""
+    style = METRIC_STYLES[found.metric]
+    return (
+        f"{style.name} of {found.structure} {style.with_unit(found.mean, signed=True)}, "
+        f"{probability(found.p_adjusted)}"
+    )
 
 
 def _interval(found: Comparison, design: Design) -> str:
@@ -58,6 +81,12 @@ def _needed(plan: Plan | None, design: Design) -> str:
     if plan is None:
         return ""
     style = METRIC_STYLES[design.metric]
+    few = ""
+    if plan.fewest is not None:
+        few = (
+            f"So few patients cannot show any difference over {counted(len(design.compared), 'arm')}, however large; "
+            f"{plan.fewest} can. "
+        )
     ways = []
     if plan.patients is not None and plan.exams is not None:
         ways.append(f"about {counted(plan.patients, 'patient')} ({counted(plan.exams, 'exam')})")
@@ -65,5 +94,24 @@ def _needed(plan: Plan | None, design: Design) -> str:
         ways.append(f"{counted(plan.repeats, 'repeat')} with these patients")
     difference = f"a difference of {style.with_unit(plan.effect)} with a power of {POWER:.0%}"
     if not ways:
-        return f"No number of patients within reason would show {difference}."
-    return f"To show {difference} would take {' or '.join(ways)}."
+        return f"{few}No number of patients within reason would show {difference}."
+    return f"{few}To show {difference} would take {' or '.join(ways)}."
+
+
+def answer(verdicts: Sequence[tuple[str, VerdictName]]) -> list[str]:
+    """All verdicts, a sentence for each kind.
+
+    Args:
+        verdicts: What each arm leaves out, and its verdict.
+    """
+    said: dict[VerdictName, str] = {
+        "needed": "Needed: {}.",
+        "droppable": "Can be left out, one at a time: {}.",
+        "not distinguishable": "Not told apart from training the network again: {}.",
+        "undecided": "Undecided: {}.",
+    }
+    return [
+        text.format(", ".join(name for name, verdict in verdicts if verdict == kind))
+        for kind, text in said.items()
+        if any(verdict == kind for _, verdict in verdicts)
+    ]

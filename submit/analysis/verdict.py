@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pandas import DataFrame
+from scipy import stats
 
 from submit.analysis.comparisons import adjusted
 from submit.analysis.design import ALPHA, HIGHER_IS_BETTER, Design
@@ -73,6 +75,23 @@ class ArmEvidence(Evidence):
     """Of the loss, not adjusted; None without a margin."""
 
 
+def _floor(
+    values: NDArray[np.float64], exams: tuple[int, ...], design: Design, noise: Noise | None
+) -> float | None:
+    """What retraining alone changes in an arm's mean difference; None if it was not measured.
+
+    Arms share their draws with the reference, which two trainings of the reference do not: the noise between arms is
+    smaller than theirs, and never more than all that the patients' differences scatter by.
+    """
+    if noise is None or not exams:
+        return None
+    floor = noise.floor(exams, repeats=design.repeats)
+    if len(values) < 2:
+        return floor
+    scatter = float(values.std(ddof=1) / np.sqrt(len(values)) * stats.t.ppf(0.975, len(values) - 1))
+    return min(floor, scatter)
+
+
 def gather(tests: DataFrame, design: Design, noise: Noise | None) -> tuple[ArmEvidence, ...]:
     """The evidence on every arm but the reference, in their order.
 
@@ -102,7 +121,7 @@ def gather(tests: DataFrame, design: Design, noise: Noise | None) -> tuple[ArmEv
                 loss=float(values.mean()) if len(values) else None,
                 p=p_different,
                 p_not_worse=p_not_worse,
-                noise_floor=noise.floor(exams, repeats=design.repeats) if noise and exams else None,
+                noise_floor=_floor(values, exams, design, noise),
                 sd=float(values.std(ddof=1)) if len(values) > 1 else None,
                 exams=exams,
                 equivalence=equivalences[arm],

@@ -1,5 +1,6 @@
 """`submit report`: reads a run, its store and its predictions, and writes the report."""
 
+import json
 import sys
 from functools import cache
 from pathlib import Path
@@ -18,9 +19,9 @@ from job.places import read_manifest
 from job.runs import read_outcome
 from job.storage import Storage, open_storage
 from submit.analysis.aggregate import Aggregate, aggregate
-from submit.analysis.analysis import Analysis, analyse
+from submit.analysis.analysis import Analysis, Verdict, analyse
 from submit.analysis.comparisons import Comparison
-from submit.analysis.design import Design
+from submit.analysis.design import ALPHA, Design
 from submit.analysis.results_table import Results, collect_results
 from submit.analysis.wording import METRIC_STYLES, percent, probability
 from submit.report.material import Extras, Price, read_curves
@@ -53,10 +54,11 @@ def make_report(
         print(f"left out of the report: {DataError(results.problems)}", file=sys.stderr)
     _warn_of_mixture(results)
     whole = aggregate(results, manifest)
+    analysis = analyse(results.table, Design.of(manifest), run=manifest.run, manifest=manifest.digest)
     if as_json:
-        return whole.to_json().decode()
-    design = Design.of(manifest)
-    analysis = analyse(results.table, design, run=manifest.run, manifest=manifest.digest)
+        return json.dumps(
+            whole.model_dump(mode="json") | {"verdict": analysis.model_dump(mode="json")}, indent=1
+        )
     curves, curve_folds = read_curves(run, results.folds, manifest.arms)
     report = Report(
         manifest=manifest,
@@ -147,20 +149,45 @@ def _summary(whole: Aggregate, analysis: Analysis) -> list[str]:
         return lines
     reference = whole.arms[0].metrics[structure][metric]
     lines.append(
-        f"{style.name} of {structure}, mean ± SD: {whole.arms[0].arm} {style.with_unit(reference.mean)} ± "
-        f"{style.text(reference.sd)} ({counted(reference.n, 'test')})"
+        f"{style.name} of {structure}: {style.with_unit(reference.mean)} ± {style.text(reference.sd)} with all "
+        f"channels ({counted(reference.n, 'test')}); margin {style.with_unit(analysis.margin)}"
     )
-    rows = [
-        (verdict.arm, verdict.verdict, _difference(found))
+    rows = [("arm", "verdict", "mean difference (95 % interval)", "decided by")]
+    rows += [
+        (
+            verdict.arm,
+            verdict.verdict + (" *" if verdict.depends_on_missing else ""),
+            _difference(found),
+            _reason(verdict, metric),
+        )
         for verdict, found in zip(analysis.verdicts, analysis.comparisons, strict=False)
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    lines += [f"{arm:{widths[0]}}  {verdict:{widths[1]}}  {text}" for arm, verdict, text in rows]
-    return lines
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    lines += [
+        f"{arm:{widths[0]}}  {verdict:{widths[1]}}  {text:{widths[2]}}  {reason}".rstrip()
+        for arm, verdict, text, reason in rows
+    ]
+    if any(verdict.depends_on_missing for verdict in analysis.verdicts):
+        lines.append("* missing tests could change it")
+    lines += [
+        f"note: worse {verdict.arm}, adjusted over all secondary endpoints: {'; '.join(verdict.harms)}"
+        for verdict in analysis.verdicts
+        if verdict.harms
+    ]
+    return [*lines, *analysis.answer]
+
+
+def _reason(verdict: Verdict, metric: str) -> str:
+    """The number that a verdict was decided by."""
+    if verdict.verdict == "droppable" and verdict.p_not_worse is not None and verdict.p_not_worse < ALPHA:
+        return f"margin, {probability(verdict.p_not_worse)}"
+    if verdict.verdict == "not distinguishable":
+        return f"retraining, ±{METRIC_STYLES[metric].text(verdict.noise_floor)}"
+    return probability(verdict.p) if verdict.p is not None else ""
 
 
 def _difference(found: Comparison) -> str:
-    """Mean, interval and p, in short."""
+    """Mean and interval, in short."""
     style = METRIC_STYLES[found.metric]
     if found.mean is None:
         return "no pairs"
@@ -169,5 +196,4 @@ def _difference(found: Comparison) -> str:
         if found.low is not None
         else ""
     )
-    change = f"{style.with_unit(found.mean, signed=True)}{interval}, {percent(found.relative)}"
-    return f"{change}, {probability(found.p_adjusted)}"
+    return f"{style.with_unit(found.mean, signed=True)}{interval}, {percent(found.relative)}"

@@ -13,6 +13,7 @@ from pandas import DataFrame
 
 from job.contract.grid import REFERENCE
 from submit.analysis.analysis import Analysis, Ranks
+from submit.analysis.design import HIGHER_IS_BETTER
 from submit.analysis.verdict import VerdictName
 from submit.analysis.wording import METRIC_STYLES
 from submit.report.figures import BLUE, GREEN, GREY, MAX_VECTORS, VERMILLION
@@ -44,11 +45,10 @@ def forest_figure(analysis: Analysis) -> Figure:
     if analysis.margin is not None:
         axes.axvspan(-analysis.margin, analysis.margin, color=BAND, alpha=0.12, lw=0)
         handles.append(Patch(color=BAND, alpha=0.12, label=f"margin ±{style.text(analysis.margin)}"))
-    floors = [verdict.noise_floor for verdict in analysis.verdicts if verdict.noise_floor is not None]
-    if floors:
-        for side in (-1, 1):
-            axes.axvline(side * max(floors), color=FLOOR, lw=1, ls=":")
-        handles.append(Line2D([], [], color=FLOOR, lw=1, ls=":", label="noise of retraining"))
+    if analysis.noise is not None:
+        handles.append(
+            Line2D([], [], color=FLOOR, lw=0, marker="|", ms=10, mew=1.5, label="noise of retraining")
+        )
     axes.axvline(0, color="black", lw=0.8)
     for place, verdict in enumerate(analysis.verdicts):
         own = found[verdict.arm]
@@ -57,6 +57,8 @@ def forest_figure(analysis: Analysis) -> Figure:
         marker, colour = MARKERS[verdict.verdict]
         if own.low is not None and own.high is not None:
             axes.hlines(place, own.low, own.high, color=colour, lw=2)
+        if (floor := verdict.noise_floor) is not None:
+            axes.plot((-floor, floor), (place, place), "|", color=FLOOR, ms=14, mew=1.2, label="floor")
         axes.plot(own.mean, place, marker, color=colour, markersize=7)
     shown = dict.fromkeys(verdict.verdict for verdict in analysis.verdicts)
     handles += [
@@ -66,7 +68,13 @@ def forest_figure(analysis: Analysis) -> Figure:
     axes.set_ylim(len(arms) - 0.4, -0.6)
     _plain(axes, grid="x")
     unit = f", {style.unit}" if style.unit else ""
-    axes.set_xlabel(f"{style.name} of {analysis.endpoint['class']}: arm − reference{unit}", parse_math=False)
+    better = HIGHER_IS_BETTER[analysis.endpoint["metric"]]
+    left, right = ("worse", "better") if better else ("better", "worse")
+    axes.set_xlabel(
+        f"← {left} without it      {style.name} of {analysis.endpoint['class']}: arm − reference{unit}      "
+        f"{right} without it →",
+        parse_math=False,
+    )
     figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=9)
     return figure
 

@@ -32,7 +32,21 @@ def methods(manifest: Manifest, analysis: Analysis, versions: dict[str, str]) ->
         analysis: What was computed.
         versions: Of packages, by name.
     """
-    return [_experiment(manifest), _training(manifest, versions), _statistics(manifest, analysis, versions)]
+    if not any(each.pairs for each in analysis.comparisons):
+        return ["There is no result yet that a methods section could speak of."]
+    missing = (
+        [
+            f"[Incomplete: {counted(analysis.missing_tests, 'test')} missing; complete the run, or report this.]"
+        ]
+        if analysis.missing_tests
+        else []
+    )
+    return [
+        *missing,
+        _experiment(manifest),
+        _training(manifest, versions),
+        _statistics(manifest, analysis, versions),
+    ]
 
 
 def _experiment(manifest: Manifest) -> str:
@@ -50,12 +64,15 @@ def _experiment(manifest: Manifest) -> str:
         {len(study.cohort.channels)} channels ({", ".join(study.cohort.channel_names)}) were used in a
         leave-one-{unit}-out design: networks were trained with all channels (reference) and with
         {LEFT_OUT[sweep.leave_out]} left out ({counted(len(manifest.arms) - 1, "arm")} beside the reference), and
-        tested on each {unit} in turn; all exams of the patient under test were kept out of training. The
-        design was run {counted(sweep.repeats, "time")}, each with its own random draws. Within a repeat and a test
-        {unit}, all arms shared the training exams, the positions and augmentation of patches, and the initial weights
-        of the channels that they have in common.
+        tested on each {unit} in turn; all exams of the patient under test were kept out of training.
+        {_repeated(sweep.repeats)} Within a repeat and a test {unit}, all arms shared the training exams, the
+        positions and augmentation of patches, and the initial weights of the channels that they have in common.
         {further}"""
     )
+
+
+def _repeated(repeats: int) -> str:
+    return f"The design was repeated {repeats} times with different random draws." if repeats > 1 else ""
 
 
 def _training(manifest: Manifest, versions: dict[str, str]) -> str:
@@ -68,18 +85,20 @@ def _training(manifest: Manifest, versions: dict[str, str]) -> str:
         {training.steps} steps of {training.batch_size} segments of {segment} voxels with {LOSSES[training.loss]},
         {OPTIMISERS[training.optimiser]}, an initial learning rate of {training.learning_rate:g} and a
         {training.schedule} schedule. Images were normalised by channel. Whole exams were segmented by dense
-        inference and compared with the manual segmentation on the original grid."""
+        inference and compared with the reference segmentation on the original grid; a lesion that was missed, or
+        found where there is none, scored a Dice of 0."""
     )
 
 
 def _statistics(manifest: Manifest, analysis: Analysis, versions: dict[str, str]) -> str:
     style = METRIC_STYLES[analysis.endpoint["metric"]]
     margin = (
-        f"""A channel was called droppable if a loss of {style.with_unit(analysis.margin)} or more was ruled out
-        (one-sided t-test against the margin, Holm-adjusted)."""
+        f"""a loss of {style.with_unit(analysis.margin)} or more was ruled out (one-sided t-test against the margin,
+        Holm-adjusted) or"""
         if analysis.margin is not None
         else ""
     )
+    beyond = ", by more than retraining explains" if analysis.noise else ""
     noise = (
         f"""The variation due to training alone was estimated from
         {counted(analysis.noise.degrees_of_freedom, "repeated training")} of the reference arm; differences within
@@ -94,12 +113,15 @@ def _statistics(manifest: Manifest, analysis: Analysis, versions: dict[str, str]
         else ""
     )
     return _flat(
-        f"""The primary endpoint, fixed beforehand, was {style.name} of {analysis.endpoint["class"]}. The patient
-        was the unit of analysis: differences to the {REFERENCE} arm were averaged over repeats and visits of a
+        f"""The primary endpoint, set in the study file before the run, was {style.name} of
+        {analysis.endpoint["class"]}. The patient was the unit of analysis: differences to the {REFERENCE} arm were
+        averaged over repeats and visits of a
         patient. Each arm was compared with the {REFERENCE} arm by Wilcoxon's signed-rank test (two-sided, zeros
         after Pratt), with Holm's adjustment over {counted(len(analysis.verdicts), "arm")}; mean differences are
         given with 95 % studentised cluster-bootstrap intervals (patients drawn with replacement, 10,000 draws). All
-        other structures and metrics were secondary, adjusted by Benjamini and Hochberg's method. {margin} {noise}
+        other structures and metrics were secondary, adjusted by Benjamini and Hochberg's method. The level
+        was 5 % for each family. A channel was called droppable if {margin} the arm without it was significantly
+        better; otherwise needed if the arm was significantly worse{beyond}; otherwise it was left open. {noise}
         {model} Computed with loosweep {versions.get("loosweep", manifest.code_version)}."""
     )
 

@@ -214,8 +214,15 @@ def montage(
 
 
 def slice_to_show(truth_ZYX: NDArray[np.uint8], predictions: Mapping[str, NDArray[np.uint8]]) -> int:
-    """The axial slice with the most voxels of the truth; without any, of a prediction; else the middle."""
-    for labels_ZYX in (truth_ZYX, *predictions.values()):
+    """The axial slice in which two predictions differ most.
+
+    Else that with the most voxels of the truth; without any, of a prediction; else the middle.
+    """
+    differing = []
+    if len(predictions) == 2:
+        one_ZYX, other_ZYX = predictions.values()
+        differing = [one_ZYX != other_ZYX]
+    for labels_ZYX in (*differing, truth_ZYX, *predictions.values()):
         voxels_Z = np.count_nonzero(labels_ZYX, axis=(1, 2))
         if voxels_Z.any():
             return int(voxels_Z.argmax())

@@ -107,6 +107,11 @@ def write_report(storage: Storage, report: Report) -> None:
     }
     for name, data in files.items():
         storage.write(f"{layout.ANALYSIS}/{name}", data)
+    stale = {item.key for item in storage.list(f"{layout.ANALYSIS}/figure-")} - {
+        f"{layout.ANALYSIS}/{name}" for name in files
+    }
+    for key in sorted(stale):  # of an earlier report, of which there were other results
+        storage.delete(key)
 
 
 def figures_of(report: Report) -> dict[str, Figure]:
@@ -160,6 +165,7 @@ def page(report: Report, figures: Mapping[str, bytes]) -> str:
         endpoint=endpoint,
         other_endpoints=[pair for pair in combinations if pair != endpoint],
         adjustment={(each.structure, each.metric): each.adjustment for each in analysis.comparisons},
+        answer=analysis.answer,
         contrasts={each.arm: each for each in (analysis.model.contrasts if analysis.model else ())},
         compared=report.compared,
         patient_rows=_patient_rows(report),

@@ -115,8 +115,15 @@ def test_a_run_that_measured_the_spread_is_gone_by(
     plan = planned(study_file, capsys)
     sd = 0.01 * (143 / 12) ** 0.5  # of 0, 0.01, …, 0.11: variance 0.01^2 (12^2 - 1) / 12 x 12 / 11
     assert plan["spread"]["sd"] == pytest.approx(sd * (12 / 11) ** 0.5)
-    assert plan["spread"]["source"].startswith(f"measured in {manifest.run}: 12 patients")
+    assert plan["spread"]["source"].startswith(f"measured in {manifest.run}, 12 patients")
     assert planned(study_file, capsys, sd=0.3)["spread"]["source"].startswith("0.300 in one exam (stated)")
+    stated_noise = planned(study_file, capsys, noise_sd=0.01)["spread"]
+    assert stated_noise["sd"] == plan["spread"]["sd"]
+    assert stated_noise["noise_variance"] == pytest.approx(2 * 0.01**2 * (11 + 0.5) / 12)
+    text = study_file.read_text()
+    study_file.write_text(text + '[sweep]\nendpoint = { class = "tumour", metric = "hd95_mm" }\n')
+    with pytest.raises(StudyError, match="SD of differences in HD95 is not known"):  # the run's is of Dice
+        planned(study_file, capsys)
 
 
 def test_a_distance_has_no_spread_to_go_by(study_file: Path) -> None:
@@ -129,6 +136,12 @@ def test_a_distance_has_no_spread_to_go_by(study_file: Path) -> None:
         show_plan(study_file, sd=None, noise_sd=None, icc=0.5, as_json=False)
 
 
+@pytest.mark.parametrize("sd", [0.0, float("inf"), float("nan")])
+def test_what_is_no_spread_is_refused(study_file: Path, sd: float) -> None:
+    with pytest.raises(StudyError, match="is no spread; state one above 0"):
+        show_plan(study_file, sd=sd, noise_sd=None, icc=0.5, as_json=False)
+
+
 def test_a_noise_above_the_spread_is_refused(study_file: Path) -> None:
-    with pytest.raises(StudyError, match=r"--noise-sd 0\.2 alone gives differences an SD of 0\.277, above"):
+    with pytest.raises(StudyError, match=r"--noise-sd alone gives differences an SD of 0\.277, above"):
         show_plan(study_file, sd=0.1, noise_sd=0.2, icc=0.5, as_json=False)

@@ -48,7 +48,7 @@ def test_every_verdict_has_its_numbers_in_a_sentence(whole: Analysis) -> None:
     assert "20 patients" in needed
     assert "a drop of 0.020 or more is ruled out, p < 0.001 (one-sided, Holm)" in droppable
     assert (
-        "neither shown nor ruled out. To show a difference of 0.020 with a power of 80% would take"
+        "a difference is not shown, and a loss of 0.020 is not ruled out. To show a difference of"
         in undecided
     )
     assert "a drop of 0.020 or more is ruled out" in better
@@ -122,3 +122,30 @@ def test_an_analysis_is_the_same_each_time_and_outlives_its_file(whole: Analysis
     again = analysed(simulated())
     assert again.to_json() == whole.to_json()
     assert Analysis.model_validate_json(whole.to_json()) == whole
+
+
+def test_too_few_patients_for_any_finding_are_told_so() -> None:
+    """Of six losses of six, p is 1/32; over four arms 0.05 / 4 is asked for."""
+    found = analysed(simulated(6, noise=0.02, further=0)).verdicts[0]
+    assert found.verdict == "undecided"
+    assert found.detectable is None
+    assert found.plan is not None
+    assert found.plan.fewest == 8
+    assert "So few patients cannot show any difference over 4 arms, however large; 8 can." in found.sentence
+
+
+def test_a_channel_that_can_be_dropped_says_where_its_absence_hurts() -> None:
+    from pandas import concat
+
+    tests = simulated(further=0)
+    hurt = [
+        (patient, exam, repeat, arm, dice if dice is None else dice - 0.2 * (arm == "without b"))
+        for patient, exam, repeat, arm, dice in tests
+    ]
+    rows = concat([table(tests), table(hurt, structure="node")], ignore_index=True)
+    exams = list(dict.fromkeys((patient, exam) for patient, exam, *_ in tests))
+    of = design(exams, arms=ARMS, structures=("tumour", "node"))
+    found = analyse(rows, of, run="r", manifest="m").verdicts[1]
+    assert found.verdict == "droppable"
+    assert any(each.startswith("Dice of node −0.1") for each in found.harms)
+    assert not any("tumour" in each for each in found.harms)

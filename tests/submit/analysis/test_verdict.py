@@ -73,8 +73,19 @@ def test_both_families_are_corrected_over_all_arms() -> None:
 
 
 def test_the_floor_is_that_of_the_patients_with_pairs() -> None:
-    rows = table(paired([0.7] * 6, a=[-0.1] * 3 + [None] * 3, b=[-0.1] * 6))
+    spread = [-0.1, 0.1, -0.2, 0.2, -0.1, 0.1]
+    rows = table(paired([0.7] * 6, a=[*spread[:3], None, None, None], b=[*spread]))
     noise = Noise(sd=0.01, degrees_of_freedom=50, exams=6)
     three, six = gather(by_arm(rows, "tumour", "dice"), design(6), noise)
     assert three.noise_floor == pytest.approx(noise.floor([1] * 3, repeats=1))
     assert six.noise_floor == pytest.approx(noise.floor([1] * 6, repeats=1))
+
+
+def test_the_floor_is_no_more_than_all_that_the_differences_scatter_by() -> None:
+    """Arms share their draws with the reference, two trainings of the reference do not."""
+    spread = [-0.01, 0.01, -0.01, 0.01]
+    rows = table(paired([0.7] * 4, a=[*spread], b=[*spread]))
+    (arm, _) = gather(
+        by_arm(rows, "tumour", "dice"), design(4), Noise(sd=0.5, degrees_of_freedom=50, exams=4)
+    )
+    assert arm.noise_floor == pytest.approx(3.182 * 0.01 * (4 / 3) ** 0.5 / 2, rel=1e-3)

@@ -147,7 +147,7 @@ def test_commands_mean_the_study_of_the_file_and_no_other_of_its_name(
     with pytest.raises(StudyError, match=r"third\.toml has no run as it is now; name one: s3://"):
         cancel_run(None, third)
     assert find_run(None, third).url == waiting.url
-    assert "third.toml was changed since" in capsys.readouterr().err
+    assert "third.toml was changed since (training.steps is 26, in the run 25)" in capsys.readouterr().err
     assert "3 jobs ended" in cancel_run(None, other)
 
 

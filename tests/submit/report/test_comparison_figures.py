@@ -30,7 +30,7 @@ def test_the_forest_has_each_mean_with_its_interval_in_the_verdict_s_colour_and_
 ) -> None:
     (axes,) = forest_figure(analysis).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["without a", "without b"]
-    marks = [line for line in axes.lines if line.get_marker() not in ("None", None)]
+    marks = [line for line in axes.lines if line.get_marker() in ("o", "s", "D", "^")]
     intervals = [each for each in axes.collections if isinstance(each, LineCollection)]
     for place, (verdict, found) in enumerate(zip(analysis.verdicts, analysis.comparisons, strict=False)):
         marker, colour = MARKERS[verdict.verdict]

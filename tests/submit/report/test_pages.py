@@ -175,7 +175,7 @@ def test_the_page_loads_nothing_from_elsewhere(make_manifest, write_dice, writte
     assert len(page.loads) == 5  # folds, arms, statuses, time, and the picture
     assert all(address.startswith("data:image/") for address in page.loads)
     assert not {"script", "link", "iframe"} & set(page.tags)
-    assert page.says("1 of 1 tested exams")
+    assert page.says("1 pictures from 1 tested exams")
 
 
 def test_names_and_messages_cannot_become_markup(storage, make_manifest, make_result, score, written):
@@ -278,9 +278,9 @@ def decided(make_manifest, write_dice):
 def test_the_page_begins_with_the_verdict_of_every_arm(decided, written):
     page = written(decided)
     assert page.says(
-        "Verdict: Dice of tumour Arm Leaves out Verdict Why without t2 t2 needed Dice of tumour changes by"
+        "Verdict: Dice of tumour Needed: t2. Can be left out, one at a time: t1. Arm Verdict Why without t2 needed"
     )
-    assert page.says("without t1 t1 droppable")
+    assert page.says("without t1 droppable")
     assert page.says("a drop of 0.020 or more is ruled out")
     assert page.says("12 further trainings of 12 exams")
     assert not page.says("Missing tests could change this verdict")
