@@ -46,7 +46,8 @@ class Sweep(Section):
     """Primary endpoint; default: Dice of the first class."""
     equivalence_margin: PositiveFloat | None = None
     """Difference of the primary endpoint below which a channel counts as droppable, in its own unit; default:
-    0.02 for Dice, none for distances. Like the endpoint it is part of what a run is: another margin is another run."""
+    0.02 for Dice, none for distances. Like the endpoint it is part of what a run is: with another, folds are trained
+    anew."""
 
 
 class Network(Section):

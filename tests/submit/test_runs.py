@@ -198,19 +198,19 @@ def test_a_damaged_submission_leaves_the_time_when_the_run_was_made(
     [
         ("", False),
         ("[compute]\ncores_per_fold = 2\n", False),
-        ("[sweep]\nseed = 1\n", True),
-        ("[training]\nvalidation_patients = 9\n", True),
+        ("[sweep]\nseed = 1\n", "sweep.seed is 1, in the run 0"),
+        ("[training]\nvalidation_patients = 9\n", "training.validation_patients is 9, in the run 0"),
     ],
 )
 def test_a_run_of_an_earlier_text_of_the_study_is_noted(
-    write_study: WriteStudy, capsys: pytest.CaptureFixture[str], change: str, noted: bool
+    write_study: WriteStudy, capsys: pytest.CaptureFixture[str], change: str, noted: str | bool
 ) -> None:
     study_file = write_study()
     run = start(study_file, "a", "b")
     study_file.write_text(study_file.read_text() + change)
     assert find_run(None, study_file).url == str(run)
     shown = capsys.readouterr()
-    note = f"note: {run.name} was started last, but {study_file} was changed since\n"
+    note = f"note: {run.name} was started last, but {study_file} was changed since ({noted})\n"
     assert (shown.out, shown.err) == ("", note if noted else "")
 
 
