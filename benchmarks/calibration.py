@@ -102,7 +102,7 @@ def decided(world: World, seed: int) -> dict[str, list[object]]:
     """What one study found, by arm."""
     tests, design = world.study(seed), world.design
     noise = Noise(sd=RETRAINING, degrees_of_freedom=2 * len(tests), exams=len(tests))
-    evidence = gather(tests, design, noise)
+    evidence = gather(tests, tests.notna(), design, noise)
     return {
         "p": [each.p for each in evidence],
         "not worse": [each.p_not_worse for each in evidence],

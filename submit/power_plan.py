@@ -211,7 +211,7 @@ def _measured(study_file: Path, study: Study) -> Spread | None:
         return None
     design = Design.of(manifest)
     found = analyse(table, design, run=manifest.run, manifest=manifest.digest)
-    if found.detectable is None or found.detectable.patients < MEASURED_PATIENTS:
+    if found.detectable is None or found.detectable.patients < MEASURED_PATIENTS or not found.detectable.sd:
         return None
     variance = None
     if found.noise is not None:

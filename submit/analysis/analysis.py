@@ -14,7 +14,7 @@ from submit.analysis.design import ALPHA, HIGHER_IS_BETTER, Design
 from submit.analysis.mixed_model import Model, mixed_model
 from submit.analysis.noise import Noise, retraining_noise
 from submit.analysis.paired_tests import Friedman, friedman
-from submit.analysis.pairing import by_patient
+from submit.analysis.pairing import by_patient, done_by_arm
 from submit.analysis.plan import Plan, plan_for
 from submit.analysis.power import detectable
 from submit.analysis.sensitivity import (
@@ -132,10 +132,10 @@ def analyse(table: DataFrame, design: Design, *, run: str, manifest: str) -> Ana
     tests = found.tests[design.endpoint]
     losses = found.by_patient[design.endpoint] * (-1 if HIGHER_IS_BETTER[design.metric] else 1)
     of_reference = table[(table["arm"] == REFERENCE) & (table["structure"] == design.structure)]
-    noise = retraining_noise(of_reference, design.metric)
+    noise = retraining_noise(of_reference, design.metric, by_patient=design.test_unit == "patient")
     comparisons = compare(found, design)
     worst = worst_cases(paired, tests, design, noise)
-    evidence = gather(tests, design, noise)
+    evidence = gather(tests, done_by_arm(paired, design.structure), design, noise)
     classes = tuple(structure for structure in design.structures if structure != UNION)
     done = len(paired[paired["structure"] == design.structure])
     return Analysis(

@@ -1,7 +1,7 @@
 """What is compared with what: a study as far as its statistics need it."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 from job.contract.grid import REFERENCE
 from job.contract.manifest import Manifest
@@ -32,6 +32,8 @@ class Design:
     """Loss of the primary endpoint below which a channel counts as droppable; None: none was stated."""
     exams: tuple[tuple[str, str], ...]
     """(patient, exam), in the order of the grid."""
+    test_unit: Literal["exam", "patient"] = "exam"
+    """What one training is tested on: an exam, or all exams of a patient."""
     repeats: int
     """Of every arm; further ones of the reference arm alone do not count here."""
     seed: int
@@ -49,6 +51,7 @@ class Design:
             metric=study.endpoint.metric,
             margin=study.margin,
             exams=tuple((entry.patient, entry.exam) for entry in manifest.exams),
+            test_unit=study.sweep.test_unit,
             repeats=study.sweep.repeats,
             seed=study.sweep.seed,
         )

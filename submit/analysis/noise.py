@@ -19,7 +19,7 @@ class Noise:
     degrees_of_freedom: int
     """Repeats beyond the first, over all exams."""
     exams: int
-    """Exams with repeats."""
+    """Exams with repeats; patients, where one training tests all their exams."""
 
     def variance_of_difference(self, *, repeats: int, exams: float) -> float:
         """Of a patient's mean difference between two arms, from retraining alone.
@@ -42,15 +42,20 @@ class Noise:
         return float(stats.t.ppf((1 + level) / 2, self.degrees_of_freedom)) * sqrt(variance)
 
 
-def retraining_noise(rows: DataFrame, metric: str) -> Noise | None:
+def retraining_noise(rows: DataFrame, metric: str, *, by_patient: bool = False) -> Noise | None:
     """The noise of a metric; None if no exam was tested twice.
 
     Args:
         rows: Tests of the reference arm in one structure, all repeats, with the columns `patient`, `exam`, `repeat`.
         metric: A column.
+        by_patient: Whether one training tests all exams of a patient, so that these are not independent.
     """
-    by_exam = rows.dropna(subset=[metric]).groupby(EXAM)[metric]
-    variance, count = by_exam.var(ddof=1), by_exam.size()
+    known = rows.dropna(subset=[metric])
+    tested = EXAM
+    if by_patient:
+        known, tested = known.groupby(["patient", "repeat"], as_index=False)[[metric]].mean(), ["patient"]
+    by_unit = known.groupby(tested)[metric]
+    variance, count = by_unit.var(ddof=1), by_unit.size()
     repeated = count > 1
     freedom = int((count[repeated] - 1).sum())
     if not freedom:

@@ -9,6 +9,8 @@ from scipy import stats
 
 Vector = NDArray[np.float64]
 
+FEWEST = 4
+"""Patients, for a test against a margin."""
 NO_SPREAD = 1e-9
 """Differences that are closer are equal but for rounding."""
 EXACT_UP_TO = 200
@@ -115,17 +117,20 @@ class Equivalence:
 
 
 def equivalence(differences: Vector, margin: float) -> Equivalence | None:
-    """Two one-sided t-tests; None below two patients, whose spread is not known.
+    """Two one-sided t-tests; None below `FEWEST` patients, whose spread is not known.
 
     Args:
         differences: One per patient.
         margin: Above 0, in their unit.
     """
-    if len(differences) < 2:
+    if len(differences) < FEWEST:
         return None
-    if np.ptp(differences) < NO_SPREAD:  # the mean is what it is
+    if np.ptp(differences) < NO_SPREAD:  # no t: of signs alone, all n are on one side by chance in 1 of 2^n
+        chance = 0.5 ** len(differences)
         inside = (bool(differences[0] > -margin), bool(differences[0] < margin))
-        return Equivalence(p_above_lower=float(not inside[0]), p_below_upper=float(not inside[1]))
+        return Equivalence(
+            p_above_lower=chance if inside[0] else 1.0, p_below_upper=chance if inside[1] else 1.0
+        )
     return Equivalence(
         p_above_lower=float(stats.ttest_1samp(differences, -margin, alternative="greater").pvalue),
         p_below_upper=float(stats.ttest_1samp(differences, margin, alternative="less").pvalue),

@@ -25,6 +25,12 @@ def by_arm(table: DataFrame, structure: str, metric: str) -> DataFrame:
     return rows.pivot(index=TEST, columns="arm", values=metric).astype("float64")
 
 
+def done_by_arm(table: DataFrame, structure: str) -> DataFrame:
+    """Which tests were done, whether or not they have a number: the same rows and columns as `by_arm` gives."""
+    rows = table[table["structure"] == structure]
+    return rows.pivot(index=TEST, columns="arm", values="fold").notna()
+
+
 def differences(tests: DataFrame) -> DataFrame:
     """Arm - reference by patient: a row per patient with a pair, a column per arm; NaN where an arm has no pair.
 

@@ -59,7 +59,7 @@ def worst_cases(
         filled = known.copy()
         filled[of_arms] = filled[of_arms].where(done[of_arms], arms)
         filled[REFERENCE] = filled[REFERENCE].where(done[REFERENCE], reference)
-        verdicts.append([decide(evidence) for evidence in gather(filled, design, noise)])
+        verdicts.append([decide(evidence) for evidence in gather(filled, done, design, noise)])
     return tuple(
         WorstCase(
             arm=arm,

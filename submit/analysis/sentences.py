@@ -36,7 +36,7 @@ def sentence(
     if verdict == "needed":
         return f"{change}, {tested}" + (f"; {noise}." if has_noise else ".")
     if verdict == "droppable":
-        if evidence.p_not_worse is not None and evidence.p_not_worse < ALPHA:
+        if evidence.within_margin:
             worse = "drop" if HIGHER_IS_BETTER[design.metric] else "rise"
             return (
                 f"{change}; a {worse} of {style.with_unit(design.margin)} or more is ruled out, "
@@ -50,7 +50,32 @@ def sentence(
     )
     if verdict == "not distinguishable":
         return f"{change}, and {noise}; {open_}. {_needed(plan, design)}".strip()
-    return f"{change}, {tested}: a difference is not shown, and {open_}. {_needed(plan, design)}".strip()
+    shown = (
+        "shown by ranks, but not for the mean"
+        if evidence.p is not None and evidence.p < ALPHA
+        else "not shown"
+    )
+    said = [
+        f"{change}, {tested}: a difference is {shown}, and {open_}.",
+        *_obstacles(evidence),
+        _needed(plan, design),
+    ]
+    return " ".join(part for part in said if part)
+
+
+def _obstacles(evidence: ArmEvidence) -> list[str]:
+    """What stands in the way of a verdict, beside chance."""
+    said = []
+    if not evidence.sensitive:
+        said.append("The reference itself is not so good that a loss of the margin could be seen.")
+    if evidence.more_false_alarms > 0:
+        said.append(
+            f"In {counted(evidence.more_false_alarms, 'more test')} than the reference the arm finds what is not "
+            "there; these have no pair."
+        )
+    if evidence.p is not None and evidence.p < ALPHA and evidence.rank_sign * (evidence.loss or 0) <= 0:
+        said.append("Most patients change the other way than the mean, which a few large changes make.")
+    return said
 
 
 def is_harm(found: Comparison) -> bool:

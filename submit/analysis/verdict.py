@@ -8,12 +8,16 @@ from numpy.typing import NDArray
 from pandas import DataFrame
 from scipy import stats
 
+from job.contract.grid import REFERENCE
+from submit.analysis.bootstrap import mean_intervals
 from submit.analysis.comparisons import adjusted
 from submit.analysis.design import ALPHA, HIGHER_IS_BETTER, Design
 from submit.analysis.noise import Noise
 from submit.analysis.paired_tests import Equivalence, equivalence, signed_rank
-from submit.analysis.pairing import differences, exams_of_patients
+from submit.analysis.pairing import by_patient, differences, exams_of_patients
 
+MIN_FREEDOM = 5
+"""Further trainings; fewer do not say what the noise is."""
 VerdictName = Literal["needed", "droppable", "not distinguishable", "undecided"]
 
 
@@ -29,6 +33,16 @@ class Evidence:
     """That the loss is below the margin: one-sided, adjusted over the arms; None without a margin."""
     noise_floor: float | None
     """What retraining alone changes; None if it was not measured."""
+    low: float | None
+    """Of the loss's 95 % interval; None for too few patients. So is `high`."""
+    high: float | None
+    margin: float | None
+    rank_sign: int
+    """Which way most of the rank sum goes: 1 for losses, -1 for gains, 0 for neither."""
+    sensitive: bool = True
+    """Whether the reference itself is good enough that a loss of the margin could be seen."""
+    more_false_alarms: int = 0
+    """Tests in which the arm finds what is not there and the reference does not, less the reverse: without a pair."""
 
     @property
     def in_noise(self) -> bool:
@@ -37,8 +51,19 @@ class Evidence:
 
     @property
     def different(self) -> bool:
-        """Whether the loss (or gain) is shown, and more than retraining explains."""
-        return self.p is not None and self.p < ALPHA and not self.in_noise
+        """Whether the loss (or gain) is shown: by ranks and by the mean's interval, both in one direction."""
+        if self.loss is None or self.p is None or self.p >= ALPHA or self.in_noise:
+            return False
+        shown = self.low is None or self.high is None or self.low > 0 or self.high < 0
+        return shown and self.rank_sign * self.loss > 0
+
+    @property
+    def within_margin(self) -> bool:
+        """Whether a loss of the margin is ruled out: by the test against it and by the mean's interval."""
+        if self.margin is None or self.p_not_worse is None or self.high is None:
+            return False
+        ruled_out = self.p_not_worse < ALPHA / 2 and self.high < self.margin
+        return ruled_out and self.sensitive and self.more_false_alarms <= 0
 
 
 def decide(evidence: Evidence) -> VerdictName:
@@ -46,8 +71,8 @@ def decide(evidence: Evidence) -> VerdictName:
 
     The rules are tried in this order:
 
-    1. droppable: a loss of the margin or more is ruled out, or the arm is better than the reference;
-    2. needed: the arm is worse than the reference, by more than retraining alone explains;
+    1. droppable: a loss of the margin or more is ruled out;
+    2. needed, or droppable: the arm is worse, or better, than the reference by more than retraining alone explains;
     3. not distinguishable: retraining alone explains the difference;
     4. undecided.
 
@@ -55,7 +80,7 @@ def decide(evidence: Evidence) -> VerdictName:
     """
     if evidence.loss is None:
         return "undecided"
-    if evidence.p_not_worse is not None and evidence.p_not_worse < ALPHA:
+    if evidence.within_margin:
         return "droppable"
     if evidence.different:
         return "needed" if evidence.loss > 0 else "droppable"
@@ -83,20 +108,47 @@ def _floor(
     Arms share their draws with the reference, which two trainings of the reference do not: the noise between arms is
     smaller than theirs, and never more than all that the patients' differences scatter by.
     """
-    if noise is None or not exams:
+    if noise is None or not exams or noise.degrees_of_freedom < MIN_FREEDOM:
         return None
-    floor = noise.floor(exams, repeats=design.repeats)
+    trainings = exams if design.test_unit == "exam" else (1,) * len(exams)  # one tests all exams of a patient
+    floor = noise.floor(trainings, repeats=design.repeats)
     if len(values) < 2:
         return floor
     scatter = float(values.std(ddof=1) / np.sqrt(len(values)) * stats.t.ppf(0.975, len(values) - 1))
     return min(floor, scatter)
 
 
-def gather(tests: DataFrame, design: Design, noise: Noise | None) -> tuple[ArmEvidence, ...]:
+def _known(bounds: NDArray[np.float64]) -> tuple[float | None, float | None]:
+    low, high = (float(each) for each in bounds)
+    return (None, None) if np.isnan(low) else (low, high)
+
+
+def _sensitive(tests: DataFrame, design: Design) -> bool:
+    """Whether the reference has more than a margin to lose: else nothing could be worse by so much."""
+    if design.margin is None or not HIGHER_IS_BETTER[design.metric] or REFERENCE not in tests:
+        return True
+    values = by_patient(tests)[REFERENCE].dropna().to_numpy(dtype=np.float64)
+    if len(values) < 2:
+        return True
+    error = values.std(ddof=1) / np.sqrt(len(values))
+    return bool(values.mean() - stats.t.ppf(0.975, len(values) - 1) * error > design.margin)
+
+
+def _more_false_alarms(tests: DataFrame, done: DataFrame, arm: str) -> int:
+    """Of tests that both the arm and the reference did."""
+    if arm not in tests or REFERENCE not in tests:
+        return 0
+    both = done[arm] & done[REFERENCE]
+    one, other = tests.loc[both, arm].notna(), tests.loc[both, REFERENCE].notna()
+    return int((one & ~other).sum() - (~one & other).sum())
+
+
+def gather(tests: DataFrame, done: DataFrame, design: Design, noise: Noise | None) -> tuple[ArmEvidence, ...]:
     """The evidence on every arm but the reference, in their order.
 
     Args:
         tests: Of the primary endpoint, as `pairing.by_arm` gives them.
+        done: Which tests were done, as `pairing.done_by_arm` gives it.
         design: The design.
         noise: Of retraining.
     """
@@ -112,6 +164,11 @@ def gather(tests: DataFrame, design: Design, noise: Noise | None) -> tuple[ArmEv
     p = adjusted([signed_rank(values).p if len(values) else None for values in by_arm.values()], "holm")
     not_worse = adjusted([found.p_below_upper if found else None for found in equivalences.values()], "holm")
     counts = exams_of_patients(tests)
+    bounds = (
+        mean_intervals(losses.to_numpy(dtype=np.float64), design.seed) if len(losses) else np.empty((2, 0))
+    )
+    ends = {str(arm): _known(pair) for arm, pair in zip(losses.columns, bounds.T, strict=True)}
+    sensitive = _sensitive(tests, design)
     evidence = []
     for (arm, values), p_different, p_not_worse in zip(by_arm.items(), p, not_worse, strict=True):
         exams = tuple(int(n) for n in counts[arm] if n) if arm in counts else ()
@@ -121,6 +178,12 @@ def gather(tests: DataFrame, design: Design, noise: Noise | None) -> tuple[ArmEv
                 loss=float(values.mean()) if len(values) else None,
                 p=p_different,
                 p_not_worse=p_not_worse,
+                low=ends.get(arm, (None, None))[0],
+                high=ends.get(arm, (None, None))[1],
+                margin=design.margin,
+                rank_sign=int(np.sign(signed_rank(values).rank_biserial)) if len(values) else 0,
+                sensitive=sensitive,
+                more_false_alarms=_more_false_alarms(tests, done, arm),
                 noise_floor=_floor(values, exams, design, noise),
                 sd=float(values.std(ddof=1)) if len(values) > 1 else None,
                 exams=exams,

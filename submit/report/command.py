@@ -179,7 +179,7 @@ def _summary(whole: Aggregate, analysis: Analysis) -> list[str]:
 
 def _reason(verdict: Verdict, metric: str) -> str:
     """The number that a verdict was decided by."""
-    if verdict.verdict == "droppable" and verdict.p_not_worse is not None and verdict.p_not_worse < ALPHA:
+    if verdict.verdict == "droppable" and verdict.p_not_worse is not None and verdict.p_not_worse < ALPHA / 2:
         return f"margin, {probability(verdict.p_not_worse)}"
     if verdict.verdict == "not distinguishable":
         return f"retraining, ±{METRIC_STYLES[metric].text(verdict.noise_floor)}"

@@ -20,6 +20,14 @@ def test_noise_is_pooled_over_exams_and_not_over_patients() -> None:
     assert found == Noise(sd=pytest.approx(sqrt(0.02 / 3)), degrees_of_freedom=3, exams=2)
 
 
+def test_exams_that_one_training_tests_are_one_draw_of_its_noise() -> None:
+    """p0: means of (0.5, 0.8), (0.6, 0.8) and 0.7: squares sum to 2 x 0.025^2 + ... with 2 degrees of freedom."""
+    found = retraining_noise(table(REPEATED), "dice", by_patient=True)
+    means = [0.65, 0.7, 0.7]
+    variance = sum((each - sum(means) / 3) ** 2 for each in means) / 2
+    assert found == Noise(sd=pytest.approx(sqrt(variance)), degrees_of_freedom=2, exams=1)
+
+
 def test_without_a_second_training_there_is_no_noise_to_know() -> None:
     assert retraining_noise(table(REPEATED[-1:]), "dice") is None
     assert retraining_noise(table([]), "dice") is None

@@ -109,8 +109,8 @@ def test_a_loss_beyond_the_margin_is_on_one_side_only() -> None:
 
 
 def test_differences_without_a_spread_are_what_they_are() -> None:
-    inside, outside = equivalence(np.full(3, 0.01), 0.02), equivalence(np.full(3, -0.02), 0.02)
+    inside, outside = equivalence(np.full(4, 0.01), 0.02), equivalence(np.full(4, -0.02), 0.02)
     assert inside is not None
     assert outside is not None
-    assert (inside.p, outside.p) == (0, 1)
-    assert equivalence(np.array([0.01]), 0.02) is None
+    assert (inside.p, outside.p) == (1 / 16, 1)  # of four signs
+    assert equivalence(np.full(3, 0.01), 0.02) is None

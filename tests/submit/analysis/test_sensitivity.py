@@ -15,13 +15,13 @@ from submit.analysis.sensitivity import (
 )
 from tests.submit.analysis.tables import REFERENCE, Test, design, paired, table
 
-LOSS = [-0.2 - 0.001 * n for n in range(20)]
-NONE = [0.002 * (-1) ** n + 0.0001 * n for n in range(20)]
+LOSS = [-0.2 - 0.001 * n for n in range(40)]
+NONE = [0.002 * (-1) ** n + 0.0001 * n for n in range(40)]
 
 
 def bounds(a: list[float | None], b: list[float | None]) -> dict[str, tuple[int, str, str]]:
-    rows = table(paired([0.7] * 20, a=a, b=b))
-    found = worst_cases(rows, by_arm(rows, "tumour", "dice"), design(20), None)
+    rows = table(paired([0.7] * 40, a=a, b=b))
+    found = worst_cases(rows, by_arm(rows, "tumour", "dice"), design(40), None)
     return {each.arm: (each.missing, each.against, each.in_favour) for each in found}
 
 
@@ -31,27 +31,27 @@ def test_nothing_missing_has_no_bounds() -> None:
 
 def test_a_clear_loss_stays_one_if_a_test_is_missing_and_the_other_arm_s_absence_does_not() -> None:
     found = bounds([*LOSS[:-1], None], [*NONE[:-1], None])
-    # One Dice of 1 instead of 0.7 does not turn nineteen losses; one of 0 is no longer within the margin.
+    # One Dice of 1 instead of 0.7 does not turn 39 losses; one of 0 is no longer within the margin.
     assert found["without a"] == (1, "needed", "needed")
     assert found["without b"][:2] == (1, "undecided")
 
 
 def test_many_missing_tests_leave_everything_open() -> None:
-    found = bounds([*LOSS[:3], *([None] * 17)], [*NONE])
-    assert found["without a"] == (17, "needed", "droppable")
+    found = bounds([*LOSS[:3], *([None] * 37)], [*NONE])
+    assert found["without a"] == (37, "needed", "droppable")
     assert found["without b"][0] == 0
 
 
 def test_an_undefined_number_is_not_missing() -> None:
-    tests = paired([0.7] * 20, a=[*LOSS], b=[*NONE])
+    tests = paired([0.7] * 40, a=[*LOSS], b=[*NONE])
     tests = [(*test[:4], None) if test[0] == "p03" else test for test in tests]
     rows = table(tests)
-    assert worst_cases(rows, by_arm(rows, "tumour", "dice"), design(20), None) == ()
+    assert worst_cases(rows, by_arm(rows, "tumour", "dice"), design(40), None) == ()
 
 
 def test_a_distance_is_as_bad_as_the_worst_that_was_seen() -> None:
-    rows = table(paired([0.7] * 20, a=[*LOSS[:-1], None], b=[*NONE]))
-    of = design(20, metric="hd95_mm", margin=None)
+    rows = table(paired([0.7] * 40, a=[*LOSS[:-1], None], b=[*NONE]))
+    of = design(40, metric="hd95_mm", margin=None)
     (a, _) = worst_cases(rows, by_arm(rows, "tumour", "hd95_mm"), of, None)
     assert (a.missing, a.against) == (1, "needed")
 
