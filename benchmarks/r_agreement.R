@@ -31,7 +31,9 @@ d$y <- qlogis((d$dice * (nrow(d) - 1) + 0.5) / nrow(d))
 e <- aggregate(y ~ patient + exam + arm, d, mean)
 e$arm <- relevel(factor(e$arm), ref = "reference")
 visits <- any(table(unique(e[, c("patient", "exam")])$patient) > 1)
-random <- if (visits) ~ 1 | patient/exam else ~ 1 | patient
+e$visit <- factor(ave(as.integer(factor(e$exam)), e$patient, FUN = function(x) match(x, unique(x))))
+blocks <- pdBlocked(list(pdIdent(~1), pdIdent(~ arm - 1), pdIdent(~ visit - 1)))
+random <- if (visits) list(patient = blocks) else ~ 1 | patient
 control <- lmeControl(opt = "optim", msTol = 1e-12, tolerance = 1e-12, maxIter = 500, msMaxIter = 500)
 m <- lme(y ~ arm, random = random, data = e, method = "REML", control = control)
 t <- summary(m)$tTable

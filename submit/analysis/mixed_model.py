@@ -15,7 +15,9 @@ from statsmodels.regression.mixed_linear_model import MixedLM
 from job.contract.grid import REFERENCE
 from submit.analysis.pairing import EXAM
 
-EXAMS_WITHIN_PATIENTS = "linear mixed model, random intercepts of patients and of exams within them (REML)"
+EXAMS_WITHIN_PATIENTS = (
+    "linear mixed model, random intercepts of patients, of exams within them, and of arms within them (REML)"
+)
 PATIENTS = "linear mixed model, random intercepts of patients (REML)"
 MARGINAL = "generalised estimating equations, exchangeable within patients, bias-reduced errors"
 
@@ -56,8 +58,9 @@ class NotFittedError(Exception):
 def mixed_model(tests: DataFrame, metric: str) -> Model | None:
     """Contrasts of every arm with the reference; None with fewer than three patients or without two arms.
 
-    The models are tried in this order, and the first that converges inside its parameter space is given: exams within
-    patients (if a patient has several), patients, and marginal (GEE).
+    If a patient has several exams, the model has intercepts of exams and of arms within patients: without the latter
+    a patient who reacts differently to an arm would count once for each visit. Otherwise it has those of patients. If
+    it does not converge inside its parameter space, the marginal model (GEE) is given.
 
     Args:
         tests: What `pairing.by_arm` gives.
@@ -71,13 +74,13 @@ def mixed_model(tests: DataFrame, metric: str) -> Model | None:
     patients = rows["patient"].nunique()
     if not arms or len(arms) == rows["arm"].nunique() or patients < 3:
         return None
-    candidates = [MARGINAL] if len(rows) > MAX_OBSERVATIONS else [PATIENTS, MARGINAL]
-    if len(candidates) > 1 and len(rows.drop_duplicates(EXAM)) > patients:
-        candidates.insert(0, EXAMS_WITHIN_PATIENTS)
+    preferred = EXAMS_WITHIN_PATIENTS if len(rows.drop_duplicates(EXAM)) > patients else PATIENTS
     not_fitted: dict[str, str] = {}
     if len(rows) > MAX_OBSERVATIONS:
-        not_fitted[PATIENTS] = f"{len(rows)} observations are more than {MAX_OBSERVATIONS}"
-    for name in candidates:
+        not_fitted[preferred] = f"{len(rows)} observations are more than {MAX_OBSERVATIONS}"
+    for name in (preferred, MARGINAL):
+        if name in not_fitted:
+            continue
         try:
             contrasts = _fit(name, rows, arms)
         except NotFittedError as reason:
@@ -106,30 +109,29 @@ def _fit(name: str, rows: DataFrame, arms: list[str]) -> tuple[Contrast, ...]:
                 model = GEE.from_formula(FORMULA, groups="patient", data=rows, cov_struct=Exchangeable())
                 fitted = model.fit(cov_type="bias_reduced")
             else:
-                exams = {"vc_formula": {"exam": "0 + C(exam)"}} if name == EXAMS_WITHIN_PATIENTS else {}
-                model = MixedLM.from_formula(FORMULA, groups="patient", data=rows, re_formula="1", **exams)
+                within = {"exam": "0 + C(exam)", "arm": "0 + C(arm)"}
+                parts = {"vc_formula": within} if name == EXAMS_WITHIN_PATIENTS else {}
+                model = MixedLM.from_formula(FORMULA, groups="patient", data=rows, re_formula="1", **parts)
                 fitted = model.fit(reml=True, method=["lbfgs", "bfgs", "powell"])
         except (np.linalg.LinAlgError, ValueError) as error:
             raise NotFittedError(" ".join(str(error).split()).rstrip(".")) from None
         if not fitted.converged:
             raise NotFittedError("it did not converge")
         if name != MARGINAL:
-            _require_spread(fitted, exams=name == EXAMS_WITHIN_PATIENTS)
+            _require_spread(fitted)
         return tuple(_contrast(fitted, arm) for arm in arms)
 
 
-def _require_spread(fitted: Any, *, exams: bool) -> None:
+def _require_spread(fitted: Any) -> None:
     """Refuses a fit at the edge of its parameter space, where intervals mean nothing.
 
     Raises:
         NotFittedError: A variance is 0.
     """
-    variances = {"patients": float(np.ravel(fitted.cov_re)[0])} | (
-        {"exams": fitted.vcomp[0]} if exams else {}
-    )
-    for what, variance in variances.items():
+    within = zip(fitted.model.exog_vc.names, fitted.vcomp, strict=True)
+    for what, variance in (("patient", float(np.ravel(fitted.cov_re)[0])), *within):
         if not variance > EDGE * fitted.scale:
-            raise NotFittedError(f"{what} differ by no more than chance (a variance of 0)")
+            raise NotFittedError(f"no more than chance between one {what} and another (a variance of 0)")
 
 
 def _contrast(fitted: Any, arm: str) -> Contrast:

@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 
 from submit.analysis.analysis import Analysis, analyse
+from submit.analysis.comparisons import adjusted
+from submit.analysis.paired_tests import equivalence
+from submit.analysis.pairing import by_arm, differences
+from submit.analysis.power import detectable
 from tests.submit.analysis.tables import REFERENCE, Test, design, table
 
 ARMS = (REFERENCE, "without a", "without b", "without c", "without d")
@@ -149,3 +153,33 @@ def test_a_channel_that_can_be_dropped_says_where_its_absence_hurts() -> None:
     assert found.verdict == "droppable"
     assert any(each.startswith("Dice of node −0.1") for each in found.harms)
     assert not any("tumour" in each for each in found.harms)
+
+
+def test_every_number_is_at_the_level_and_over_the_units_that_it_says(whole: Analysis) -> None:
+    assert whole.friedman is not None
+    assert whole.friedman.patients == 20  # of 27 exams
+    spreads = [each.sd for each in whole.comparisons[:4] if each.sd is not None]
+    assert whole.detectable is not None
+    assert whole.detectable.sd == pytest.approx(np.median(spreads))
+    assert whole.detectable.all_arms == detectable(whole.detectable.sd, 20, alpha=0.05 / 4)
+    for verdict, sd in zip(whole.verdicts, spreads, strict=True):
+        assert verdict.detectable == detectable(sd, 20, alpha=0.05 / 4)
+
+
+def test_each_family_has_its_own_adjustment(whole: Analysis) -> None:
+    others = [each.p for each in whole.comparisons[4:]]
+    assert (
+        [each.p_adjusted for each in whole.comparisons[4:]]
+        == adjusted(others, "fdr_bh")
+        != adjusted(others, "holm")
+    )
+    raw = []
+    for each in whole.verdicts:
+        assert each.p_not_worse is not None
+        raw.append(each.p_not_worse)
+    tests = by_arm(table(simulated()), "tumour", "dice").loc[[0]]
+    losses = -differences(tests)
+    found = [equivalence(losses[arm].to_numpy(), 0.02) for arm in ARMS[1:]]
+    one_sided = [each.p_below_upper for each in found if each is not None]
+    assert raw == pytest.approx(adjusted(one_sided, "holm"))
+    assert raw != pytest.approx(adjusted(one_sided, "fdr_bh"))
