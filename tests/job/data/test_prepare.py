@@ -374,7 +374,7 @@ def test_processes_that_prepare_the_same_cohort_at_once_do_not_harm_each_other(
 def test_ctrl_c_ends_preparing_and_leaves_whole_exams_only(
     make_cohort: MakeCohort, make_study: MakeStudy, store: LocalStorage
 ) -> None:
-    patients = [f"p{n}" for n in range(48)]  # some seconds of work, in which a busy machine finds time to interrupt
+    patients = [f"p{n}" for n in range(48)]  # seconds of work, so that a busy machine is in time
     source, study = make_cohort(patients, shape_xyz=(60, 60, 40)), make_study()
     process = preparing(source, store, study)
     assert process.stdout is not None
