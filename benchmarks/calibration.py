@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame, Index, MultiIndex
 
-from submit.analysis.bootstrap import mean_intervals
+from submit.analysis.bootstrap import bootstrap_means
 from submit.analysis.comparisons import adjusted
 from submit.analysis.design import ALPHA, Design
 from submit.analysis.noise import Noise
@@ -122,7 +122,7 @@ def naive(world: World, seed: int) -> dict[str, list[object]]:
 def covered(world: World, seed: int) -> dict[str, list[object]]:
     """Whether the interval of the first arm has the truth in it."""
     values = differences(world.study(seed)).to_numpy()[:, :1]
-    low, high = mean_intervals(values, seed)[:, 0]
+    low, high = bootstrap_means(values, seed).intervals()[:, 0]
     return {"covered": [bool(low <= -world.losses[0] <= high)]}
 
 

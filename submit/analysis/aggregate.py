@@ -16,7 +16,7 @@ from job.contract.grid import REFERENCE, Arm
 from job.contract.manifest import Manifest
 from job.contract.results import Failure, Record, Status
 from submit.analysis.design import METRICS
-from submit.analysis.pairing import TEST
+from submit.analysis.pairing import TEST, by_patient
 from submit.analysis.results_table import Results, structures_of
 
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -37,12 +37,12 @@ class Summary(Record):
 
 
 class Difference(Record):
-    """An arm against the reference arm, over the tests in which both are defined."""
+    """An arm against the reference arm, over the tests in which both are defined: the same as in `comparisons`."""
 
     n: int
     """Pairs: same exam, same repeat."""
     mean: float | None
-    """Mean of arm - reference, in the metric's unit; None without a pair."""
+    """Mean over patients of arm - reference, in the metric's unit; None without a pair."""
     relative: float | None
     """`mean` divided by the mean of the reference over the same pairs; None if that is 0."""
 
@@ -163,8 +163,8 @@ def _summary(rows: DataFrame, metric: str) -> Summary:
 def _difference(paired: DataFrame) -> Difference:
     if paired.empty:
         return Difference(n=0, mean=None, relative=None)
-    mean = float((paired["arm"] - paired["reference"]).mean())
-    reference = float(paired["reference"].mean())
+    means = by_patient(paired.assign(difference=paired["arm"] - paired["reference"])).mean()
+    mean, reference = float(means["difference"]), float(means["reference"])
     return Difference(n=len(paired), mean=mean, relative=mean / reference if reference else None)
 
 

@@ -1,16 +1,21 @@
 """The cluster bootstrap: patients are drawn with replacement, each with all that was measured of them."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 Matrix = NDArray[np.float64]
+Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 DRAWS = 10_000
 DRAWS_AT_ONCE = 500
 """Draws whose weights are held in memory."""
+ROUNDED = 12
+"""Decimals; means that differ by less are equal."""
 
 
 def draws(patients: int, seed: int) -> Iterator[Matrix]:
@@ -23,20 +28,60 @@ def draws(patients: int, seed: int) -> Iterator[Matrix]:
         yield counts.reshape(DRAWS_AT_ONCE, patients).astype(np.float64)
 
 
-def mean_intervals(values: Matrix, seed: int, *, level: float = 0.95) -> Matrix:
-    """Intervals of the mean of each column: the studentised ("bootstrap-t") kind.
+@dataclass(frozen=True)
+class Means:
+    """Means of columns, and how far draws of patients lie from them in their own standard errors.
 
-    With few patients the percentile kind is too narrow, and the t-interval misses where data are skewed, as Dice
-    differences are (benchmarks/README.md). Davison & Hinkley, Bootstrap Methods and their Application (1997), section
-    5.2; Hesterberg, The American Statistician 69 (2015).
+    The studentised bootstrap ("bootstrap-t"): with few patients the percentile kind is too narrow, and the t-interval
+    misses where data are skewed, as Dice differences are (benchmarks/README.md). Davison & Hinkley, Bootstrap Methods
+    and their Application (1997), sections 4.4 and 5.2; Hesterberg, The American Statistician 69 (2015).
+    """
+
+    centre: Vector
+    error: Vector
+    """Standard errors."""
+    count: NDArray[np.int_]
+    """Patients with a value."""
+    t: Matrix
+    """Draws x columns: (mean of the draw - centre) / standard error of the draw; infinite without a spread."""
+
+    def intervals(self, level: float = 0.95) -> Matrix:
+        """Intervals of the means.
+
+        Args:
+            level: Of the intervals.
+
+        Returns:
+            2 x columns, low and high; NaN where there are too few patients to tell (fewer than about four).
+        """
+        tail = (1 - level) / 2
+        upper, lower = np.quantile(
+            self.t, [1 - tail, tail], axis=0, method="inverted_cdf"
+        )  # t may be infinite
+        with np.errstate(invalid="ignore"):
+            bounds = np.stack([self.centre - upper * self.error, self.centre - lower * self.error])
+        bounds[:, self.error == 0] = self.centre[self.error == 0]
+        bounds[:, ~np.isfinite(bounds).all(axis=0) | (self.count < 2)] = np.nan
+        return bounds
+
+    def p_at_or_above(self, limit: float) -> Vector:
+        """One-sided p of the hypotheses that the true means are at or above a limit.
+
+        Of how many draws it is as small a t as the limit would give: the level at which the upper bound of the mean
+        reaches the limit. Never below 1 / (draws + 1); NaN without a spread.
+        """
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = (self.centre - limit) / self.error
+        as_small = (self.t <= found).sum(axis=0)
+        return np.where(self.error > 0, (as_small + 1) / (len(self.t) + 1), np.nan)
+
+
+def bootstrap_means(values: Matrix, seed: int) -> Means:
+    """The means of columns with their bootstrap; all columns have the same draws.
 
     Args:
         values: Patients x columns; NaN where a patient has none.
         seed: Of the draws.
-        level: Of the interval.
-
-    Returns:
-        2 x columns, low and high; NaN where there are too few patients to tell (fewer than about four).
     """
     known = ~np.isnan(values)
     count = known.sum(axis=0)
@@ -44,16 +89,10 @@ def mean_intervals(values: Matrix, seed: int, *, level: float = 0.95) -> Matrix:
     deviations = np.where(known, values - centre, 0.0)
     error = _standard_error(np.ones((1, len(values))), deviations, known)[1][0]
     t = np.concatenate([_t(weights, deviations, known, error) for weights in draws(len(values), seed)])
-    tail = (1 - level) / 2
-    upper, lower = np.quantile(t, [1 - tail, tail], axis=0, method="inverted_cdf")  # t may be infinite
-    with np.errstate(invalid="ignore"):
-        bounds = np.stack([centre - upper * error, centre - lower * error])
-    bounds[:, error == 0] = centre[error == 0]
-    bounds[:, ~np.isfinite(bounds).all(axis=0) | (count < 2)] = np.nan
-    return bounds
+    return Means(centre=centre, error=error, count=count, t=t)
 
 
-def _t(weights: Matrix, deviations: Matrix, known: Mask, error: Matrix) -> Matrix:
+def _t(weights: Matrix, deviations: Matrix, known: Mask, error: Vector) -> Matrix:
     """Means of draws less that of all, in their own standard errors; infinite for a draw without spread."""
     mean, drawn_error = _standard_error(weights, deviations, known)
     drawn_error[drawn_error < 1e-6 * error] = 0.0  # rounding
@@ -71,7 +110,7 @@ def _standard_error(weights: Matrix, values: Matrix, known: Mask) -> tuple[Matri
 
 
 def rank_shares(values: Matrix, seed: int) -> Matrix:
-    """How often each column has each rank by its mean, 1 being the highest; of equal means the earlier is first.
+    """How often each column has each rank by its mean, 1 being the highest; equal means share their ranks evenly.
 
     Args:
         values: Patients x columns, without NaN.
@@ -83,7 +122,8 @@ def rank_shares(values: Matrix, seed: int) -> Matrix:
     columns = values.shape[1]
     shares = np.zeros((columns, columns))
     for weights in draws(len(values), seed):
-        order = np.argsort(-(weights @ values), axis=1, kind="stable")
-        for rank in range(columns):
-            shares[:, rank] += np.bincount(order[:, rank], minlength=columns)
+        means = np.round(weights @ values / len(values), ROUNDED)
+        low, high = (rankdata(-means, method=method, axis=1).astype(int) for method in ("min", "max"))
+        for rank in range(1, columns + 1):
+            shares[:, rank - 1] += (((low <= rank) & (rank <= high)) / (high - low + 1)).sum(axis=0)
     return shares / DRAWS

@@ -10,7 +10,7 @@ from statsmodels.stats.multitest import multipletests
 
 from job.contract.grid import REFERENCE
 from job.contract.results import Record
-from submit.analysis.bootstrap import mean_intervals
+from submit.analysis.bootstrap import bootstrap_means
 from submit.analysis.design import LIMITS, METRICS, Design
 from submit.analysis.paired_tests import signed_rank
 from submit.analysis.pairing import EXAM, by_arm, by_patient, differences
@@ -96,7 +96,7 @@ def _intervals(
     if not there:
         return {}
     values = concat(there.values(), axis=1).sort_index().to_numpy(dtype=np.float64)
-    bounds = mean_intervals(values, seed)
+    bounds = bootstrap_means(values, seed).intervals()
     return {
         column: (float(low), float(high))
         for column, low, high in zip(there, *bounds, strict=True)

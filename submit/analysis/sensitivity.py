@@ -8,7 +8,7 @@ from scipy import stats
 
 from job.contract.grid import REFERENCE
 from job.contract.results import Record
-from submit.analysis.bootstrap import mean_intervals
+from submit.analysis.bootstrap import bootstrap_means
 from submit.analysis.comparisons import Differences, adjusted
 from submit.analysis.design import HIGHER_IS_BETTER, LIMITS, Design
 from submit.analysis.noise import Noise
@@ -156,7 +156,8 @@ def structure_contrasts(
             )
     if not columns:
         return ()
-    bounds = mean_intervals(concat(columns.values(), axis=1).to_numpy(dtype=np.float64), design.seed)
+    values = concat(columns.values(), axis=1).to_numpy(dtype=np.float64)
+    bounds = bootstrap_means(values, design.seed).intervals()
     p = [signed_rank(own.to_numpy(dtype=np.float64)).p if len(own) else None for own in columns.values()]
     return tuple(
         StructureContrast(

@@ -117,10 +117,9 @@ def _needed(plan: Plan | None, design: Design) -> str:
         ways.append(f"about {counted(plan.patients, 'patient')} ({counted(plan.exams, 'exam')})")
     if plan.repeats is not None:
         ways.append(f"{counted(plan.repeats, 'repeat')} with these patients")
-    difference = f"a difference of {style.with_unit(plan.effect)} with a power of {POWER:.0%}"
-    if not ways:
-        return f"{few}No number of patients within reason would show {difference}."
-    return f"{few}To show {difference} would take {' or '.join(ways)}."
+    decide = "show it" if plan.goal == "show" else f"rule out a loss of {style.with_unit(design.margin)}"
+    who = " or ".join(ways) or "no number of patients within reason"
+    return f"{few}If the true difference is the one found, {who} would {decide} (power {POWER:.0%})."
 
 
 def answer(verdicts: Sequence[tuple[str, VerdictName]]) -> list[str]:

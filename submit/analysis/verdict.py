@@ -9,7 +9,7 @@ from pandas import DataFrame
 from scipy import stats
 
 from job.contract.grid import REFERENCE
-from submit.analysis.bootstrap import mean_intervals
+from submit.analysis.bootstrap import bootstrap_means
 from submit.analysis.comparisons import adjusted
 from submit.analysis.design import ALPHA, HIGHER_IS_BETTER, Design
 from submit.analysis.noise import Noise
@@ -23,20 +23,20 @@ VerdictName = Literal["needed", "droppable", "not distinguishable", "undecided"]
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What a verdict is decided by. A loss is how much worse the arm is than the reference; below 0 it is better."""
+    """What decides a verdict. A loss is how much worse the arm is than the reference; below 0: better."""
 
     loss: float | None
     """Mean over patients, in the unit of the primary endpoint; None without a pair."""
     p: float | None
     """That the loss is not 0: two-sided, adjusted over the arms."""
     p_not_worse: float | None
-    """That the loss is below the margin: one-sided, adjusted over the arms; None without a margin."""
+    """That the loss is below the margin: one-sided, the larger p of the t-test and of the bootstrap, adjusted over the
+    arms; None without a margin, and of fewer than `FEWEST` patients."""
     noise_floor: float | None
     """What retraining alone changes; None if it was not measured."""
     low: float | None
     """Of the loss's 95 % interval; None for too few patients. So is `high`."""
     high: float | None
-    margin: float | None
     rank_sign: int
     """Which way most of the rank sum goes: 1 for losses, -1 for gains, 0 for neither."""
     sensitive: bool = True
@@ -59,11 +59,13 @@ class Evidence:
 
     @property
     def within_margin(self) -> bool:
-        """Whether a loss of the margin is ruled out: by the test against it and by the mean's interval."""
-        if self.margin is None or self.p_not_worse is None or self.high is None:
-            return False
-        ruled_out = self.p_not_worse < ALPHA / 2 and self.high < self.margin
-        return ruled_out and self.sensitive and self.more_false_alarms <= 0
+        """Whether a loss of the margin is ruled out."""
+        return self.can_be_dropped and self.p_not_worse is not None and self.p_not_worse < ALPHA / 2
+
+    @property
+    def can_be_dropped(self) -> bool:
+        """Whether a small loss means that the channel is not missed."""
+        return self.sensitive and self.more_false_alarms <= 0
 
 
 def decide(evidence: Evidence) -> VerdictName:
@@ -118,9 +120,20 @@ def _floor(
     return min(floor, scatter)
 
 
-def _known(bounds: NDArray[np.float64]) -> tuple[float | None, float | None]:
-    low, high = (float(each) for each in bounds)
-    return (None, None) if np.isnan(low) else (low, high)
+def _bootstrap(
+    losses: DataFrame, design: Design
+) -> tuple[dict[str, tuple[float | None, float | None]], dict[str, float]]:
+    """Of each arm with a pair: the ends of its 95 % interval, and p of a loss of the margin or more (NaN: none)."""
+    if losses.empty:
+        return {}, {}
+    arms = list(map(str, losses.columns))
+    means = bootstrap_means(losses.to_numpy(dtype=np.float64), design.seed)
+    ends: dict[str, tuple[float | None, float | None]] = {
+        arm: (None, None) if np.isnan(low) else (float(low), float(high))
+        for arm, low, high in zip(arms, *means.intervals(), strict=True)
+    }
+    margin = np.inf if design.margin is None else design.margin
+    return ends, dict(zip(arms, means.p_at_or_above(margin).tolist(), strict=True))
 
 
 def _sensitive(tests: DataFrame, design: Design) -> bool:
@@ -161,13 +174,16 @@ def gather(tests: DataFrame, done: DataFrame, design: Design, noise: Noise | Non
         arm: equivalence(values, design.margin) if design.margin is not None else None
         for arm, values in by_arm.items()
     }
+    ends, bootstrap_p = _bootstrap(losses, design)
     p = adjusted([signed_rank(values).p if len(values) else None for values in by_arm.values()], "holm")
-    not_worse = adjusted([found.p_below_upper if found else None for found in equivalences.values()], "holm")
-    counts = exams_of_patients(tests)
-    bounds = (
-        mean_intervals(losses.to_numpy(dtype=np.float64), design.seed) if len(losses) else np.empty((2, 0))
+    not_worse = adjusted(
+        [
+            float(np.fmax(found.p_below_upper, bootstrap_p[arm])) if found else None
+            for arm, found in equivalences.items()
+        ],
+        "holm",
     )
-    ends = {str(arm): _known(pair) for arm, pair in zip(losses.columns, bounds.T, strict=True)}
+    counts = exams_of_patients(tests)
     sensitive = _sensitive(tests, design)
     evidence = []
     for (arm, values), p_different, p_not_worse in zip(by_arm.items(), p, not_worse, strict=True):
@@ -180,7 +196,6 @@ def gather(tests: DataFrame, done: DataFrame, design: Design, noise: Noise | Non
                 p_not_worse=p_not_worse,
                 low=ends.get(arm, (None, None))[0],
                 high=ends.get(arm, (None, None))[1],
-                margin=design.margin,
                 rank_sign=int(np.sign(signed_rank(values).rank_biserial)) if len(values) else 0,
                 sensitive=sensitive,
                 more_false_alarms=_more_false_alarms(tests, done, arm),

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from submit.analysis.bootstrap import DRAWS, draws, mean_intervals, rank_shares
+from submit.analysis.bootstrap import DRAWS, bootstrap_means, draws, rank_shares
 
 
 def test_patients_are_drawn_with_replacement_and_the_same_for_the_same_seed() -> None:
@@ -17,7 +18,7 @@ def test_patients_are_drawn_with_replacement_and_the_same_for_the_same_seed() ->
 
 def test_an_interval_is_near_the_t_interval_where_that_is_right() -> None:
     values = np.random.default_rng(0).normal(0.3, 1, (60, 1))
-    low, high = mean_intervals(values, 0)[:, 0]
+    low, high = bootstrap_means(values, 0).intervals()[:, 0]
     half = 2.001 * values.std(ddof=1) / np.sqrt(60)
     assert low == pytest.approx(values.mean() - half, abs=0.05)
     assert high == pytest.approx(values.mean() + half, abs=0.05)
@@ -25,7 +26,7 @@ def test_an_interval_is_near_the_t_interval_where_that_is_right() -> None:
 
 def test_an_interval_is_longer_on_the_side_of_the_long_tail() -> None:
     values = -np.random.default_rng(0).lognormal(0, 1, (30, 1))
-    low, high = mean_intervals(values, 0)[:, 0]
+    low, high = bootstrap_means(values, 0).intervals()[:, 0]
     assert values.mean() - low > 1.3 * (high - values.mean())
 
 
@@ -33,24 +34,57 @@ def test_a_column_is_no_other_for_what_stands_beside_it() -> None:
     values = np.random.default_rng(0).normal(size=(20, 2))
     gaps = values.copy()
     gaps[:6, 1] = np.nan
-    assert mean_intervals(values[:, :1], 3)[:, 0] == pytest.approx(mean_intervals(gaps, 3)[:, 0])
+    assert bootstrap_means(values[:, :1], 3).intervals()[:, 0] == pytest.approx(
+        bootstrap_means(gaps, 3).intervals()[:, 0]
+    )
 
 
 def test_missing_patients_do_not_count() -> None:
     values = np.random.default_rng(0).normal(size=(40, 1))
     gaps = np.vstack([values, np.full((10, 1), np.nan)])
-    assert mean_intervals(gaps, 0)[:, 0] == pytest.approx(mean_intervals(values, 0)[:, 0], abs=0.05)
+    assert bootstrap_means(gaps, 0).intervals()[:, 0] == pytest.approx(
+        bootstrap_means(values, 0).intervals()[:, 0], abs=0.05
+    )
 
 
 def test_too_few_patients_have_no_interval() -> None:
-    assert np.isnan(mean_intervals(np.array([[1.0], [2.0]]), 0)).all()
-    assert np.isnan(mean_intervals(np.array([[1.0]]), 0)).all()
-    assert np.isnan(mean_intervals(np.full((4, 1), np.nan), 0)).all()
-    assert not np.isnan(mean_intervals(np.array([[1.0], [2.0], [4.0], [3.0], [2.5]]), 0)).any()
+    assert np.isnan(bootstrap_means(np.array([[1.0], [2.0]]), 0).intervals()).all()
+    assert np.isnan(bootstrap_means(np.array([[1.0]]), 0).intervals()).all()
+    assert np.isnan(bootstrap_means(np.full((4, 1), np.nan), 0).intervals()).all()
+    assert not np.isnan(bootstrap_means(np.array([[1.0], [2.0], [4.0], [3.0], [2.5]]), 0).intervals()).any()
 
 
 def test_values_without_a_spread_have_an_interval_without_length() -> None:
-    assert mean_intervals(np.full((6, 1), 0.25), 0)[:, 0] == pytest.approx([0.25, 0.25])
+    assert bootstrap_means(np.full((6, 1), 0.25), 0).intervals()[:, 0] == pytest.approx([0.25, 0.25])
+
+
+def test_p_of_a_limit_is_the_level_at_which_the_upper_bound_reaches_it() -> None:
+    values = np.random.default_rng(0).lognormal(0, 1, (25, 2))
+    means = bootstrap_means(values, 0)
+    for level in (0.9, 0.95, 0.99):
+        for column, high in enumerate(means.intervals(level)[1]):
+            p = means.p_at_or_above(high)[column]
+            assert p == pytest.approx((1 - level) / 2, abs=3e-4)
+    assert means.p_at_or_above(100.0) == pytest.approx([1 / (DRAWS + 1)] * 2)
+    assert (means.p_at_or_above(0.0) > 0.99).all()
+
+
+def test_p_of_a_limit_asks_more_of_a_long_tail_than_the_t_test() -> None:
+    values = np.random.default_rng(0).lognormal(0, 1, (25, 1))
+    limit = values.mean() + 2 * values.std(ddof=1) / 5
+    assert bootstrap_means(values, 0).p_at_or_above(limit)[0] > 2 * stats.t.sf(2, 24)
+
+
+def test_without_a_spread_there_is_no_p() -> None:
+    assert np.isnan(bootstrap_means(np.full((6, 1), 0.25), 0).p_at_or_above(1.0)).all()
+
+
+def test_equal_means_share_their_ranks() -> None:
+    values = np.random.default_rng(0).normal(size=(20, 1)) @ np.ones((1, 4)) + [0, 5, 0, 0]
+    third = 1 / 3
+    assert rank_shares(values, 0) == pytest.approx(
+        np.array([[0, third, third, third], [1, 0, 0, 0], [0, third, third, third], [0, third, third, third]])
+    )
 
 
 def test_ranks_are_sure_where_arms_are_far_apart_and_even_where_they_are_alike() -> None:

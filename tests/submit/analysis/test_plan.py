@@ -1,26 +1,29 @@
 """What it would take to decide an arm."""
 
+from dataclasses import replace
+from math import ceil
 from typing import Any
 
 import pytest
 
+from submit.analysis.design import Design
 from submit.analysis.noise import Noise
-from submit.analysis.plan import plan_for
+from submit.analysis.plan import Plan, plan_for
 from submit.analysis.power import power_of
 from submit.analysis.verdict import ArmEvidence
 from tests.submit.analysis.tables import design
 
 
 def undecided(**changes: Any) -> ArmEvidence:
+    """A loss of 0.005 with a margin of 0.02."""
     values: dict[str, Any] = {
         "arm": "without a",
-        "loss": 0.015,
+        "loss": 0.005,
         "p": 0.3,
         "p_not_worse": 0.4,
         "noise_floor": None,
         "low": -0.01,
         "high": 0.04,
-        "margin": 0.02,
         "rank_sign": 1,
         "sd": 0.05,
         "exams": (1, 2) * 10,
@@ -29,38 +32,84 @@ def undecided(**changes: Any) -> ArmEvidence:
     return ArmEvidence(**values | changes)
 
 
-def test_patients_are_as_many_as_show_the_margin_at_holm_s_first_step() -> None:
-    plan = plan_for(undecided(), design(20), None)
+def planned(evidence: ArmEvidence, of: Design | None = None, noise: Noise | None = None) -> Plan:
+    plan = plan_for(evidence, of or design(20), noise)
     assert plan is not None
-    assert plan.effect == 0.02
+    return plan
+
+
+def test_the_nearer_way_is_taken() -> None:
+    """Of a loss below half of the margin to rule out the margin, else to show the loss."""
+    ways = {loss: planned(undecided(loss=loss)) for loss in (-0.002, 0.005, 0.0099, 0.0101, 0.02, 0.021)}
+    assert [plan.goal for plan in ways.values()] == ["rule out"] * 3 + ["show"] * 3
+    assert [plan.effect for plan in ways.values()] == pytest.approx(
+        [0.022, 0.015, 0.0101, 0.0101, 0.02, 0.021]
+    )
+
+
+def test_patients_are_as_many_as_decide_at_holm_s_first_step() -> None:
+    plan = planned(undecided())
     assert plan.patients is not None
-    assert power_of(0.02, 0.05, plan.patients, alpha=0.05 / 2) >= 0.8
-    assert power_of(0.02, 0.05, plan.patients - 3, alpha=0.05 / 2) < 0.8
+    assert power_of(0.015, 0.05, plan.patients, alpha=0.05 / 2) >= 0.8
+    assert power_of(0.015, 0.05, plan.patients - 3, alpha=0.05 / 2) < 0.8
     assert plan.exams == pytest.approx(plan.patients * 1.5, abs=1)
-    assert plan.repeats is None
+    assert (plan.repeats, plan.fewest) == (None, None)
 
 
 def test_without_a_margin_it_is_what_was_found_that_is_to_be_shown() -> None:
-    plan = plan_for(undecided(), design(20, margin=None), None)
-    assert plan is not None
-    assert plan.effect == 0.015
+    plan = planned(undecided(), design(20, margin=None))
+    assert (plan.goal, plan.effect) == ("show", 0.005)
+
+
+@pytest.mark.parametrize("obstacle", [{"sensitive": False}, {"more_false_alarms": 1}])
+def test_what_cannot_be_dropped_can_only_be_shown(obstacle: dict[str, Any]) -> None:
+    assert planned(undecided(**obstacle)).goal == "show"
+    assert plan_for(undecided(**obstacle, loss=0.0), design(20), None) is None
 
 
 def test_repeats_help_as_far_as_the_spread_is_of_retraining() -> None:
     """A patient of one exam has 2 s^2, of two exams s^2: with s = 0.04 nearly all of the variance of 0.0025."""
     noise = Noise(sd=0.04, degrees_of_freedom=50, exams=20)
-    plan = plan_for(undecided(), design(20), noise)
-    assert plan is not None
+    plan = planned(undecided(), noise=noise)
     assert plan.repeats is not None
     between = 0.05**2 - 1.5 * 0.04**2
-    assert power_of(0.02, (between + 1.5 * 0.04**2 / plan.repeats) ** 0.5, 20, alpha=0.025) >= 0.799
-    assert power_of(0.02, (between + 1.5 * 0.04**2 / (plan.repeats - 1)) ** 0.5, 20, alpha=0.025) < 0.8
-    little = Noise(sd=0.001, degrees_of_freedom=50, exams=20)
-    of_little = plan_for(undecided(), design(20), little)
-    assert of_little is not None
-    assert of_little.repeats is None
+    assert power_of(0.015, (between + 1.5 * 0.04**2 / plan.repeats) ** 0.5, 20, alpha=0.025) >= 0.799
+    assert power_of(0.015, (between + 1.5 * 0.04**2 / (plan.repeats - 1)) ** 0.5, 20, alpha=0.025) < 0.8
+    for little in (Noise(sd=0.001, degrees_of_freedom=50, exams=20), replace(noise, degrees_of_freedom=4)):
+        assert planned(undecided(), noise=little).repeats is None
 
 
-def test_without_a_spread_there_is_nothing_to_plan_with() -> None:
+def test_what_is_within_the_noise_needs_a_smaller_floor_too() -> None:
+    """The floor of 0.06 is 1.5 times the loss of 0.04: it takes more than 1.5^2 times as many to be below it."""
+    noise = Noise(sd=0.05, degrees_of_freedom=50, exams=20)
+    free = planned(undecided(loss=0.04, sd=0.06), design(20, margin=None, repeats=2), noise)
+    within = planned(
+        undecided(loss=0.04, sd=0.06, noise_floor=0.06), design(20, margin=None, repeats=2), noise
+    )
+    assert free.patients is not None
+    assert free.repeats is not None
+    assert free.patients < 45
+    assert free.repeats < 5
+    assert within.patients == ceil(20 * 1.5**2) + 1
+    assert within.repeats == ceil(2 * 1.5**2) + 1
+
+
+def test_few_patients_are_told_how_many_can_show_anything() -> None:
+    plan = planned(undecided(exams=(1,) * 5), design(5))
+    assert plan.fewest == 7  # of 2 arms: 2 / 2^7 < 0.025 < 2 / 2^6
+    assert plan.patients is not None
+    assert plan.patients > 7
+
+
+def test_an_effect_that_is_too_small_for_any_study_has_no_number_of_patients() -> None:
+    plan = planned(undecided(loss=1e-5), design(20, margin=None))
+    assert (plan.patients, plan.exams) == (None, None)
+
+
+def test_where_there_is_nothing_to_plan_with_there_is_no_plan() -> None:
     assert plan_for(undecided(sd=None), design(20), None) is None
     assert plan_for(undecided(loss=0.0), design(20, margin=None), None) is None
+
+
+def test_where_patients_are_not_what_is_wanting_there_is_no_plan() -> None:
+    assert plan_for(undecided(loss=0.1), design(20), None) is None

@@ -120,10 +120,10 @@ def test_the_page_gives_the_primary_endpoint_by_arm(make_manifest, write_dice, w
     page = written(manifest)
 
     assert page.says("Primary endpoint: Dice of tumour")
-    # Arm, n, mean ± SD, median, difference, relative, pairs, and the counts of statuses.
-    assert page.says("reference 2 of 2 0.700 ± 0.141 0.700 – – – 2 0 0 0")
-    assert page.says("without t2 2 of 2 0.600 ± 0.000 0.600 −0.100 −14.3 % 2 2 0 0 0")
-    assert page.says("without t1 0 of 0 – ± – – – – 0 0 0 0 0")
+    # Arm, n, mean ± SD, median, and the counts of statuses.
+    assert page.says("reference 2 of 2 0.700 ± 0.141 0.700 2 0 0 0")
+    assert page.says("without t2 2 of 2 0.600 ± 0.000 0.600 2 0 0 0")
+    assert page.says("without t1 0 of 0 – – 0 0 0 0")
 
 
 def test_missing_and_failed_folds_are_named(storage, make_manifest, write_dice, written):
