@@ -23,15 +23,15 @@ VerdictName = Literal["needed", "droppable", "not distinguishable", "undecided"]
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What decides a verdict. A loss is how much worse the arm is than the reference; below 0: better."""
+    """What decides a verdict. A loss is how much worse the arm is than the reference; below 0 it is better."""
 
     loss: float | None
     """Mean over patients, in the unit of the primary endpoint; None without a pair."""
     p: float | None
     """That the loss is not 0: two-sided, adjusted over the arms."""
     p_not_worse: float | None
-    """That the loss is below the margin: one-sided, the larger p of the t-test and of the bootstrap, adjusted over the
-    arms; None without a margin, and of fewer than `FEWEST` patients."""
+    """That the loss is below the margin: one-sided, the larger p of the t-test and of the bootstrap, adjusted over
+    the arms; None without a margin, and of fewer than `FEWEST` patients."""
     noise_floor: float | None
     """What retraining alone changes; None if it was not measured."""
     low: float | None
