@@ -55,9 +55,8 @@ def ours(table: DataFrame) -> Found:
     arms = list(values.columns)
     p = [signed_rank(values[arm].to_numpy()).p for arm in arms]
     found: Found = {("wilcoxon", arm): each for arm, each in zip(arms, p, strict=True)}
-    for name, method in (("holm", "holm"), ("benjamini-hochberg", "fdr_bh")):
-        for arm, each in zip(arms, adjusted(p, method), strict=True):  # type: ignore[arg-type]
-            found[name, arm] = each or 0.0
+    for name, values_of in (("holm", adjusted(p, "holm")), ("benjamini-hochberg", adjusted(p, "fdr_bh"))):
+        found |= {(name, arm): each or 0.0 for arm, each in zip(arms, values_of, strict=True)}
     for arm in arms:
         equal = equivalence(values[arm].to_numpy(), MARGIN)
         assert equal is not None

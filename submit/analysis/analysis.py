@@ -14,7 +14,7 @@ from submit.analysis.design import ALPHA, HIGHER_IS_BETTER, Design
 from submit.analysis.mixed_model import Model, mixed_model
 from submit.analysis.noise import Noise, retraining_noise
 from submit.analysis.paired_tests import Friedman, friedman
-from submit.analysis.pairing import by_patient, done_by_arm
+from submit.analysis.pairing import by_patient
 from submit.analysis.plan import Plan, plan_for
 from submit.analysis.power import detectable
 from submit.analysis.sensitivity import (
@@ -46,7 +46,8 @@ class Verdict(Record):
     p: float | None
     """That there is a difference: Wilcoxon, two-sided, Holm over the arms."""
     p_not_worse: float | None
-    """That the loss is below the margin: one-sided t-test, Holm over the arms; None without a margin."""
+    """That the loss is below the margin: one-sided, the larger p of t-test and bootstrap, Holm over the arms; None
+    without a margin."""
     p_equivalent: float | None
     """That the difference is within the margin on both sides: the larger p of two one-sided tests, not adjusted."""
     noise_floor: float | None
@@ -78,6 +79,8 @@ class Detectable(Record):
     """Smallest difference found with 80 % power at the level of 5 %; None if there are too few patients for any."""
     all_arms: float | None
     """The same at Holm's first step: 5 % / arms."""
+    unseen: float
+    """Share of patients who could lose a lesion without any of these having done so (95 % bound): 1 - 0.05^(1/n)."""
 
 
 class Analysis(Record):
@@ -135,7 +138,7 @@ def analyse(table: DataFrame, design: Design, *, run: str, manifest: str) -> Ana
     noise = retraining_noise(of_reference, design.metric, by_patient=design.test_unit == "patient")
     comparisons = compare(found, design)
     worst = worst_cases(paired, tests, design, noise)
-    evidence = gather(tests, done_by_arm(paired, design.structure), design, noise)
+    evidence = gather(tests, found.done[design.structure], design, noise)
     classes = tuple(structure for structure in design.structures if structure != UNION)
     done = len(paired[paired["structure"] == design.structure])
     return Analysis(
@@ -220,6 +223,7 @@ def _detectable(evidence: tuple[ArmEvidence, ...], design: Design) -> Detectable
         patients=patients,
         one_arm=detectable(sd, patients),
         all_arms=detectable(sd, patients, alpha=ALPHA / len(design.compared)),
+        unseen=1 - 0.05 ** (1 / patients),
     )
 
 

@@ -13,7 +13,7 @@ from job.contract.results import Record
 from submit.analysis.bootstrap import bootstrap_means
 from submit.analysis.design import LIMITS, METRICS, Design
 from submit.analysis.paired_tests import signed_rank
-from submit.analysis.pairing import EXAM, by_arm, by_patient, differences
+from submit.analysis.pairing import EXAM, by_arm, by_patient, differences, done_by_arm
 
 
 class Comparison(Record):
@@ -27,6 +27,8 @@ class Comparison(Record):
     exams: int
     pairs: int
     """Same exam, same repeat."""
+    unpaired: int
+    """Tests that both arms did, and only one has a number: nothing is there, and the other has a false alarm."""
     mean: float | None
     """Mean over patients of arm - reference, in the metric's unit."""
     low: float | None
@@ -57,6 +59,7 @@ class Differences:
             for structure in design.structures
             for metric in METRICS
         }
+        self.done = {structure: done_by_arm(table, structure) for structure in design.structures}
         self.by_patient = {key: differences(tests) for key, tests in self.tests.items()}
 
 
@@ -104,6 +107,14 @@ def _intervals(
     }
 
 
+def _unpaired(found: Differences, key: Key, arm: str) -> int:
+    tests, done = found.tests[key], found.done[key[0]]
+    if arm not in tests or REFERENCE not in tests:
+        return 0
+    one_sided = tests[arm].notna() != tests[REFERENCE].notna()
+    return int((one_sided & done[arm] & done[REFERENCE]).sum())
+
+
 def _compare(found: Differences, key: Key, arm: str, interval: tuple[float, float] | None) -> Comparison:
     structure, metric = key
     own = found.by_patient[key]
@@ -115,6 +126,7 @@ def _compare(found: Differences, key: Key, arm: str, interval: tuple[float, floa
         patients=len(values),
         exams=0,
         pairs=0,
+        unpaired=_unpaired(found, key, arm),
         **dict.fromkeys(("mean", "low", "high", "relative", "sd", "d_z", "rank_biserial", "p", "test")),
         p_adjusted=None,
         adjustment="Holm",

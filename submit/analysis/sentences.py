@@ -119,7 +119,7 @@ def _needed(plan: Plan | None, design: Design) -> str:
         ways.append(f"{counted(plan.repeats, 'repeat')} with these patients")
     decide = "show it" if plan.goal == "show" else f"rule out a loss of {style.with_unit(design.margin)}"
     who = " or ".join(ways) or "no number of patients within reason"
-    return f"{few}If the true difference is the one found, {who} would {decide} (power {POWER:.0%})."
+    return f"{few}If the true difference is the one found, {who} would {decide} (power {100 * POWER:.0f} %)."
 
 
 def answer(verdicts: Sequence[tuple[str, VerdictName]]) -> list[str]:

@@ -147,6 +147,8 @@ def _summary(whole: Aggregate, analysis: Analysis) -> list[str]:
         lines.append(f"missing: {format_folds(counts.missing)}")
     if not counts.done:
         return lines
+    if counts.done < counts.total:
+        lines.append("interim: the verdict that counts is that of the whole run")
     reference = whole.arms[0].metrics[structure][metric]
     lines.append(
         f"{style.name} of {structure}: {style.with_unit(reference.mean)} ± {style.text(reference.sd)} with all "

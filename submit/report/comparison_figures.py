@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from math import ceil
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,7 +17,7 @@ from submit.analysis.analysis import Analysis, Ranks
 from submit.analysis.design import HIGHER_IS_BETTER
 from submit.analysis.verdict import VerdictName
 from submit.analysis.wording import METRIC_STYLES
-from submit.report.figures import BLUE, GREEN, GREY, MAX_VECTORS, VERMILLION
+from submit.report.figures import BLUE, GREEN, GREY, MAX_VECTORS, VERMILLION, WIDTH_INCHES
 
 MARKERS: dict[VerdictName, tuple[str, str]] = {
     "needed": ("o", VERMILLION),
@@ -27,14 +28,14 @@ MARKERS: dict[VerdictName, tuple[str, str]] = {
 """Shape and colour of each verdict: either alone tells them apart."""
 BAND, FLOOR = GREEN, GREY
 COLUMNS = 4
-PANEL_INCHES = 2.0
+PANEL_INCHES = WIDTH_INCHES / COLUMNS
 
 
 def forest_figure(analysis: Analysis) -> Figure:
     """Mean difference of every arm with its 95 % interval; margin and noise floor as bands, verdicts as marks."""
     style = METRIC_STYLES[analysis.endpoint["metric"]]
     arms = [verdict.arm for verdict in analysis.verdicts]
-    figure = Figure(figsize=(7.5, 1.5 + 0.36 * len(arms)), layout="constrained")
+    figure = Figure(figsize=(WIDTH_INCHES, 1.5 + 0.36 * len(arms)), layout="constrained")
     axes = figure.subplots()
     found = {
         each.arm: each
@@ -187,7 +188,7 @@ def _multiples(
     columns = min(COLUMNS, len(arms))
     rows = ceil(len(arms) / columns)
     figure = Figure(
-        figsize=(max(4.0, PANEL_INCHES * columns), 0.9 + PANEL_INCHES * rows), layout="constrained"
+        figsize=(max(4.0, PANEL_INCHES * columns), 0.9 + 1.2 * PANEL_INCHES * rows), layout="constrained"
     )
     panels = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
     for axes, arm in zip(panels, arms, strict=False):
@@ -203,7 +204,7 @@ def _multiples(
     return figure
 
 
-def _plain(axes: Axes, *, grid: str) -> None:
-    axes.grid(axis=grid, color="#E0E0E0", linewidth=0.8)  # type: ignore[arg-type]
+def _plain(axes: Axes, *, grid: Literal["x", "y"]) -> None:
+    axes.grid(axis=grid, color="#E0E0E0", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

@@ -31,6 +31,8 @@ MARKS: dict[Status, dict[str, Any]] = {
 """How a test is drawn, by status; a correct absence has no Dice."""
 
 GOLDEN_RATIO = 0.618034
+WIDTH_INCHES = 6.5
+"""Between the margins of a page; wider figures are hard to read on paper and on a telephone."""
 MAX_VECTORS = 5000
 """Marks that are drawn as such; more become a picture, else a page would have many megabytes of them."""
 
@@ -104,7 +106,7 @@ def encode(figure: Figure, kind: Kind) -> bytes:
 
 def _panels(arms: Sequence[str], structures: Sequence[str]) -> tuple[Figure, list[Axes]]:
     """A figure with one panel below the other; the arms stand along x, far enough apart for their names."""
-    size_inches = (max(6.5, 1.6 + 0.42 * len(arms)), 1.8 + 2.4 * len(structures))
+    size_inches = (max(WIDTH_INCHES, 1.6 + 0.42 * len(arms)), 1.8 + 2.4 * len(structures))
     figure = Figure(figsize=size_inches, layout="constrained")
     panels: list[Axes] = list(figure.subplots(len(structures), 1, sharex=True, squeeze=False)[:, 0])
     for axes, structure in zip(panels, structures, strict=True):

@@ -175,5 +175,6 @@ def patient_rows(
 def _number(table: DataFrame, row: Any, column: str) -> float | None:
     if row not in table.index or column not in table:
         return None
-    value = float(table.at[row, column])  # type: ignore[arg-type]  # a number
+    number: Any = table.at[row, column]
+    value = float(number)
     return None if np.isnan(value) else value

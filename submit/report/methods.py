@@ -3,6 +3,7 @@
 from job.contract.grid import REFERENCE
 from job.contract.manifest import Manifest
 from submit.analysis.analysis import Analysis
+from submit.analysis.paired_tests import EXACT_UP_TO
 from submit.analysis.wording import METRIC_STYLES
 from submit.wording import counted
 
@@ -92,37 +93,42 @@ def _training(manifest: Manifest, versions: dict[str, str]) -> str:
 
 def _statistics(manifest: Manifest, analysis: Analysis, versions: dict[str, str]) -> str:
     style = METRIC_STYLES[analysis.endpoint["metric"]]
+    all_exact = all(each.test != "normal approximation" for each in analysis.comparisons)
+    exact = "exact" if all_exact else f"exact up to {EXACT_UP_TO} patients"
+    friedman = (
+        "All arms together were compared by Friedman's test, with Kendall's W." if analysis.friedman else ""
+    )
     margin = (
-        f"""a loss of {style.with_unit(analysis.margin)} or more was ruled out (one-sided t-test against the margin,
-        Holm-adjusted) or"""
+        f"""a loss of {style.with_unit(analysis.margin)} or more was ruled out (one-sided p below 2.5 %, the larger of
+        those of a t-test against the margin and of the studentised bootstrap, with Holm's adjustment), or"""
         if analysis.margin is not None
         else ""
     )
-    beyond = ", by more than retraining explains" if analysis.noise else ""
-    noise = (
-        f"""The variation due to training alone was estimated from
+    equivalence = (
+        "Equivalence within the margin was tested by two one-sided t-tests (p not adjusted)."
+        if analysis.margin is not None
+        else ""
+    )
+    beyond = noise = model = ""
+    if analysis.noise and any(verdict.noise_floor is not None for verdict in analysis.verdicts):
+        beyond = ", and the difference exceeded what retraining explains"
+        noise = f"""The variation due to training alone was estimated from
         {counted(analysis.noise.degrees_of_freedom, "repeated training")} of the reference arm; differences within
         its 95 % range were not taken for effects of a channel."""
-        if analysis.noise
-        else ""
-    )
-    model = (
-        f"""As a sensitivity analysis a model was fitted on the scale of {analysis.model.scale}:
-        {analysis.model.name}."""
-        if analysis.model
-        else ""
-    )
+    if analysis.model:
+        model = f"""As a sensitivity analysis a model was fitted on the scale of {analysis.model.scale}:
+        {analysis.model.name}; Wald tests, p not adjusted."""
     return _flat(
         f"""The primary endpoint, set in the study file before the run, was {style.name} of
         {analysis.endpoint["class"]}. The patient was the unit of analysis: differences to the {REFERENCE} arm were
-        averaged over repeats and visits of a
-        patient. Each arm was compared with the {REFERENCE} arm by Wilcoxon's signed-rank test (two-sided, zeros
-        after Pratt), with Holm's adjustment over {counted(len(analysis.verdicts), "arm")}; mean differences are
-        given with 95 % studentised cluster-bootstrap intervals (patients drawn with replacement, 10,000 draws). All
-        other structures and metrics were secondary, adjusted by Benjamini and Hochberg's method. The level
-        was 5 % for each family. A channel was called droppable if {margin} the arm without it was significantly
-        better; otherwise needed if the arm was significantly worse{beyond}; otherwise it was left open. {noise}
-        {model} Computed with loosweep {versions.get("loosweep", manifest.code_version)}."""
+        averaged over repeats and visits of a patient. {friedman} Each arm was compared with the {REFERENCE} arm by
+        Wilcoxon's signed-rank test (two-sided, {exact}, with ties; zeros after Pratt), with Holm's adjustment over
+        {counted(len(analysis.verdicts), "arm")}; mean differences are given with 95 % studentised cluster-bootstrap
+        intervals (patients drawn with replacement, 10,000 draws). All other structures and metrics were secondary,
+        adjusted by Benjamini and Hochberg's method. The level was 5 % for each family. A channel was called droppable
+        if {margin} the arm without it was significantly better; otherwise needed if the arm was significantly worse,
+        the interval of the mean excluded 0 on the same side{beyond}; otherwise it was left open. {noise}
+        {equivalence} {model} Computed with loosweep {versions.get("loosweep", manifest.code_version)}."""
     )
 
 

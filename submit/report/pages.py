@@ -32,6 +32,7 @@ from submit.report.material import Extras, arm_costs, patient_rows
 from submit.report.methods import methods
 from submit.report.montage import Montages
 from submit.report.run_figures import curves_figure, status_counts, status_figure, time_figure
+from submit.wording import counted
 
 PATIENTS_IN_PAGE = 100
 """More patients are in the CSV only."""
@@ -194,6 +195,7 @@ def _template() -> Template:
         "probability": probability,
         "p": lambda value: "–" if value is None else probability(value).removeprefix("p ").removeprefix("= "),
         "interval": _interval,
+        "counted": counted,
         "folds": format_folds,
         "data_url": _data_url,
     }

@@ -13,7 +13,8 @@ from pandas import DataFrame
 
 from job.contract.grid import REFERENCE
 from job.contract.results import Status
-from submit.report.figures import BLUE, GREEN, GREY, PURPLE, VERMILLION
+from submit.report.comparison_figures import COLUMNS, PANEL_INCHES
+from submit.report.figures import BLUE, GREEN, GREY, PURPLE, VERMILLION, WIDTH_INCHES
 
 STATUS_COLOURS: dict[Status | str, str] = {
     "ok": BLUE,
@@ -23,7 +24,6 @@ STATUS_COLOURS: dict[Status | str, str] = {
     "missing": "#D9D9D9",
 }
 PHASE_COLOURS = (GREY, "#E69F00", "#56B4E9", GREEN, "#F0E442", BLUE, VERMILLION, PURPLE, "#000000")
-COLUMNS = 4
 
 Curves = Mapping[str, tuple[NDArray[np.int64], NDArray[np.float64]]]
 """By arm: steps, and the loss at them, folds x steps (NaN where a fold has none)."""
@@ -85,7 +85,9 @@ def curves_figure(curves: Curves) -> Figure:
     arms = list(curves)
     columns = max(min(COLUMNS, len(arms)), 1)
     rows = max(ceil(len(arms) / columns), 1)
-    figure = Figure(figsize=(max(4.0, 2.0 * columns), 0.9 + 2.0 * rows), layout="constrained")
+    figure = Figure(
+        figsize=(max(4.0, PANEL_INCHES * columns), 0.9 + 1.2 * PANEL_INCHES * rows), layout="constrained"
+    )
     panels = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
     for axes, arm in zip(panels, arms, strict=False):
         steps, losses = curves[arm]
@@ -112,7 +114,7 @@ def time_figure(seconds: DataFrame) -> Figure:
     Args:
         seconds: Arms x phases, mean seconds a fold.
     """
-    figure = Figure(figsize=(7.5, 1.4 + 0.3 * len(seconds)), layout="constrained")
+    figure = Figure(figsize=(WIDTH_INCHES, 1.4 + 0.3 * len(seconds)), layout="constrained")
     axes = figure.subplots()
     longest = float(seconds.sum(axis=1).max()) if len(seconds) else 0.0
     scale, unit = (

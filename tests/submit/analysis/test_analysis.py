@@ -53,7 +53,7 @@ def test_every_verdict_has_its_numbers_in_a_sentence(whole: Analysis) -> None:
     assert "20 patients" in needed
     assert "a drop of 0.020 or more is ruled out, p < 0.001 (one-sided, Holm)" in droppable
     assert "a difference is not shown, and a loss of 0.020 is not ruled out. If the true" in undecided
-    assert undecided.endswith(") would show it (power 80%).")
+    assert undecided.endswith(") would show it (power 80 %).")
     assert "a drop of 0.020 or more is ruled out" in better
 
 

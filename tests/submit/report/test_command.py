@@ -1,0 +1,129 @@
+"""`submit report` of runs with made-up results: what the terminal says."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from job.contract import layout
+from job.contract.errors import StudyError
+from job.contract.results import Failure
+from submit.report.command import make_report
+
+NOWHERE = Path("no-study.toml")
+
+
+@pytest.fixture
+def told(storage, tmp_path):
+    """Reports a run, and gives what is printed; its store is empty, so that there are no pictures."""
+
+    def report(manifest, *, as_json=False, output=None):
+        storage.write(layout.MANIFEST, manifest.to_json())
+        store = str(tmp_path / "empty-store")
+        return make_report(storage.url, NOWHERE, as_json=as_json, output=output, store=store)
+
+    return report
+
+
+def test_every_arm_has_a_line_with_its_verdict_and_what_decided_it(decided, told):
+    lines = told(decided).splitlines()
+    assert lines[0] == f"run {decided.run}: 48 of 48 folds done"
+    assert lines[1] == "Dice of tumour: 0.755 ± 0.036 with all channels (12 tests); margin 0.020"
+    cells = [[cell.strip() for cell in line.split("  ") if cell] for line in lines[2:5]]
+    assert [row[:2] for row in cells] == [
+        ["arm", "verdict"],
+        ["without t2", "needed"],
+        ["without t1", "droppable"],
+    ]
+    assert cells[1][2].startswith("−0.217 (−0.2")
+    assert [row[3] for row in cells[1:]] == ["p < 0.001", "margin, p < 0.001"]
+    assert lines[5:7] == ["Needed: t2.", "Can be left out, one at a time: t1."]
+    assert lines[-2].startswith("report: ")
+    assert not any("interim" in line or "*" in line for line in lines)
+
+
+def test_what_is_within_retraining_names_the_floor(make_manifest, write_dice, told):
+    manifest = make_manifest(exams=6, sweep={"reference_repeats": 1})
+    arms = {3 * exam + arm: 0.7 + 0.03 * (-1) ** exam * arm for exam in range(6) for arm in range(3)}
+    write_dice(manifest, arms | {18 + exam: 0.7 + 0.1 * (-1) ** exam for exam in range(6)})
+    lines = told(manifest).splitlines()
+    row = next(line for line in lines if line.startswith("without t2"))
+    assert "not distinguishable" in row
+    assert row.endswith(
+        "retraining, ±0.034"
+    )  # t(0.975; 5) x 0.03 sqrt(6 / 5) / sqrt(6): all that they scatter by
+    assert "Not told apart from training the network again: t2, t1." in lines
+
+
+def test_an_unfinished_run_is_interim_and_marks_what_may_change(storage, decided, told):
+    storage.delete(layout.result(2))
+    storage.delete(layout.result(3))
+    failure = Failure(fold=3, attempts=3, exit_code=70, message="no", time="2026-01-01T00:00:00Z")
+    storage.write(layout.failure(3), failure.to_json())
+    lines = told(decided).splitlines()
+    assert lines[:4] == [
+        f"run {decided.run}: 46 of 48 folds done",
+        "failed: 3",
+        "missing: 2",
+        "interim: the verdict that counts is that of the whole run",
+    ]
+    assert "without t1  droppable *" in "\n".join(lines)
+    assert "* missing tests could change it" in lines
+
+
+def test_a_run_without_a_result_says_so_and_has_a_page(storage, make_manifest, told):
+    lines = told(make_manifest()).splitlines()
+    assert lines[:2] == [f"run {make_manifest().run}: 0 of 9 folds done", "missing: 0-8"]
+    assert storage.exists("analysis/report.html")
+
+
+def test_harms_in_secondary_endpoints_are_noted(storage, make_manifest, make_result, score, told):
+    manifest = make_manifest(exams=12)
+    for fold in range(36):
+        arm, exam = fold % 3, fold // 3
+        own = score(0.7 + 0.001 * arm * (-1) ** exam, hd95_mm=5.0 + 0.1 * exam + (30.0 + exam) * (arm == 2))
+        storage.write(layout.result(fold), make_result(manifest, fold, {"tumour": own}).to_json())
+    (note,) = [line for line in told(manifest).splitlines() if line.startswith("note: ")]
+    assert note.startswith(
+        "note: worse without t1, adjusted over all secondary endpoints: HD95 of tumour +35.5 mm, p"
+    )
+
+
+def test_json_has_the_aggregate_and_the_verdict_and_writes_nothing(storage, decided, told):
+    found = json.loads(told(decided, as_json=True))
+    assert [arm["arm"] for arm in found["arms"]] == ["reference", "without t2", "without t1"]
+    assert [each["verdict"] for each in found["verdict"]["verdicts"]] == ["needed", "droppable"]
+    assert not list(storage.list("analysis/"))
+
+
+def test_the_report_can_be_had_in_a_folder_of_ones_own(storage, decided, told, tmp_path):
+    last = told(decided, output=tmp_path / "mine").splitlines()[-1]
+    assert last.strip() == f"{(tmp_path / 'mine').as_posix()}/verdict.json"
+    names = {file.name for file in (tmp_path / "mine").iterdir()}
+    assert names == {item.key.removeprefix("analysis/") for item in storage.list("analysis/")}
+    assert (tmp_path / "mine/verdict.json").read_bytes() == storage.read("analysis/verdict.json")
+
+
+def test_without_a_store_there_are_no_pictures_and_the_rest_is_there(storage, decided, told, capsys):
+    told(decided)
+    assert "no picture of an exam in the report" in capsys.readouterr().err
+    assert b"Needed: t2." in storage.read("analysis/report.html")
+
+
+def test_damaged_results_are_left_out_and_named(storage, decided, told, capsys):
+    storage.write(layout.result(4), b"{")
+    assert f"run {decided.run}: 47 of 48 folds done" in told(decided)
+    assert f"left out of the report: {layout.result(4)}" in capsys.readouterr().err
+
+
+def test_folds_of_several_conditions_are_noted(storage, decided, make_result, score, told, capsys):
+    result = make_result(decided, 0, {"tumour": score(0.7)})
+    cost = result.cost.model_copy(update={"conditions": ("cuda, tf32",)})
+    storage.write(layout.result(0), result.model_copy(update={"cost": cost}).to_json())
+    told(decided)
+    assert "note: folds ran under 2 conditions" in capsys.readouterr().err
+
+
+def test_a_run_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(StudyError, match=r"no folder of a run, and no-study\.toml is not there"):
+        make_report(str(tmp_path / "none"), NOWHERE, as_json=False, output=None, store=None)

@@ -1,0 +1,73 @@
+"""No window is too narrow for the page: a browser lays it out in frames of several widths."""
+
+import html
+import re
+import shutil
+import subprocess
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+WIDTHS = (320, 390, 600, 740, 800, 960, 1100, 1280)
+MEASURE = """<script>
+onload = () => {
+    const measured = [...document.querySelectorAll('iframe')].map(frame => {
+        const page = frame.contentDocument.documentElement;
+        page.querySelectorAll('details').forEach(each => each.open = true);
+        return `${frame.clientWidth}:${page.scrollWidth}`;
+    });
+    document.body.innerHTML = measured.join(' ');
+};
+</script>"""
+SECTIONS = {
+    "many arms": {
+        "cohort": {"channels": ["t2", "t1", "t1c", "t2star", "ktrans", "ve", "adc"]},
+        "sweep": {"leave_out": "pairs"},
+    },
+    "long names": {
+        "cohort": {"channels": [f"dynamic_contrast_enhanced_{n}" for n in range(8)]},
+        "sweep": {"leave_out": "only-one-in"},
+    },
+}
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.parametrize("kind", SECTIONS)
+def test_nothing_is_wider_than_the_window(kind, make_manifest, write_dice, written, tmp_path):
+    manifest = make_manifest(
+        [(f"visit-of-september-{n}", f"patient-{n:04}") for n in range(6)], **SECTIONS[kind]
+    )
+    write_dice(manifest, {n: 0.7 + 0.2 * (n * 7 % 10) / 10 for n in range(manifest.folds - 3)})
+    page = html.escape(written(manifest).html)
+    frames = "".join(f'<iframe style="width:{width}px" srcdoc="{page}"></iframe>' for width in WIDTHS)
+    file = tmp_path / "frames.html"
+    file.write_text(f"<!DOCTYPE html><body>{frames}{MEASURE}")
+
+    found = subprocess.run(
+        [
+            *(
+                str(CHROMIUM),
+                "--headless",
+                "--hide-scrollbars",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--no-first-run",
+            ),
+            *(
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--disable-quic",
+            ),
+            *(f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", file.as_uri()),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
+
+    widths = [tuple(map(int, pair)) for pair in re.findall(r"(\d+):(\d+)", found.partition("<body>")[2])]
+    assert [frame for frame, _ in widths] == list(WIDTHS)
+    assert [page for _, page in widths] == list(WIDTHS)
