@@ -72,8 +72,9 @@ class World:
     losses: tuple[float, ...] = (0.0,) * 7
     """True mean loss of each arm."""
     draw: Draw = normal
-    shared: float = 0.0
-    """Part of the differences' variance that is the reference's own, and so is in the differences of all arms."""
+    alike: bool = False
+    """Whether the reference is drawn as the arms are, as where a channel says nothing; differences are then symmetric.
+    Otherwise their skew is the arms' own."""
 
     @property
     def design(self) -> Design:
@@ -99,9 +100,10 @@ class World:
             of_patients = draw(generator, (len(self.exams), columns))[patient]
             return sqrt(ICC) * of_patients + sqrt(1 - ICC) * draw(generator, (len(patient), columns))
 
-        values = np.zeros((len(patient), len(ARMS)))
-        values[:, 1:] = SD * sqrt(1 - self.shared) * visits(self.draw, len(ARMS) - 1) - self.losses
-        values[:, :1] = SD * sqrt(self.shared) * visits(normal, 1)
+        values = SD * visits(self.draw, len(ARMS)) * (sqrt(0.5) if self.alike else 1.0)
+        if not self.alike:
+            values[:, 0] = 0.0
+        values[:, 1:] -= self.losses
         values += LEVEL * visits(normal, 1)  # how hard an exam is: it cancels in the differences
         index = MultiIndex.from_tuples([(0, *exam) for exam in self.design.exams], names=TEST)
         return DataFrame(values + 0.7, index=index, columns=Index(ARMS, name="arm"))
@@ -181,8 +183,8 @@ def errors(studies: int, pool: Executor) -> None:
     )
     print("|---|---|---|---|---|")
     for name, exams in (("36 patients", SINGLE), ("25 patients, 36 exams", VISITS), ("10 patients", FEW)):
-        for draw in (normal, skewed, misses):
-            null, at_margin = World(exams, draw=draw), World(exams, (0.05,) * 7, draw=draw)
+        for draw, alike in ((normal, False), (skewed, False), (misses, False), (misses, True)):
+            null, at_margin = (World(exams, (loss,) * 7, draw, alike) for loss in (0.0, 0.05))
             free = simulate(null, studies, pool)
             cells = [
                 percent((free["p"] < ALPHA).any(axis=1)),
@@ -190,7 +192,8 @@ def errors(studies: int, pool: Executor) -> None:
                 percent((free["verdict"] == "needed").any(axis=1)),
                 percent((simulate(at_margin, studies, pool)["verdict"] == "droppable").any(axis=1)),
             ]
-            print(f"| {name}, {draw.__name__} | {' | '.join(cells)} |", flush=True)
+            kind = draw.__name__ + (", in all arms alike" if alike else "")
+            print(f"| {name}, {kind} | {' | '.join(cells)} |", flush=True)
 
 
 def coverage(studies: int, pool: Executor) -> None:
@@ -219,7 +222,7 @@ def model(studies: int, pool: Executor) -> None:
     print("\n| mixed model, no effect | p < 0.05, each arm | after Holm, any arm | marginal model instead |")
     print("|---|---|---|---|")
     for name, exams in (("36 patients", SINGLE), ("25 patients, 36 exams", VISITS), ("10 patients", FEW)):
-        found = simulate(World(exams, shared=0.5), studies, pool, modelled)
+        found = simulate(World(exams, alike=True), studies, pool, modelled)
         any_arm = np.array([min(adjusted(list(p), "holm")) < ALPHA for p in found["p"]])
         cells = [percent(found["p"][:, 0] < ALPHA), percent(any_arm), percent(found["fallback"][:, 0])]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
