@@ -3,8 +3,8 @@
     python benchmarks/calibration.py --studies 2000
 
 Family-wise error without any effect, coverage of the intervals, power at the smallest detectable difference, false
-"droppable" at the margin, and verdicts by size of the effect. Tables of results are simulated, nothing is trained;
-about 8 minutes on two cores. Prints tables in Markdown, each figure with its Monte-Carlo error.
+"droppable" at the margin, the mixed model, and verdicts by size of the effect. Tables of results are simulated, nothing is trained;
+about 25 minutes on two cores. Prints tables in Markdown, each figure with its Monte-Carlo error.
 """
 
 import argparse
@@ -73,7 +73,7 @@ class World:
     """True mean loss of each arm."""
     draw: Draw = normal
     alike: bool = False
-    """Whether the reference is drawn as the arms are, as where a channel says nothing; differences are then symmetric.
+    """Whether the reference is drawn as the arms are, as where a channel says nothing: differences are symmetric.
     Otherwise their skew is the arms' own."""
 
     @property
