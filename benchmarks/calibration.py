@@ -3,8 +3,9 @@
     python benchmarks/calibration.py --studies 2000
 
 Family-wise error without any effect, coverage of the intervals, power at the smallest detectable difference, false
-"droppable" at the margin, the mixed model, and verdicts by size of the effect. Tables of results are simulated, nothing is trained;
-about 25 minutes on two cores. Prints tables in Markdown, each figure with its Monte-Carlo error.
+"droppable" at the margin, the mixed model's error, and verdicts by size of the effect. Tables of results are
+simulated, nothing is trained; 25 minutes on two cores. Prints tables in Markdown, each figure with its Monte-Carlo
+error.
 """
 
 import argparse
