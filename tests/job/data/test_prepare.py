@@ -1,12 +1,9 @@
 """From a cohort to its store: once, in parallel, and whole after whatever stopped it."""
 
-import json
 import logging
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,21 +20,11 @@ from job.data.exam import load_exam
 from job.data.prepare import StoreIndex, check_cohort, prepare_cohort
 from job.data.store import ExamReader, read_record, recipe_of
 from job.storage.local import LocalStorage
+from tests.job.data.preparing import preparing
 
 MakeStudy = Callable[..., Study]
 MakeCohort = Callable[..., LocalStorage]
 PATIENTS = ("p1", "p2", "p3")
-SCRIPT = """
-import sys
-from pathlib import Path
-from job.contract.study import Study
-from job.data.prepare import prepare_cohort
-from job.storage.local import LocalStorage
-
-study = Study.model_validate_json(sys.stdin.read())
-source, store = (LocalStorage(Path(folder)) for folder in sys.argv[1:])
-prepare_cohort(source, store, study, workers=2, progress=lambda done, total: print(done, flush=True))
-"""
 
 
 @pytest.fixture
@@ -387,24 +374,3 @@ def test_ctrl_c_ends_preparing_and_leaves_whole_exams_only(
     assert {path.with_suffix(".zarr") for path in records} == set(store.root.glob("*/exams/*.zarr"))
     assert 0 < len(records) < len(patients)
     assert not store.exists(layout.store_index(recipe_of(study)))
-
-
-def preparing(
-    source: LocalStorage, store: LocalStorage, study: Study, *, wait: bool = True
-) -> subprocess.Popen[str]:
-    """A process that has begun to prepare, or will."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(source.root), str(store.root)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(json.dumps(study.model_dump(mode="json", by_alias=True)))
-    process.stdin.close()
-    process.stdin = None
-    if wait:
-        assert process.stdout.readline() == "0\n"
-    return process

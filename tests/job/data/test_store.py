@@ -22,44 +22,19 @@ from job.contract import layout
 from job.contract.errors import DataError
 from job.contract.study import Study
 from job.data.exam import Exam
-from job.data.nifti import read_labels, read_volume, write_labels
-from job.data.normalisation import ChannelStatistics
+from job.data.nifti import read_labels, write_labels
 from job.data.store import ExamReader, ExamRecord, Region, Source, read_record, recipe_of, write_exam
 from job.storage.local import LocalStorage
+from tests.job.data.conftest import CHANNELS, SHAPE_ZYX
 
 MakeStudy = Callable[..., Study]
 MakeExam = Callable[..., Exam]
 Stored = tuple[LocalStorage, Exam, ExamReader]
-SHAPE_ZYX = (10, 18, 20)
 BLOCK_ZYX = (4, 7, 8)
-CHANNELS = 3
 SOURCES = (Source(key="p1/t1.nii.gz", fingerprint="1-2", sha256="ab"),)
 FIXTURES_STAY = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-
-
-@pytest.fixture(scope="module")
-def make_exam(nifti_bytes: Callable[..., bytes]) -> MakeExam:
-    def make(
-        shape: tuple[int, int, int] = SHAPE_ZYX, dtype: str = "float16", *, mask: bool = True, seed: int = 0
-    ) -> Exam:
-        draws = np.random.default_rng(seed)
-        nifti = nifti_bytes(np.zeros(shape[::-1], np.uint8))
-        statistics = ChannelStatistics(
-            voxels=9, mean=1.5, sd=0.5, minimum=-1, maximum=3, normalised_sd=1, sha256="0"
-        )
-        return Exam(
-            image_CZYX=draws.normal(size=(CHANNELS, *shape)).astype(dtype),
-            label_ZYX=draws.choice(np.array([0, 0, 1, 2], np.uint8), shape),
-            mask_ZYX=(draws.random(shape) < 0.7).astype(np.uint8) if mask else None,
-            geometry=read_volume(nifti, "label").geometry,
-            statistics=(statistics,) * CHANNELS,
-            outside_mask=0,
-            sha256=(),
-        )
-
-    return make
 
 
 def write(store: LocalStorage, study: Study, exam: Exam, name: str = "p1") -> ExamRecord:
@@ -344,25 +319,6 @@ def test_the_digest_depends_on_contents_and_recipe_only(
     assert len(set(digests)) == len(digests)
     elsewhere = make_study(cohort={"root": "other", "exclude": ["p9"]}, compute={"runs": "other"})
     assert write(store, elsewhere, exam, "another name").digest == digests[0]
-
-
-def test_a_recipe_does_not_depend_on_how_files_are_named(make_study: MakeStudy) -> None:
-    other = make_study(
-        cohort={
-            "pattern": "{patient}_{channel}.nii",
-            "channels": [
-                {"name": "t1", "files": "T1w"},
-                {"name": "t2"},
-                {"name": "adc", "normalisation": "fixed", "range": [0, 3000]},
-            ],
-            "classes": {"GTV-T": [1], "GTV-Ln": 2},
-        }
-    )
-    assert recipe_of(other) == recipe_of(make_study())
-
-
-def test_exams_with_and_without_masks_are_of_different_recipes(make_study: MakeStudy) -> None:
-    assert recipe_of(make_study(cohort={"mask": None})) != recipe_of(make_study())
 
 
 def test_what_a_killed_attempt_left_is_replaced_and_what_is_whole_is_not_touched(

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
 
 from submit.aws import jobs as aws_jobs
+from submit.aws.prices import Prices
 from tests.submit.aws.deployed import REGION, deploy
 from tests.submit.aws.fake_batch import FakeBatch
 from tests.submit.aws.market import Market
@@ -59,3 +61,9 @@ def remote_study(study_file: Path, tiny_cohort: Path) -> Path:
     text = study_file.read_text()
     study_file.write_text(text.replace(str(cohort), "s3://data/tiny/cohort"))
     return study_file
+
+
+@pytest.fixture
+def prices() -> Prices:
+    market: Any = Market()
+    return Prices(market, market)

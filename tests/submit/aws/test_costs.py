@@ -1,4 +1,4 @@
-"""Dollars: what machines and attempts cost, what a budget pays for, when jobs are ended."""
+"""Dollars: what attempts cost, what a budget pays for, when jobs are ended."""
 
 import errno
 import io
@@ -20,55 +20,15 @@ from submit.aws.account import Account, Spent
 from submit.aws.budget import Watch, affordable, follow
 from submit.aws.jobs import BatchJobs
 from submit.aws.liveness import lives
-from submit.aws.prices import Prices, Rates, rate_of, rates_of
+from submit.aws.prices import Prices
 from submit.submissions import BatchSubmission, FoldJob, claim, next_key
-from submit.wording import money
 from tests.submit.aws.deployed import DEPLOYMENT, ENDED, WELL
 from tests.submit.aws.fake_batch import LOST, FakeBatch, attempt
-from tests.submit.aws.market import Market, Refusing
+from tests.submit.aws.market import Refusing
 
 MACHINE = "g4dn.xlarge spot eu-central-1a"
 """0.2 USD an hour."""
 OLD = "2026-01-01T00:00:00+00:00"
-
-
-@pytest.fixture
-def prices() -> Prices:
-    market: Any = Market()
-    return Prices(market, market)
-
-
-def test_a_spot_price_is_the_newest_of_the_zone_or_of_the_dearest(prices: Prices) -> None:
-    assert prices.of("g4dn.xlarge", spot=True, zone="eu-central-1a") == pytest.approx(0.2)
-    assert prices.of("g4dn.xlarge", spot=True) == pytest.approx(0.4)
-    assert prices.of("p5.unheard", spot=True) is None
-
-
-def test_an_on_demand_price_is_that_of_the_list(prices: Prices) -> None:
-    assert prices.of("g4dn.xlarge", spot=False) == 0.5
-    assert prices.of("p5.unheard", spot=False) is None
-
-
-def test_a_fold_pays_for_its_part_of_a_machine(prices: Prices) -> None:
-    assert prices.fold_share("g4dn.12xlarge", 1) == 0.25
-    assert prices.fold_share("g4dn.12xlarge", 4) == 1
-    assert rate_of(MACHINE, prices, gpus=1) == pytest.approx(0.2)
-    assert rate_of("g4dn.12xlarge spot eu-central-1a", prices, gpus=1) == pytest.approx(0.5)
-
-
-def test_rates_are_those_of_all_machines_or_not_known(prices: Prices) -> None:
-    spot, on_demand = (("g4dn.xlarge",), True), (("g4dn.xlarge",), False)
-    assert rates_of([spot, on_demand], prices, gpus=1) == Rates(lowest=0.4, highest=0.5)
-    assert rates_of([spot, (("p5.unheard",), True)], prices, gpus=1) is None
-    assert rates_of([], prices, gpus=1) is None
-
-
-def test_what_aws_does_not_answer_is_a_price_that_is_not_known() -> None:
-    client: Any = Refusing()
-    prices = Prices(client, client)
-    assert prices.of("g4dn.xlarge", spot=True) is None
-    assert prices.of("g4dn.xlarge", spot=False) is None
-    assert prices.fold_share("g4dn.12xlarge", 1) == 1  # so that no cost is told too low
 
 
 class Run:
@@ -407,10 +367,3 @@ def test_a_budget_without_prices_is_refused_and_not_taken_for_kept(tmp_path: Pat
     )
     with pytest.raises(StudyError, match=r"no price of g4dn\.xlarge \(spot\): .*Unauthorized"):
         follow(watch)
-
-
-@pytest.mark.parametrize(
-    ("usd", "text"), [(0, "0.00 USD"), (1234.5, "1,234.50 USD"), (0.00123, "0.0012 USD"), (1, "1.00 USD")]
-)
-def test_money_is_written_to_the_cent_or_to_two_digits(usd: float, text: str) -> None:
-    assert money(usd) == text
