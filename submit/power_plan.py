@@ -11,14 +11,17 @@ from rich.console import Console
 from rich.table import Table
 
 from job.contract.errors import StudyError
+from job.contract.grid import REFERENCE
 from job.contract.study import Study
 from job.contract.study_file import load_study
 from job.places import read_manifest
 from job.runs import is_request
-from submit.analysis.analysis import analyse
-from submit.analysis.design import ALPHA, Design
+from submit.analysis.design import ALPHA, Design, trainings
+from submit.analysis.noise import retraining_noise
+from submit.analysis.pairing import by_arm, differences, paired_block
 from submit.analysis.power import POWER, detectable, patients_needed, sd_of_patients
 from submit.analysis.results_table import collect_results
+from submit.analysis.verdict import MIN_FREEDOM
 from submit.analysis.wording import METRIC_STYLES
 from submit.runs import find_run
 from submit.sweep import expected_grid
@@ -163,8 +166,13 @@ def _spread(
     style, exams = METRIC_STYLES[study.endpoint.metric], list(counts.values())
     for name, value in (("--sd", sd), ("--noise-sd", noise_sd)):
         if value is not None and not 0 < value < LARGEST_SD:
-            raise StudyError(f"{name} {value:g} is no spread; state one above 0, in the unit of {style.name}")
-    noise = None if noise_sd is None else sum(2 * noise_sd**2 / n for n in exams) / len(exams)
+            raise StudyError(
+                f"{name} {value:g} is no spread; state one above 0 and below {LARGEST_SD:g}, "
+                f"in the unit of {style.name}"
+            )
+    noise = None
+    if noise_sd is not None:
+        noise = sum(2 * noise_sd**2 / n for n in trainings(exams, study.sweep.test_unit)) / len(exams)
     if sd is None and (measured := _measured(study_file, study)) is not None:
         return measured if noise is None else _with_noise(measured, noise)
     source = "stated"
@@ -210,25 +218,25 @@ def _measured(study_file: Path, study: Study) -> Spread | None:
     if table.empty:
         return None
     design = Design.of(manifest)
-    found = analyse(table, design, run=manifest.run, manifest=manifest.digest)
-    if found.detectable is None or found.detectable.patients < MEASURED_PATIENTS or not found.detectable.sd:
+    values = differences(by_arm(paired_block(table, design.repeats), design.structure, design.metric))
+    patients, sd = int(values.count().max()), float(values.std(ddof=1).median())
+    if patients < MEASURED_PATIENTS or not sd > 0:
         return None
-    variance = None
-    if found.noise is not None:
-        exams = Counter(patient for patient, _ in design.exams).values()
-        variance = sum(
-            found.noise.variance_of_difference(repeats=design.repeats, exams=n) for n in exams
-        ) / len(exams)
+    source = f"measured in {manifest.run}, {counted(patients, 'patient')}, median over arms"
+    of_reference = table[(table["arm"] == REFERENCE) & (table["structure"] == design.structure)]
+    noise = retraining_noise(of_reference, design.metric, by_patient=design.test_unit == "patient")
+    if noise is None or noise.degrees_of_freedom < MIN_FREEDOM:
+        return Spread(sd=sd, noise_variance=None, repeats=design.repeats, source=source)
+    exams = Counter(patient for patient, _ in design.exams).values()
+    variance = sum(
+        noise.variance_of_difference(repeats=design.repeats, exams=n)
+        for n in trainings(exams, design.test_unit)
+    ) / len(exams)
     return Spread(
-        sd=found.detectable.sd,
-        noise_variance=None if variance is None else min(variance, found.detectable.sd**2),
+        sd=sd,
+        noise_variance=min(variance, sd**2),
         repeats=design.repeats,
-        source=f"measured in {manifest.run}, {counted(found.detectable.patients, 'patient')}, median over arms"
-        + (
-            ""
-            if variance is None
-            else f"; retraining explains {_share(variance, found.detectable.sd)} of its square"
-        ),
+        source=f"{source}; retraining explains {_share(variance, sd)} of its square",
     )
 
 

@@ -8,15 +8,16 @@ count with the number that they were scored, and the counts of each status stand
 Reloaded", Maier-Hein, Reinke et al., Nat Methods 2024, doi 10.1038/s41592-023-02151-z).
 """
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
-from pandas import DataFrame, concat
+from pandas import DataFrame
 
 from job.contract.grid import REFERENCE, Arm
 from job.contract.manifest import Manifest
 from job.contract.results import Failure, Record, Status
 from submit.analysis.design import METRICS
-from submit.analysis.pairing import TEST, by_patient
+from submit.analysis.pairing import TEST, by_arm, by_patient, paired_block
 from submit.analysis.results_table import Results, structures_of
 
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -87,8 +88,9 @@ class Aggregate(Record):
 
 def aggregate(results: Results, manifest: Manifest) -> Aggregate:
     """Every arm of a run, those without a result included."""
-    table = paired_block(results.table, manifest)
+    table = paired_block(results.table, manifest.study.sweep.repeats)
     structures = structures_of(manifest.study)
+    tests = {(structure, m): by_arm(table, structure, m) for structure in structures for m in METRICS}
     return Aggregate(
         run=manifest.run,
         manifest=manifest.digest,
@@ -101,36 +103,13 @@ def aggregate(results: Results, manifest: Manifest) -> Aggregate:
             failures=results.failed,
             left_out=tuple(str(problem) for problem in results.problems),
         ),
-        arms=tuple(_arm(table, arm, structures) for arm in manifest.study.arms),
+        arms=tuple(_arm(table, tests, arm, structures) for arm in manifest.study.arms),
     )
 
 
-def paired_block(table: DataFrame, manifest: Manifest) -> DataFrame:
-    """The rows of the repeats that every arm has, with a column for each of `METRICS`."""
-    rows = table[table["repeat"] < manifest.study.sweep.repeats]
-    return rows.assign(absolute_volume_error_ml=rows["volume_error_ml"].abs())
-
-
-def pairs(table: DataFrame, arm: str, structure: str, metric: str) -> DataFrame:
-    """The tests in which a metric is defined both in the reference arm and in `arm`.
-
-    Args:
-        table: A paired block.
-        arm: Name of the arm.
-        structure: A class, or the union.
-        metric: One of `METRICS`.
-
-    Returns:
-        Columns `reference` and `arm`, in the metric's unit; the index is `TEST`.
-    """
-    rows = table[table["structure"] == structure].set_index(TEST)
-    sides = {
-        side: rows.loc[rows["arm"] == name, metric] for side, name in (("reference", REFERENCE), ("arm", arm))
-    }
-    return concat(sides, axis=1, join="inner").dropna()
-
-
-def _arm(table: DataFrame, arm: Arm, structures: tuple[str, ...]) -> ArmAggregate:
+def _arm(
+    table: DataFrame, tests: Mapping[tuple[str, str], DataFrame], arm: Arm, structures: tuple[str, ...]
+) -> ArmAggregate:
     rows = table[table["arm"] == arm.name]
     compared = () if arm.name == REFERENCE else structures
     return ArmAggregate(
@@ -142,7 +121,7 @@ def _arm(table: DataFrame, arm: Arm, structures: tuple[str, ...]) -> ArmAggregat
             for structure in structures
         },
         difference={
-            structure: {m: _difference(pairs(table, arm.name, structure, m)) for m in METRICS}
+            structure: {m: _difference(tests[structure, m], arm.name) for m in METRICS}
             for structure in compared
         },
     )
@@ -160,11 +139,14 @@ def _summary(rows: DataFrame, metric: str) -> Summary:
     )
 
 
-def _difference(paired: DataFrame) -> Difference:
+def _difference(tests: DataFrame, arm: str) -> Difference:
+    """Of a structure and a metric, as `pairing.by_arm` gives them."""
+    there = arm in tests and REFERENCE in tests
+    paired = tests[[REFERENCE, arm]].dropna() if there else DataFrame()
     if paired.empty:
         return Difference(n=0, mean=None, relative=None)
-    means = by_patient(paired.assign(difference=paired["arm"] - paired["reference"])).mean()
-    mean, reference = float(means["difference"]), float(means["reference"])
+    means = by_patient(paired.assign(difference=paired[arm] - paired[REFERENCE])).mean()
+    mean, reference = float(means["difference"]), float(means[REFERENCE])
     return Difference(n=len(paired), mean=mean, relative=mean / reference if reference else None)
 
 

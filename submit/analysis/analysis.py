@@ -10,11 +10,11 @@ from job.contract.grid import REFERENCE
 from job.contract.results import Record
 from submit.analysis.bootstrap import rank_shares
 from submit.analysis.comparisons import Comparison, Differences, compare
-from submit.analysis.design import ALPHA, HIGHER_IS_BETTER, Design
+from submit.analysis.design import ALPHA, Design
 from submit.analysis.mixed_model import Model, mixed_model
 from submit.analysis.noise import Noise, retraining_noise
 from submit.analysis.paired_tests import Friedman, friedman
-from submit.analysis.pairing import by_patient
+from submit.analysis.pairing import by_patient, paired_block
 from submit.analysis.plan import Plan, plan_for
 from submit.analysis.power import detectable
 from submit.analysis.sensitivity import (
@@ -42,6 +42,8 @@ class Verdict(Record):
     """The verdict's reason, with numbers."""
     harms: tuple[str, ...]
     """Secondary endpoints that are worse without it (p < 0.05 after Benjamini-Hochberg), each in words."""
+    patients: int
+    """With a pair."""
     loss: float | None
     p: float | None
     """That there is a difference: Wilcoxon, two-sided, Holm over the arms."""
@@ -58,13 +60,15 @@ class Verdict(Record):
     plan: Plan | None
     """What would decide it, if it is undecided or not distinguishable."""
     depends_on_missing: bool
-    """Whether missing tests could change the verdict."""
+    """Whether missing tests could change the verdict: at their bounds, or as an open one is decided by more tests."""
 
 
 class Ranks(Record):
     """How sure the order of the arms is."""
 
     arms: tuple[str, ...]
+    patients: int
+    """With all arms."""
     shares: tuple[tuple[float, ...], ...]
     """Arms x ranks: in what share of draws of patients each arm has each rank, 1 being the largest loss."""
 
@@ -79,8 +83,6 @@ class Detectable(Record):
     """Smallest difference found with 80 % power at the level of 5 %; None if there are too few patients for any."""
     all_arms: float | None
     """The same at Holm's first step: 5 % / arms."""
-    unseen: float
-    """Share of patients who could lose a lesion without any of these having done so (95 % bound): 1 - 0.05^(1/n)."""
 
 
 class Analysis(Record):
@@ -115,6 +117,20 @@ class Analysis(Record):
     worst_cases: tuple[WorstCase, ...]
 
     @property
+    def has_floor(self) -> bool:
+        """Whether retraining was measured well enough to take a part in any verdict."""
+        return any(verdict.noise_floor is not None for verdict in self.verdicts)
+
+    @property
+    def unseen(self) -> tuple[int, float] | None:
+        """Fewest patients behind a droppable channel, and what share of all could lose a lesion with none of these.
+
+        It is the 95 % bound, 1 - 0.05^(1/n); None if no channel is droppable.
+        """
+        patients = [each.patients for each in self.verdicts if each.verdict == "droppable"]
+        return (min(patients), 1 - 0.05 ** (1 / min(patients))) if patients else None
+
+    @property
     def answer(self) -> list[str]:
         """All verdicts, a sentence for each kind."""
         return answer([(" + ".join(each.left_out), each.verdict) for each in self.verdicts])
@@ -129,16 +145,16 @@ def analyse(table: DataFrame, design: Design, *, run: str, manifest: str) -> Ana
         run: Its name.
         manifest: Digest of its manifest.
     """
-    paired = table[table["repeat"] < design.repeats]
-    paired = paired.assign(absolute_volume_error_ml=paired["volume_error_ml"].abs())
+    paired = paired_block(table, design.repeats)
     found = Differences(paired, design)
     tests = found.tests[design.endpoint]
-    losses = found.by_patient[design.endpoint] * (-1 if HIGHER_IS_BETTER[design.metric] else 1)
+    losses = found.by_patient[design.endpoint] * design.sign
     of_reference = table[(table["arm"] == REFERENCE) & (table["structure"] == design.structure)]
     noise = retraining_noise(of_reference, design.metric, by_patient=design.test_unit == "patient")
     comparisons = compare(found, design)
-    worst = worst_cases(paired, tests, design, noise)
-    evidence = gather(tests, found.done[design.structure], design, noise)
+    worst = worst_cases(found, design, noise)
+    dice, statuses = found.tests[design.structure, "dice"], found.statuses[design.structure]
+    evidence = gather(tests, dice, statuses, design, noise)
     classes = tuple(structure for structure in design.structures if structure != UNION)
     done = len(paired[paired["structure"] == design.structure])
     return Analysis(
@@ -171,7 +187,7 @@ def _verdicts(
     design: Design,
     noise: Noise | None,
 ) -> tuple[Verdict, ...]:
-    bounds = {case.arm: {case.against, case.in_favour} for case in worst}
+    bounds = {case.arm: {case.against, case.in_favour} for case in worst if case.missing}
     left_out = dict(zip(design.arms, design.left_out, strict=True))
     verdicts = []
     for own, comparison in zip(
@@ -185,7 +201,7 @@ def _verdicts(
         )
         open_ = verdict in ("undecided", "not distinguishable")
         plan = plan_for(own, design, noise) if open_ else None
-        patients, alpha = len(own.exams), ALPHA / len(design.compared)
+        patients, alpha = len(own.exams), design.first_step
         verdicts.append(
             Verdict(
                 arm=own.arm,
@@ -193,6 +209,7 @@ def _verdicts(
                 verdict=verdict,
                 sentence=sentence(verdict, own, comparison, plan, design),
                 harms=harms if verdict != "needed" else (),
+                patients=patients,
                 loss=own.loss,
                 p=own.p,
                 p_not_worse=own.p_not_worse,
@@ -200,7 +217,7 @@ def _verdicts(
                 noise_floor=own.noise_floor,
                 detectable=detectable(own.sd, patients, alpha=alpha) if own.sd is not None else None,
                 plan=plan,
-                depends_on_missing=bool(bounds.get(own.arm, {verdict}) - {verdict}),
+                depends_on_missing=own.arm in bounds and (open_ or bounds[own.arm] != {verdict}),
             )
         )
     return tuple(verdicts)
@@ -222,8 +239,7 @@ def _detectable(evidence: tuple[ArmEvidence, ...], design: Design) -> Detectable
         sd=sd,
         patients=patients,
         one_arm=detectable(sd, patients),
-        all_arms=detectable(sd, patients, alpha=ALPHA / len(design.compared)),
-        unseen=1 - 0.05 ** (1 / patients),
+        all_arms=detectable(sd, patients, alpha=design.first_step),
     )
 
 
@@ -235,4 +251,6 @@ def _ranks(losses: DataFrame, design: Design) -> Ranks | None:
     if len(whole) < 2:
         return None
     shares = rank_shares(whole.to_numpy(dtype=np.float64), design.seed)
-    return Ranks(arms=design.compared, shares=tuple(tuple(map(float, row)) for row in shares))
+    return Ranks(
+        arms=design.compared, patients=len(whole), shares=tuple(tuple(map(float, row)) for row in shares)
+    )

@@ -12,6 +12,8 @@ Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 DRAWS = 10_000
+FEWEST = 4
+"""Patients, for anything said of the spread of a mean."""
 DRAWS_AT_ONCE = 500
 """Draws whose weights are held in memory."""
 ROUNDED = 12
@@ -52,16 +54,18 @@ class Means:
             level: Of the intervals.
 
         Returns:
-            2 x columns, low and high; NaN where there are too few patients to tell (fewer than about four).
+            2 x columns, low and high; NaN where there are too few patients to tell (fewer than `FEWEST`, or
+            many draws of them have no spread).
         """
         tail = (1 - level) / 2
-        upper, lower = np.quantile(
-            self.t, [1 - tail, tail], axis=0, method="inverted_cdf"
-        )  # t may be infinite
+        # Values of t, which may be infinite; of mirrored data the interval is the mirrored one.
+        upper, lower = (
+            sign * np.quantile(sign * self.t, 1 - tail, axis=0, method="inverted_cdf") for sign in (1, -1)
+        )
         with np.errstate(invalid="ignore"):
             bounds = np.stack([self.centre - upper * self.error, self.centre - lower * self.error])
         bounds[:, self.error == 0] = self.centre[self.error == 0]
-        bounds[:, ~np.isfinite(bounds).all(axis=0) | (self.count < 2)] = np.nan
+        bounds[:, ~np.isfinite(bounds).all(axis=0) | (self.count < FEWEST)] = np.nan
         return bounds
 
     def p_at_or_above(self, limit: float) -> Vector:

@@ -5,7 +5,7 @@ from math import inf, isnan
 from typing import Literal
 
 import numpy as np
-from pandas import DataFrame, concat
+from pandas import DataFrame
 from statsmodels.stats.multitest import multipletests
 
 from job.contract.grid import REFERENCE
@@ -13,7 +13,7 @@ from job.contract.results import Record
 from submit.analysis.bootstrap import bootstrap_means
 from submit.analysis.design import LIMITS, METRICS, Design
 from submit.analysis.paired_tests import signed_rank
-from submit.analysis.pairing import EXAM, by_arm, by_patient, differences, done_by_arm
+from submit.analysis.pairing import EXAM, by_arm, by_patient, differences, false_alarms, statuses
 
 
 class Comparison(Record):
@@ -27,8 +27,8 @@ class Comparison(Record):
     exams: int
     pairs: int
     """Same exam, same repeat."""
-    unpaired: int
-    """Tests that both arms did, and only one has a number: nothing is there, and the other has a false alarm."""
+    false_alarms: tuple[int, int]
+    """Of the arm and of the reference, in tests that both did; exams without a lesion have no pair."""
     mean: float | None
     """Mean over patients of arm - reference, in the metric's unit."""
     low: float | None
@@ -59,7 +59,7 @@ class Differences:
             for structure in design.structures
             for metric in METRICS
         }
-        self.done = {structure: done_by_arm(table, structure) for structure in design.structures}
+        self.statuses = {structure: statuses(table, structure) for structure in design.structures}
         self.by_patient = {key: differences(tests) for key, tests in self.tests.items()}
 
 
@@ -67,8 +67,8 @@ def compare(found: Differences, design: Design) -> tuple[Comparison, ...]:
     """All comparisons: those of the primary endpoint first, in the order of the arms."""
     keys = sorted(found.tests, key=lambda key: key != design.endpoint)
     columns = [(key, arm) for key in keys for arm in design.compared]
-    intervals = _intervals(found, columns, design.seed)
-    raw = [_compare(found, key, arm, intervals.get((key, arm))) for key, arm in columns]
+    intervals = {key: _intervals(found.by_patient[key], design.seed) for key in keys}
+    raw = [_compare(found, key, arm, intervals[key].get(arm)) for key, arm in columns]
     primary = len(design.compared)
     holm = adjusted([each.p for each in raw[:primary]], "holm")
     others = adjusted([each.p for each in raw[primary:]], "fdr_bh")
@@ -91,28 +91,16 @@ def adjusted(p: Sequence[float | None], method: Literal["holm", "fdr_bh"]) -> li
 Key = tuple[str, str]
 
 
-def _intervals(
-    found: Differences, columns: Sequence[tuple[Key, str]], seed: int
-) -> dict[tuple[Key, str], tuple[float, float]]:
-    """Bootstrap intervals of all means, from the same draws of patients."""
-    there = {(key, arm): found.by_patient[key][arm] for key, arm in columns if arm in found.by_patient[key]}
-    if not there:
+def _intervals(differences: DataFrame, seed: int) -> dict[str, tuple[float, float]]:
+    """Bootstrap intervals of the arms' means, from the same draws of patients."""
+    if differences.empty:
         return {}
-    values = concat(there.values(), axis=1).sort_index().to_numpy(dtype=np.float64)
-    bounds = bootstrap_means(values, seed).intervals()
+    bounds = bootstrap_means(differences.to_numpy(dtype=np.float64), seed).intervals()
     return {
-        column: (float(low), float(high))
-        for column, low, high in zip(there, *bounds, strict=True)
+        str(arm): (float(low), float(high))
+        for arm, low, high in zip(differences.columns, *bounds, strict=True)
         if not isnan(low)
     }
-
-
-def _unpaired(found: Differences, key: Key, arm: str) -> int:
-    tests, done = found.tests[key], found.done[key[0]]
-    if arm not in tests or REFERENCE not in tests:
-        return 0
-    one_sided = tests[arm].notna() != tests[REFERENCE].notna()
-    return int((one_sided & done[arm] & done[REFERENCE]).sum())
 
 
 def _compare(found: Differences, key: Key, arm: str, interval: tuple[float, float] | None) -> Comparison:
@@ -126,7 +114,7 @@ def _compare(found: Differences, key: Key, arm: str, interval: tuple[float, floa
         patients=len(values),
         exams=0,
         pairs=0,
-        unpaired=_unpaired(found, key, arm),
+        false_alarms=false_alarms(found.statuses[structure], arm),
         **dict.fromkeys(("mean", "low", "high", "relative", "sd", "d_z", "rank_biserial", "p", "test")),
         p_adjusted=None,
         adjustment="Holm",

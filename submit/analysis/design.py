@@ -1,5 +1,6 @@
 """What is compared with what: a study as far as its statistics need it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -14,6 +15,15 @@ LIMITS: dict[str, float] = {"dice": 1.0}
 """The most that a metric can be; others have no end. None is below 0."""
 ALPHA = 0.05
 """Of every family of tests, two-sided; intervals have 95 %."""
+
+
+TestUnit = Literal["exam", "patient"]
+"""What one training is tested on: an exam, or all exams of a patient."""
+
+
+def trainings(exams: Iterable[int], unit: TestUnit) -> tuple[int, ...]:
+    """Independent trainings behind a patient's mean of so many exams, for several patients."""
+    return tuple(n if unit == "exam" else 1 for n in exams)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +42,7 @@ class Design:
     """Loss of the primary endpoint below which a channel counts as droppable; None: none was stated."""
     exams: tuple[tuple[str, str], ...]
     """(patient, exam), in the order of the grid."""
-    test_unit: Literal["exam", "patient"] = "exam"
-    """What one training is tested on: an exam, or all exams of a patient."""
+    test_unit: TestUnit = "exam"
     repeats: int
     """Of every arm; further ones of the reference arm alone do not count here."""
     seed: int
@@ -60,6 +69,16 @@ class Design:
     def compared(self) -> tuple[str, ...]:
         """The arms that are compared with the reference."""
         return tuple(arm for arm in self.arms if arm != REFERENCE)
+
+    @property
+    def sign(self) -> int:
+        """What makes a loss of a difference: -1 where higher is better."""
+        return -1 if HIGHER_IS_BETTER[self.metric] else 1
+
+    @property
+    def first_step(self) -> float:
+        """Level of the first step of Holm's method over the arms, the strictest."""
+        return ALPHA / len(self.compared)
 
     @property
     def patients(self) -> int:

@@ -44,7 +44,8 @@ class Contrast:
 class Model:
     """The first of the models that could be fitted."""
 
-    name: str
+    name: str | None
+    """None: none could be."""
     scale: str
     contrasts: tuple[Contrast, ...]
     not_fitted: dict[str, str]
@@ -87,7 +88,7 @@ def mixed_model(tests: DataFrame, metric: str) -> Model | None:
             not_fitted[name] = str(reason)
         else:
             return Model(name=name, scale=scale, contrasts=contrasts, not_fitted=not_fitted)
-    return None
+    return Model(name=None, scale=scale, contrasts=(), not_fitted=not_fitted)
 
 
 def _logit(dice: DataFrame) -> DataFrame:

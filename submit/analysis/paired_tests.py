@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from submit.analysis.bootstrap import FEWEST
+
 Vector = NDArray[np.float64]
 
-FEWEST = 4
-"""Patients, for a test against a margin."""
 NO_SPREAD = 1e-9
 """Differences that are closer are equal but for rounding."""
 EXACT_UP_TO = 200

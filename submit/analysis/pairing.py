@@ -11,10 +11,27 @@ from job.contract.grid import REFERENCE
 TEST = ["repeat", "patient", "exam"]
 """What identifies a test within an arm: the same in two arms is a pair."""
 EXAM = ["patient", "exam"]
+FALSE_ALARM, CORRECT_ABSENCE = "false-alarm", "both-empty"
+"""Statuses of tests of exams without a lesion."""
+
+
+OVERLAPS = ("dice", "hd95_mm")
+"""Metrics that compare two lesions."""
+DECIMALS = 9
+"""Of means: numbers that differ by rounding errors only are ties."""
+
+
+def paired_block(table: DataFrame, repeats: int) -> DataFrame:
+    """The rows of the repeats that every arm has, with a column for each of `design.METRICS`."""
+    rows = table[table["repeat"] < repeats]
+    return rows.assign(absolute_volume_error_ml=rows["volume_error_ml"].abs())
 
 
 def by_arm(table: DataFrame, structure: str, metric: str) -> DataFrame:
     """One metric of one structure: a row per test, a column per arm that has one; NaN where it is undefined.
+
+    Dice and HD95 are those of tests with a lesion: two false alarms where nothing is there are no equal results, and
+    false alarms are counted instead (`statuses`).
 
     Args:
         table: Rows as `Results.table` has them, of the repeats that every arm has.
@@ -22,13 +39,24 @@ def by_arm(table: DataFrame, structure: str, metric: str) -> DataFrame:
         metric: A column of the table.
     """
     rows = table[table["structure"] == structure]
-    return rows.pivot(index=TEST, columns="arm", values=metric).astype("float64")
+    values = rows.pivot(index=TEST, columns="arm", values=metric).astype("float64")
+    if metric not in OVERLAPS:
+        return values
+    return values.mask(rows.pivot(index=TEST, columns="arm", values="status") == FALSE_ALARM)
 
 
-def done_by_arm(table: DataFrame, structure: str) -> DataFrame:
-    """Which tests were done, whether or not they have a number: the same rows and columns as `by_arm` gives."""
+def statuses(table: DataFrame, structure: str) -> DataFrame:
+    """How tests ended, missing where they were not done: the same rows and columns as `by_arm` gives."""
     rows = table[table["structure"] == structure]
-    return rows.pivot(index=TEST, columns="arm", values="fold").notna()
+    return rows.pivot(index=TEST, columns="arm", values="status").astype("object")
+
+
+def false_alarms(statuses: DataFrame, arm: str) -> tuple[int, int]:
+    """Of the tests that both the arm and the reference did: those with a false alarm of the arm, of the reference."""
+    if arm not in statuses or REFERENCE not in statuses:
+        return 0, 0
+    both = statuses[[arm, REFERENCE]].dropna() == FALSE_ALARM
+    return int(both[arm].sum()), int(both[REFERENCE].sum())
 
 
 def differences(tests: DataFrame) -> DataFrame:
@@ -45,7 +73,7 @@ def differences(tests: DataFrame) -> DataFrame:
 
 def by_patient(tests: DataFrame) -> DataFrame:
     """Means over repeats within exams, then over exams within patients."""
-    return tests.groupby(level=EXAM).mean().groupby(level="patient").mean()
+    return tests.groupby(level=EXAM).mean().groupby(level="patient").mean().round(DECIMALS)
 
 
 def exams_of_patients(tests: DataFrame) -> DataFrame:

@@ -7,15 +7,19 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import count
 from math import ceil, pi, sqrt
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
+from submit.analysis.bootstrap import FEWEST
+from submit.analysis.design import ALPHA
 from submit.analysis.paired_tests import EXACT_UP_TO, null_distribution
 
 POWER = 0.8
-ALPHA = 0.05
+Test = Literal["ranks", "mean"]
+"""Wilcoxon's, two-sided; or the t-test against a margin, one-sided at half the level."""
 STUDIES = 4000
 """Simulated ones, from fixed draws: a power has an error of 0.6 percent points, and is the same each time."""
 EFFICIENCY = 3 / pi
@@ -27,7 +31,7 @@ LARGEST_EFFECT = 100.0
 """In SDs."""
 
 
-def power_of(effect: float, sd: float, patients: int, *, alpha: float = ALPHA) -> float:
+def power_of(effect: float, sd: float, patients: int, *, alpha: float = ALPHA, test: Test = "ranks") -> float:
     """Probability that the test, two-sided, finds a mean difference.
 
     Args:
@@ -35,7 +39,10 @@ def power_of(effect: float, sd: float, patients: int, *, alpha: float = ALPHA) -
         sd: Of the patients' differences, in the same unit, above 0.
         patients: How many.
         alpha: Level of the test; of the first step of Holm's method over m arms, 0.05 / m.
+        test: Which.
     """
+    if test == "mean":
+        return _t_power(abs(effect) / sd, patients, alpha) if patients >= FEWEST else 0.0
     if patients > EXACT_UP_TO:
         return _t_power(abs(effect) / sd, patients * EFFICIENCY, alpha)
     critical = _critical(patients, alpha)
@@ -71,21 +78,21 @@ def _t_power(effect: float, patients: float, alpha: float) -> float:
     return float(np.mean(stats.norm.sf(needed - shift) + stats.norm.sf(needed + shift)))
 
 
-def detectable(sd: float, patients: int, *, alpha: float = ALPHA) -> float | None:
+def detectable(sd: float, patients: int, *, alpha: float = ALPHA, test: Test = "ranks") -> float | None:
     """The smallest mean difference that is found with a power of 80 %.
 
     None, if the patients are so few that no difference is: of 6, at a level of 0.05 / 7, not even six losses of six.
     """
-    effect = _detectable_effect(patients, alpha)
+    effect = _detectable_effect(patients, alpha, test)
     return None if effect is None else sd * effect
 
 
 @cache
-def _detectable_effect(patients: int, alpha: float) -> float | None:
+def _detectable_effect(patients: int, alpha: float, test: Test) -> float | None:
     """In SDs."""
 
     def missing(effect: float) -> float:
-        return power_of(effect, 1.0, patients, alpha=alpha) - POWER
+        return power_of(effect, 1.0, patients, alpha=alpha, test=test) - POWER
 
     if missing(LARGEST_EFFECT) < 0:
         return None
@@ -97,14 +104,14 @@ def fewest_patients(alpha: float) -> int:
     return next(patients for patients in count(1) if _critical(patients, alpha) is not None)
 
 
-def patients_needed(effect: float, sd: float, *, alpha: float = ALPHA) -> int | None:
+def patients_needed(effect: float, sd: float, *, alpha: float = ALPHA, test: Test = "ranks") -> int | None:
     """Patients of whom a difference is found with a power of 80 %; None above `MAX_PATIENTS`."""
-    if power_of(effect, sd, MAX_PATIENTS, alpha=alpha) < POWER:
+    if power_of(effect, sd, MAX_PATIENTS, alpha=alpha, test=test) < POWER:
         return None
     low, high = 1, MAX_PATIENTS  # too few, enough
     while high - low > 1:
         middle = (low + high) // 2
-        if power_of(effect, sd, middle, alpha=alpha) >= POWER:
+        if power_of(effect, sd, middle, alpha=alpha, test=test) >= POWER:
             high = middle
         else:
             low = middle

@@ -13,7 +13,7 @@ from submit.analysis.comparisons import Differences, adjusted
 from submit.analysis.design import HIGHER_IS_BETTER, LIMITS, Design
 from submit.analysis.noise import Noise
 from submit.analysis.paired_tests import signed_rank
-from submit.analysis.pairing import TEST, by_patient
+from submit.analysis.pairing import CORRECT_ABSENCE, EXAM, FALSE_ALARM, TEST, by_patient
 from submit.analysis.verdict import VerdictName, decide, gather
 
 
@@ -24,50 +24,50 @@ class WorstCase(Record):
     missing: int
     """Tests that are missing, of the arm or of its partner."""
     against: VerdictName
-    """If the arm had failed in all of them (Dice 0), and the reference been perfect (Dice 1)."""
+    """If the arm had failed in all of them (Dice 0), and the reference been perfect (Dice 1); of a distance, which
+    has no end, the worst that was seen, and 0."""
     in_favour: VerdictName
     """The other way round."""
 
 
-def worst_cases(
-    table: DataFrame, tests: DataFrame, design: Design, noise: Noise | None
-) -> tuple[WorstCase, ...]:
+def worst_cases(found: Differences, design: Design, noise: Noise | None) -> tuple[WorstCase, ...]:
     """The bounds that missing tests leave to the verdicts; none if no test is missing.
 
-    A number that is undefined (nothing there, nothing predicted) is not missing.
-
-    Args:
-        table: Rows of the repeats that every arm has.
-        tests: Of the primary endpoint, as `pairing.by_arm` gives them.
-        design: The design.
-        noise: Of retraining.
+    A number that is undefined (nothing there, nothing predicted) is not missing. In an exam without a lesion a
+    missing test counts as a false alarm, or as a correct absence.
     """
     planned = MultiIndex.from_tuples(
         [(repeat, patient, exam) for repeat in range(design.repeats) for patient, exam in design.exams],
         names=TEST,
     )
-    rows = table[table["structure"] == design.structure]
-    done = rows.pivot(index=TEST, columns="arm", values="fold").notna()
-    done = done.reindex(index=planned, columns=list(design.arms), fill_value=False).astype(bool)
-    if done.to_numpy().all():
+    arms = list(design.arms)
+    statuses = found.statuses[design.structure].reindex(index=planned, columns=arms).astype("object")
+    missing = statuses.isna()
+    if not missing.to_numpy().any():
         return ()
-    known = tests.reindex(index=planned, columns=list(design.arms))
+    without_lesion = (
+        statuses.isin((FALSE_ALARM, CORRECT_ABSENCE)).any(axis=1).groupby(level=EXAM).transform("any")
+    )
+    tests = found.tests[design.endpoint].reindex(index=planned, columns=arms)
+    dice = found.tests[design.structure, "dice"]
     best, worst = _ends(tests, design.metric)
-    of_arms = [arm for arm in design.arms if arm != REFERENCE]
     verdicts = []
-    for arms, reference in ((worst, best), (best, worst)):
-        filled = known.copy()
-        filled[of_arms] = filled[of_arms].where(done[of_arms], arms)
-        filled[REFERENCE] = filled[REFERENCE].where(done[REFERENCE], reference)
-        verdicts.append([decide(evidence) for evidence in gather(filled, done, design, noise)])
+    for arms_are_good in (False, True):
+        values, ends = tests.copy(), statuses.copy()
+        for arm in design.arms:
+            good = arms_are_good != (arm == REFERENCE)
+            values.loc[missing[arm] & ~without_lesion, arm] = best if good else worst
+            ends.loc[missing[arm], arm] = "ok"
+            ends.loc[missing[arm] & without_lesion, arm] = CORRECT_ABSENCE if good else FALSE_ALARM
+        verdicts.append([decide(evidence) for evidence in gather(values, dice, ends, design, noise)])
     return tuple(
         WorstCase(
             arm=arm,
-            missing=int((~(done[arm] & done[REFERENCE])).sum()),
+            missing=int((missing[arm] | missing[REFERENCE]).sum()),
             against=against,
             in_favour=in_favour,
         )
-        for arm, against, in_favour in zip(of_arms, *verdicts, strict=True)
+        for arm, against, in_favour in zip(design.compared, *verdicts, strict=True)
     )
 
 
@@ -91,9 +91,10 @@ class VolumeEffect(Record):
     """Benjamini-Hochberg over the arms."""
 
 
-def volumes(table: DataFrame, structure: str) -> "DataFrame":
-    """Mean volume of a structure by patient, in ml, from the truth: a column `volume_ml`."""
-    rows = table[(table["structure"] == structure) & (table["arm"] == REFERENCE)]
+def volumes(table: DataFrame, structure: str) -> DataFrame:
+    """Mean volume of a structure by patient, over exams that have it, in ml, from the truth: a column `volume_ml`."""
+    there = (table["structure"] == structure) & (table["arm"] == REFERENCE) & (table["reference_ml"] > 0)
+    rows = table[there]
     return by_patient(rows.set_index(TEST)[["reference_ml"]].astype("float64")).rename(
         columns={"reference_ml": "volume_ml"}
     )
@@ -145,10 +146,11 @@ def structure_contrasts(
     found: Differences, classes: tuple[str, ...], design: Design
 ) -> tuple[StructureContrast, ...]:
     """Contrasts of each two neighbouring classes in the metric of the primary endpoint, for every arm."""
-    sign = -1 if HIGHER_IS_BETTER[design.metric] else 1
     columns: dict[tuple[str, str, str], Series] = {}
     for one, other in pairwise(classes):
-        first, second = (found.by_patient[structure, design.metric] * sign for structure in (one, other))
+        first, second = (
+            found.by_patient[structure, design.metric] * design.sign for structure in (one, other)
+        )
         for arm in design.compared:
             there = arm in first and arm in second
             columns[arm, one, other] = (

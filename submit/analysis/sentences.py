@@ -7,7 +7,7 @@ from submit.analysis.design import ALPHA, HIGHER_IS_BETTER, Design
 from submit.analysis.plan import Plan
 from submit.analysis.power import POWER
 from submit.analysis.verdict import ArmEvidence, VerdictName
-from submit.analysis.wording import METRIC_STYLES, percent, probability
+from submit.analysis.wording import METRIC_STYLES, number, percent, probability
 from submit.wording import counted
 
 
@@ -26,9 +26,10 @@ def sentence(
     style = METRIC_STYLES[design.metric]
     if found.mean is None or evidence.loss is None:
         return f"No test of this arm has a partner in the reference arm with a defined {style.name}."
+    relative = "" if found.relative is None else f"{percent(found.relative)}; "
     change = (
         f"{style.name} of {design.structure} changes by {style.with_unit(found.mean, signed=True)} "
-        f"({_interval(found, design)}{percent(found.relative)}; {counted(found.patients, 'patient')})"
+        f"({_interval(found, design)}{relative}{counted(found.patients, 'patient')})"
     )
     tested = f"{probability(evidence.p)} (Wilcoxon, Holm over {counted(len(design.compared), 'arm')})"
     noise = f"retraining alone changes it by up to ±{style.with_unit(evidence.noise_floor)} (95 of 100 times)"
@@ -36,31 +37,40 @@ def sentence(
     if verdict == "needed":
         return f"{change}, {tested}" + (f"; {noise}." if has_noise else ".")
     if verdict == "droppable":
-        if evidence.within_margin:
+        if evidence.margin_ruled_out and evidence.can_be_dropped:
             worse = "drop" if HIGHER_IS_BETTER[design.metric] else "rise"
             return (
                 f"{change}; a {worse} of {style.with_unit(design.margin)} or more is ruled out, "
                 f"{probability(evidence.p_not_worse)} (one-sided, Holm)."
             )
         return f"{change}: better without it, {tested}" + (f"; {noise}." if has_noise else ".")
-    open_ = (
-        f"a loss of {style.with_unit(design.margin)} is not ruled out"
-        if design.margin is not None
-        else "no margin was stated, so that no loss can be ruled out"
+    said = (
+        f"{change}, and {noise}; {_margin(evidence, design)}."
+        if verdict == "not distinguishable"
+        else f"{change}, {tested}: a difference is {_shown(evidence)}, and {_margin(evidence, design)}."
     )
-    if verdict == "not distinguishable":
-        return f"{change}, and {noise}; {open_}. {_needed(plan, design)}".strip()
-    shown = (
-        "shown by ranks, but not for the mean"
-        if evidence.p is not None and evidence.p < ALPHA
-        else "not shown"
-    )
-    said = [
-        f"{change}, {tested}: a difference is {shown}, and {open_}.",
-        *_obstacles(evidence),
-        _needed(plan, design),
-    ]
-    return " ".join(part for part in said if part)
+    return " ".join(part for part in (said, *_obstacles(evidence), _needed(plan, design)) if part)
+
+
+def _margin(evidence: ArmEvidence, design: Design) -> str:
+    """Whether a loss of the margin is ruled out, in words."""
+    if design.margin is None:
+        return "no margin was stated, so that no loss can be ruled out"
+    loss = f"a loss of {METRIC_STYLES[design.metric].with_unit(design.margin)}"
+    if evidence.margin_ruled_out:
+        return f"{loss} is ruled out, {probability(evidence.p_not_worse)} (one-sided, Holm)"
+    return f"{loss} is not ruled out"
+
+
+def _shown(evidence: ArmEvidence) -> str:
+    """Whether a difference is shown, in words."""
+    if evidence.different:
+        return "shown"
+    if evidence.p is None or evidence.p >= ALPHA:
+        return "not shown"
+    if evidence.rank_sign * (evidence.loss or 0) <= 0:
+        return "shown by ranks, but not in the direction of the mean"
+    return "shown by ranks, but not for the mean"
 
 
 def _obstacles(evidence: ArmEvidence) -> list[str]:
@@ -70,8 +80,8 @@ def _obstacles(evidence: ArmEvidence) -> list[str]:
         said.append("The reference itself is not so good that a loss of the margin could be seen.")
     if evidence.more_false_alarms > 0:
         said.append(
-            f"In {counted(evidence.more_false_alarms, 'more test')} than the reference the arm finds what is not "
-            "there; these have no pair."
+            f"The arm has {counted(evidence.more_false_alarms, 'more false alarm')} than the reference, in exams "
+            "without a lesion: nothing with more of them is called droppable."
         )
     if evidence.p is not None and evidence.p < ALPHA and evidence.rank_sign * (evidence.loss or 0) <= 0:
         said.append("Most patients change the other way than the mean, which a few large changes make.")
@@ -79,19 +89,23 @@ def _obstacles(evidence: ArmEvidence) -> list[str]:
 
 
 def is_harm(found: Comparison) -> bool:
-    """Whether an arm is worse than the reference in a secondary endpoint, after adjustment."""
-    if found.mean is None or found.p_adjusted is None or found.p_adjusted >= ALPHA:
+    """Whether an arm is worse than the reference in a secondary endpoint: by ranks, after adjustment."""
+    if not found.rank_biserial or found.p_adjusted is None or found.p_adjusted >= ALPHA:
         return False
-    return (found.mean < 0) == HIGHER_IS_BETTER[found.metric] and found.mean != 0
+    return (found.rank_biserial < 0) == HIGHER_IS_BETTER[found.metric]
 
 
 def harm(found: Comparison) -> str:
     """A secondary endpoint that is worse, in words."""
     style = METRIC_STYLES[found.metric]
-    return (
-        f"{style.name} of {found.structure} {style.with_unit(found.mean, signed=True)}, "
-        f"{probability(found.p_adjusted)}"
-    )
+    assert found.mean is not None
+    assert found.rank_biserial is not None
+    change = style.with_unit(found.mean, signed=True)
+    if found.mean * found.rank_biserial <= 0:  # a few large changes make the mean
+        change = (
+            f"in most patients (rank-biserial {number(found.rank_biserial, 2, signed=True)}; mean {change})"
+        )
+    return f"{style.name} of {found.structure} {change}, {probability(found.p_adjusted)}"
 
 
 def _interval(found: Comparison, design: Design) -> str:

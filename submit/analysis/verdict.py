@@ -11,10 +11,10 @@ from scipy import stats
 from job.contract.grid import REFERENCE
 from submit.analysis.bootstrap import bootstrap_means
 from submit.analysis.comparisons import adjusted
-from submit.analysis.design import ALPHA, HIGHER_IS_BETTER, Design
+from submit.analysis.design import ALPHA, Design, trainings
 from submit.analysis.noise import Noise
 from submit.analysis.paired_tests import Equivalence, equivalence, signed_rank
-from submit.analysis.pairing import by_patient, differences, exams_of_patients
+from submit.analysis.pairing import by_patient, differences, exams_of_patients, false_alarms
 
 MIN_FREEDOM = 5
 """Further trainings; fewer do not say what the noise is."""
@@ -42,7 +42,7 @@ class Evidence:
     sensitive: bool = True
     """Whether the reference itself is good enough that a loss of the margin could be seen."""
     more_false_alarms: int = 0
-    """Tests in which the arm finds what is not there and the reference does not, less the reverse: without a pair."""
+    """False alarms of the arm less those of the reference; exams without a lesion have no pair."""
 
     @property
     def in_noise(self) -> bool:
@@ -54,13 +54,14 @@ class Evidence:
         """Whether the loss (or gain) is shown: by ranks and by the mean's interval, both in one direction."""
         if self.loss is None or self.p is None or self.p >= ALPHA or self.in_noise:
             return False
+        # Draws of patients of whom most have the same loss have no spread, and the mean no interval.
         shown = self.low is None or self.high is None or self.low > 0 or self.high < 0
         return shown and self.rank_sign * self.loss > 0
 
     @property
-    def within_margin(self) -> bool:
+    def margin_ruled_out(self) -> bool:
         """Whether a loss of the margin is ruled out."""
-        return self.can_be_dropped and self.p_not_worse is not None and self.p_not_worse < ALPHA / 2
+        return self.p_not_worse is not None and self.p_not_worse < ALPHA / 2
 
     @property
     def can_be_dropped(self) -> bool:
@@ -73,8 +74,9 @@ def decide(evidence: Evidence) -> VerdictName:
 
     The rules are tried in this order:
 
-    1. droppable: a loss of the margin or more is ruled out;
+    1. droppable: a loss of the margin or more is ruled out, and the reference could have shown it;
     2. needed, or droppable: the arm is worse, or better, than the reference by more than retraining alone explains;
+       nothing is droppable with more false alarms;
     3. not distinguishable: retraining alone explains the difference;
     4. undecided.
 
@@ -82,10 +84,12 @@ def decide(evidence: Evidence) -> VerdictName:
     """
     if evidence.loss is None:
         return "undecided"
-    if evidence.within_margin:
+    if evidence.margin_ruled_out and evidence.can_be_dropped:
         return "droppable"
-    if evidence.different:
-        return "needed" if evidence.loss > 0 else "droppable"
+    if evidence.different and evidence.loss > 0:
+        return "needed"
+    if evidence.different and evidence.more_false_alarms <= 0:
+        return "droppable"
     return "not distinguishable" if evidence.in_noise else "undecided"
 
 
@@ -112,8 +116,7 @@ def _floor(
     """
     if noise is None or not exams or noise.degrees_of_freedom < MIN_FREEDOM:
         return None
-    trainings = exams if design.test_unit == "exam" else (1,) * len(exams)  # one tests all exams of a patient
-    floor = noise.floor(trainings, repeats=design.repeats)
+    floor = noise.floor(trainings(exams, design.test_unit), repeats=design.repeats)
     if len(values) < 2:
         return floor
     scatter = float(values.std(ddof=1) / np.sqrt(len(values)) * stats.t.ppf(0.975, len(values) - 1))
@@ -136,36 +139,34 @@ def _bootstrap(
     return ends, dict(zip(arms, means.p_at_or_above(margin).tolist(), strict=True))
 
 
-def _sensitive(tests: DataFrame, design: Design) -> bool:
-    """Whether the reference has more than a margin to lose: else nothing could be worse by so much."""
-    if design.margin is None or not HIGHER_IS_BETTER[design.metric] or REFERENCE not in tests:
+def _sensitive(dice: DataFrame, design: Design) -> bool:
+    """Whether the reference has more than a margin of Dice to lose, or for a distance any: else nothing can be worse.
+
+    By the 95 % bound of its mean.
+    """
+    margin = design.margin if design.metric == "dice" else 0.0
+    if margin is None or REFERENCE not in dice:
         return True
-    values = by_patient(tests)[REFERENCE].dropna().to_numpy(dtype=np.float64)
+    values = by_patient(dice)[REFERENCE].dropna().to_numpy(dtype=np.float64)
     if len(values) < 2:
         return True
     error = values.std(ddof=1) / np.sqrt(len(values))
-    return bool(values.mean() - stats.t.ppf(0.975, len(values) - 1) * error > design.margin)
+    return bool(values.mean() - stats.t.ppf(0.975, len(values) - 1) * error > margin)
 
 
-def _more_false_alarms(tests: DataFrame, done: DataFrame, arm: str) -> int:
-    """Of tests that both the arm and the reference did."""
-    if arm not in tests or REFERENCE not in tests:
-        return 0
-    both = done[arm] & done[REFERENCE]
-    one, other = tests.loc[both, arm].notna(), tests.loc[both, REFERENCE].notna()
-    return int((one & ~other).sum() - (~one & other).sum())
-
-
-def gather(tests: DataFrame, done: DataFrame, design: Design, noise: Noise | None) -> tuple[ArmEvidence, ...]:
+def gather(
+    tests: DataFrame, dice: DataFrame, statuses: DataFrame, design: Design, noise: Noise | None
+) -> tuple[ArmEvidence, ...]:
     """The evidence on every arm but the reference, in their order.
 
     Args:
         tests: Of the primary endpoint, as `pairing.by_arm` gives them.
-        done: Which tests were done, as `pairing.done_by_arm` gives it.
+        dice: Dice of the same structure, the same way: whether the reference sees it at all.
+        statuses: How the tests ended, as `pairing.statuses` gives it.
         design: The design.
         noise: Of retraining.
     """
-    losses = differences(tests) * (-1 if HIGHER_IS_BETTER[design.metric] else 1)
+    losses = differences(tests) * design.sign
     by_arm = {
         arm: losses[arm].dropna().to_numpy(dtype=np.float64) if arm in losses else np.empty(0)
         for arm in design.compared
@@ -175,7 +176,8 @@ def gather(tests: DataFrame, done: DataFrame, design: Design, noise: Noise | Non
         for arm, values in by_arm.items()
     }
     ends, bootstrap_p = _bootstrap(losses, design)
-    p = adjusted([signed_rank(values).p if len(values) else None for values in by_arm.values()], "holm")
+    ranks = {arm: signed_rank(values) for arm, values in by_arm.items() if len(values)}
+    p = adjusted([ranks[arm].p if arm in ranks else None for arm in by_arm], "holm")
     not_worse = adjusted(
         [
             float(np.fmax(found.p_below_upper, bootstrap_p[arm])) if found else None
@@ -184,10 +186,11 @@ def gather(tests: DataFrame, done: DataFrame, design: Design, noise: Noise | Non
         "holm",
     )
     counts = exams_of_patients(tests)
-    sensitive = _sensitive(tests, design)
+    sensitive = _sensitive(dice, design)
     evidence = []
     for (arm, values), p_different, p_not_worse in zip(by_arm.items(), p, not_worse, strict=True):
         exams = tuple(int(n) for n in counts[arm] if n) if arm in counts else ()
+        of_arm, of_reference = false_alarms(statuses, arm)
         evidence.append(
             ArmEvidence(
                 arm=arm,
@@ -196,9 +199,9 @@ def gather(tests: DataFrame, done: DataFrame, design: Design, noise: Noise | Non
                 p_not_worse=p_not_worse,
                 low=ends.get(arm, (None, None))[0],
                 high=ends.get(arm, (None, None))[1],
-                rank_sign=int(np.sign(signed_rank(values).rank_biserial)) if len(values) else 0,
+                rank_sign=int(np.sign(ranks[arm].rank_biserial)) if arm in ranks else 0,
                 sensitive=sensitive,
-                more_false_alarms=_more_false_alarms(tests, done, arm),
+                more_false_alarms=of_arm - of_reference,
                 noise_floor=_floor(values, exams, design, noise),
                 sd=float(values.std(ddof=1)) if len(values) > 1 else None,
                 exams=exams,

@@ -39,9 +39,21 @@ def probability(p: float | None) -> str:
     """A p value as papers write it."""
     if p is None:
         return "p –"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    if p < 0.001:
+        return "p < 0.001"
+    return (
+        f"p = {p:.4f}" if f"{p:.3f}" in ("0.050", "0.025") else f"p = {p:.3f}"
+    )  # on which side of the level
 
 
 def percent(fraction: float | None) -> str:
     """A signed fraction in percent; a dash for an undefined one."""
     return "–" if fraction is None else f"{number(100 * fraction, 1, signed=True)} %"
+
+
+def shortened(name: str, most: int = 36) -> str:
+    """A name as figures have room for it: its middle left out if it is longer."""
+    if len(name) <= most:
+        return name
+    end = (most - 1) // 2
+    return f"{name[: most - 1 - end]}…{name[-end:]}"

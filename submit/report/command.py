@@ -1,6 +1,7 @@
 """`submit report`: reads a run, its store and its predictions, and writes the report."""
 
 import json
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -9,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from job.contract import layout
-from job.contract.errors import DataError
+from job.contract.errors import DataError, StudyError
 from job.contract.fold_ranges import format_folds
 from job.contract.manifest import Manifest
 from job.contract.results import FoldResult
 from job.data.nifti import read_labels
-from job.data.store import ExamReader, open_exams
+from job.data.store import open_exams
 from job.places import read_manifest
 from job.runs import read_outcome
 from job.storage import Storage, open_storage
@@ -30,6 +31,9 @@ from submit.report.pages import Report, write_report
 from submit.runs import find_run, require_run
 from submit.submissions import read_submission
 from submit.wording import counted
+
+REGION = re.compile(r"[a-z]+(-[a-z]+)+-\d+")
+"""Of a zone, which may be a local one: us-west-2 of us-west-2-lax-1a."""
 
 
 def make_report(
@@ -81,14 +85,14 @@ def make_report(
 
 def _montages(run: Storage, manifest: Manifest, results: Results, store: str | None) -> Montages:
     """Pictures of the tested exams; none, with a word, where the store is not to be had."""
-    location = store or read_submission(run).store
-    images = open_storage(location)
-
-    def reader(exam: int) -> ExamReader:
-        return open_exams(images, manifest, [exam])[0]
+    try:
+        images = open_storage(store or read_submission(run).store)
+    except StudyError as error:
+        print(f"no pictures of exams in the report: {error}", file=sys.stderr)
+        return Montages()
 
     def load_exam(exam: int) -> ExamImages:
-        source = reader(exam)
+        (source,) = open_exams(images, manifest, [exam])
         return ExamImages(
             image_CZYX=source.image(range(len(source.record.channels))),
             truth_ZYX=source.label(),
@@ -130,9 +134,13 @@ def _prices(results: Results, manifest: Manifest) -> Price | None:
         return None
     from submit.aws.prices import connect_prices, rate_of  # loads AWS's client
 
-    zone = machines[0].split()[-1]
-    prices = connect_prices(zone.rstrip("abcdef"))
-    return cache(lambda machine: rate_of(machine, prices, gpus=manifest.study.compute.gpus_per_fold))
+    connect = cache(connect_prices)  # one for each region
+
+    def price(machine: str) -> float | None:
+        region = REGION.match(machine.split()[-1])
+        return region and rate_of(machine, connect(region[0]), gpus=manifest.study.compute.gpus_per_fold)
+
+    return cache(price)
 
 
 def _summary(whole: Aggregate, analysis: Analysis) -> list[str]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from math import ceil
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -16,7 +17,7 @@ from job.contract.grid import REFERENCE
 from submit.analysis.analysis import Analysis, Ranks
 from submit.analysis.design import HIGHER_IS_BETTER
 from submit.analysis.verdict import VerdictName
-from submit.analysis.wording import METRIC_STYLES
+from submit.analysis.wording import METRIC_STYLES, shortened
 from submit.report.figures import BLUE, GREEN, GREY, MAX_VECTORS, VERMILLION, WIDTH_INCHES
 
 MARKERS: dict[VerdictName, tuple[str, str]] = {
@@ -26,8 +27,9 @@ MARKERS: dict[VerdictName, tuple[str, str]] = {
     "undecided": ("^", BLUE),
 }
 """Shape and colour of each verdict: either alone tells them apart."""
-BAND, FLOOR = GREEN, GREY
 COLUMNS = 4
+FEW_VECTORS = 500
+"""Patients in a panel; lines of more become a picture."""
 PANEL_INCHES = WIDTH_INCHES / COLUMNS
 
 
@@ -44,11 +46,11 @@ def forest_figure(analysis: Analysis) -> Figure:
     }
     handles: list[Line2D | Patch] = []
     if analysis.margin is not None:
-        axes.axvspan(-analysis.margin, analysis.margin, color=BAND, alpha=0.12, lw=0)
-        handles.append(Patch(color=BAND, alpha=0.12, label=f"margin ±{style.text(analysis.margin)}"))
-    if analysis.noise is not None:
+        axes.axvspan(-analysis.margin, analysis.margin, color=GREEN, alpha=0.12, lw=0)
+        handles.append(Patch(color=GREEN, alpha=0.12, label=f"margin ±{style.text(analysis.margin)}"))
+    if analysis.has_floor:
         handles.append(
-            Line2D([], [], color=FLOOR, lw=0, marker="|", ms=10, mew=1.5, label="noise of retraining")
+            Line2D([], [], color=GREY, lw=0, marker="|", ms=10, mew=1.5, label="noise of retraining")
         )
     axes.axvline(0, color="black", lw=0.8)
     for place, verdict in enumerate(analysis.verdicts):
@@ -59,20 +61,21 @@ def forest_figure(analysis: Analysis) -> Figure:
         if own.low is not None and own.high is not None:
             axes.hlines(place, own.low, own.high, color=colour, lw=2)
         if (floor := verdict.noise_floor) is not None:
-            axes.plot((-floor, floor), (place, place), "|", color=FLOOR, ms=14, mew=1.2, label="floor")
+            axes.plot((-floor, floor), (place, place), "|", color=GREY, ms=14, mew=1.2)
         axes.plot(own.mean, place, marker, color=colour, markersize=7)
     shown = dict.fromkeys(verdict.verdict for verdict in analysis.verdicts)
     handles += [
         Line2D([], [], marker=MARKERS[name][0], color=MARKERS[name][1], lw=2, label=name) for name in shown
     ]
-    axes.set_yticks(range(len(arms)), arms, parse_math=False)
+    axes.set_yticks(range(len(arms)), [shortened(arm) for arm in arms], parse_math=False)
     axes.set_ylim(len(arms) - 0.4, -0.6)
     _plain(axes, grid="x")
+    structure = shortened(analysis.endpoint["class"], 24)
     unit = f", {style.unit}" if style.unit else ""
     better = HIGHER_IS_BETTER[analysis.endpoint["metric"]]
     left, right = ("worse", "better") if better else ("better", "worse")
     axes.set_xlabel(
-        f"← {left} without it      {style.name} of {analysis.endpoint['class']}: arm − reference{unit}      "
+        f"← {left} without it      {style.name} of {structure}: arm − reference{unit}      "
         f"{right} without it →",
         parse_math=False,
     )
@@ -93,21 +96,18 @@ def slopes_figure(values: DataFrame, arms: Sequence[str], label: str) -> Figure:
         if arm not in values or REFERENCE not in values:
             return
         pairs = values[[REFERENCE, arm]].dropna().to_numpy(dtype=np.float64)
+        if not len(pairs):
+            return
         few = len(pairs) <= 40
-        for one, other in pairs:
-            colour = VERMILLION if other < one else BLUE
-            axes.plot(
-                (0, 1),
-                (one, other),
-                color=colour,
-                lw=1,
-                alpha=0.7 if few else 0.2,
-                marker="o" if few else None,
-                ms=3,
-                rasterized=len(pairs) > MAX_VECTORS,
-            )
-        if len(pairs):
-            axes.plot((0, 1), pairs.mean(axis=0), color="black", lw=2.5)
+        lines_NEXY = np.stack([np.broadcast_to((0.0, 1.0), pairs.shape), pairs], axis=2)
+        colours = [VERMILLION if other < one else BLUE for one, other in pairs]
+        look: dict[str, Any] = {"alpha": 0.7 if few else 0.2, "rasterized": len(pairs) > FEW_VECTORS}
+        axes.add_collection(LineCollection(list(lines_NEXY), colors=colours, linewidths=1, **look))
+        if few:
+            x, y = lines_NEXY.reshape(-1, 2).T
+            axes.scatter(x, y, s=9, c=np.repeat(colours, 2), lw=0, **look)
+        axes.autoscale_view()
+        axes.plot((0, 1), pairs.mean(axis=0), color="black", lw=2.5)
 
     figure = _multiples(arms, draw, xlabel=None, ylabel=label)
     for axes in figure.axes:
@@ -175,7 +175,7 @@ def ranks_figure(ranks: Ranks) -> Figure:
                     fontsize=8,
                     color="white" if share > 0.6 else "black",
                 )
-    axes.set_yticks(range(count), ranks.arms, parse_math=False)
+    axes.set_yticks(range(count), [shortened(arm) for arm in ranks.arms], parse_math=False)
     axes.set_xticks(range(count), [str(rank + 1) for rank in range(count)])
     axes.set_xlabel("rank by loss (1: the largest), % of draws")
     return figure
@@ -193,7 +193,7 @@ def _multiples(
     panels = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
     for axes, arm in zip(panels, arms, strict=False):
         draw(axes, arm)
-        axes.set_title(arm, fontsize=9, parse_math=False)
+        axes.set_title(shortened(arm, 24), fontsize=9, parse_math=False)
         _plain(axes, grid="y")
         axes.tick_params(labelsize=8, labelbottom=True)
     for axes in panels[len(arms) :]:

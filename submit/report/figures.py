@@ -20,6 +20,7 @@ from job.contract.grid import REFERENCE
 from job.contract.results import Status
 from submit.analysis.aggregate import Aggregate
 from submit.analysis.pairing import TEST
+from submit.analysis.wording import shortened
 
 BLUE, VERMILLION, PURPLE, GREEN, GREY = "#0072B2", "#D55E00", "#CC79A7", "#009E73", "#595959"
 
@@ -110,13 +111,18 @@ def _panels(arms: Sequence[str], structures: Sequence[str]) -> tuple[Figure, lis
     figure = Figure(figsize=size_inches, layout="constrained")
     panels: list[Axes] = list(figure.subplots(len(structures), 1, sharex=True, squeeze=False)[:, 0])
     for axes, structure in zip(panels, structures, strict=True):
-        axes.set_title(structure, loc="left", fontsize=11, fontweight="bold", parse_math=False)
+        axes.set_title(shortened(structure, 48), loc="left", fontsize=11, fontweight="bold", parse_math=False)
         axes.grid(axis="y", color="#E0E0E0", linewidth=0.8)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
     panels[-1].set_xlim(-0.6, len(arms) - 0.4)
     panels[-1].set_xticks(
-        range(len(arms)), arms, rotation=40, ha="right", rotation_mode="anchor", parse_math=False
+        range(len(arms)),
+        [shortened(arm) for arm in arms],
+        rotation=40,
+        ha="right",
+        rotation_mode="anchor",
+        parse_math=False,
     )
     return figure, panels
 

@@ -30,8 +30,9 @@ class ArmCost:
 
     arm: str
     folds: int
-    hours: float
-    minutes: float
+    hours: float | None
+    """None if a fold does not say how long it took."""
+    minutes: float | None
     """A fold, mean."""
     usd: float | None
     """None where prices are not known, or machines were one's own."""
@@ -91,8 +92,8 @@ def _at(steps: NDArray[np.int64], history: dict[int, float]) -> NDArray[np.float
     own = np.array(sorted(history))
     values = np.array([history[step] for step in own])
     bins = np.searchsorted(steps, own)
-    sums = np.bincount(bins[bins < len(steps)], weights=values[bins < len(steps)], minlength=len(steps))
-    counts = np.bincount(bins[bins < len(steps)], minlength=len(steps))
+    sums = np.bincount(bins, weights=values, minlength=len(steps))
+    counts = np.bincount(bins, minlength=len(steps))
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
@@ -108,14 +109,15 @@ def arm_costs(folds: DataFrame, arms: Sequence[str], price: Price | None) -> lis
     for arm in arms:
         own = folds[folds["arm"] == arm]
         if len(own):
-            hours = own["total_seconds"].to_numpy(dtype=np.float64) / 3600
+            hours = own["total_seconds"].dropna().to_numpy(dtype=np.float64) / 3600
+            whole = len(hours) == len(own)
             costs.append(
                 ArmCost(
                     arm=arm,
                     folds=len(own),
-                    hours=float(hours.sum()),
-                    minutes=float(hours.mean() * 60),
-                    usd=_usd(own["machine"].tolist(), hours.tolist(), price),
+                    hours=float(hours.sum()) if whole else None,
+                    minutes=float(hours.mean() * 60) if len(hours) else None,
+                    usd=_usd(own["machine"].tolist(), hours.tolist(), price) if whole else None,
                 )
             )
     return costs

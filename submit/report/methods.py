@@ -3,6 +3,8 @@
 from job.contract.grid import REFERENCE
 from job.contract.manifest import Manifest
 from submit.analysis.analysis import Analysis
+from submit.analysis.bootstrap import DRAWS
+from submit.analysis.design import ALPHA
 from submit.analysis.paired_tests import EXACT_UP_TO
 from submit.analysis.wording import METRIC_STYLES
 from submit.wording import counted
@@ -87,49 +89,70 @@ def _training(manifest: Manifest, versions: dict[str, str]) -> str:
         {OPTIMISERS[training.optimiser]}, an initial learning rate of {training.learning_rate:g} and a
         {training.schedule} schedule. Images were normalised by channel. Whole exams were segmented by dense
         inference and compared with the reference segmentation on the original grid; a lesion that was missed, or
-        found where there is none, scored a Dice of 0."""
+        found where there is none, scored a Dice of 0 and, as HD95, the diagonal of the image."""
     )
 
 
 def _statistics(manifest: Manifest, analysis: Analysis, versions: dict[str, str]) -> str:
-    style = METRIC_STYLES[analysis.endpoint["metric"]]
+    style, endpoint = METRIC_STYLES[analysis.endpoint["metric"]], analysis.endpoint
     all_exact = all(each.test != "normal approximation" for each in analysis.comparisons)
     exact = "exact" if all_exact else f"exact up to {EXACT_UP_TO} patients"
-    friedman = (
-        "All arms together were compared by Friedman's test, with Kendall's W." if analysis.friedman else ""
+    parts = [
+        f"""The primary endpoint, set in the study file before the run, was {style.name} of {endpoint["class"]}. The
+        patient was the unit of analysis: differences to the {REFERENCE} arm were averaged over repeats and visits of
+        a patient. Exams without a lesion have no Dice and no HD95 to be compared; false alarms in them were
+        counted."""
+    ]
+    if analysis.missing_tests:
+        parts.append("Differences were taken between tests that both arms had done.")
+    if analysis.friedman:
+        parts.append("All arms together were compared by Friedman's test (asymptotic), with Kendall's W.")
+    parts.append(
+        f"""Each arm was compared with the {REFERENCE} arm by Wilcoxon's signed-rank test (two-sided, {exact}, with
+        ties; zeros after Pratt), with Holm's adjustment over {counted(len(analysis.verdicts), "arm")}."""
     )
+    if any(each.low is not None for each in analysis.comparisons):
+        parts.append(
+            f"""Mean differences are given with 95 % studentised cluster-bootstrap intervals (patients drawn with
+            replacement, {DRAWS:,} draws), cut off where the metric ends."""
+        )
+    parts.append(
+        f"""All other structures and metrics were secondary, adjusted by Benjamini and Hochberg's method. The level
+        was {100 * ALPHA:g} % for each family."""
+    )
+    parts.append(_rules(analysis))
+    if analysis.noise and analysis.has_floor:
+        parts.append(
+            f"""The variation due to training alone was estimated from
+            {counted(analysis.noise.degrees_of_freedom, "repeated training")} of the {REFERENCE} arm; a difference
+            within its 95 % range, or within that of the mean over patients if this was narrower, was called not
+            distinguishable from it, unless a loss of the margin was ruled out."""
+        )
+    if analysis.margin is not None:
+        parts.append("Equivalence within the margin was tested by two one-sided t-tests (p not adjusted).")
+    if analysis.model and analysis.model.name:
+        parts.append(
+            f"""As a sensitivity analysis a model was fitted on the scale of {analysis.model.scale}:
+            {analysis.model.name}; Wald tests, p not adjusted."""
+        )
+    parts.append(f"Computed with loosweep {versions.get('loosweep', manifest.code_version)}.")
+    return _flat(" ".join(parts))
+
+
+def _rules(analysis: Analysis) -> str:
+    """When a channel was called what."""
+    style = METRIC_STYLES[analysis.endpoint["metric"]]
     margin = (
-        f"""a loss of {style.with_unit(analysis.margin)} or more was ruled out (one-sided p below 2.5 %, the larger of
-        those of a t-test against the margin and of the studentised bootstrap, with Holm's adjustment), or"""
+        f"""a loss of {style.with_unit(analysis.margin)} or more was ruled out (one-sided p below
+        {100 * ALPHA / 2:g} %, the larger of those of a t-test against the margin and of the studentised bootstrap,
+        with Holm's adjustment) and the {REFERENCE} arm was good enough to show such a loss, or if"""
         if analysis.margin is not None
         else ""
     )
-    equivalence = (
-        "Equivalence within the margin was tested by two one-sided t-tests (p not adjusted)."
-        if analysis.margin is not None
-        else ""
-    )
-    beyond = noise = model = ""
-    if analysis.noise and any(verdict.noise_floor is not None for verdict in analysis.verdicts):
-        beyond = ", and the difference exceeded what retraining explains"
-        noise = f"""The variation due to training alone was estimated from
-        {counted(analysis.noise.degrees_of_freedom, "repeated training")} of the reference arm; differences within
-        its 95 % range were not taken for effects of a channel."""
-    if analysis.model:
-        model = f"""As a sensitivity analysis a model was fitted on the scale of {analysis.model.scale}:
-        {analysis.model.name}; Wald tests, p not adjusted."""
-    return _flat(
-        f"""The primary endpoint, set in the study file before the run, was {style.name} of
-        {analysis.endpoint["class"]}. The patient was the unit of analysis: differences to the {REFERENCE} arm were
-        averaged over repeats and visits of a patient. {friedman} Each arm was compared with the {REFERENCE} arm by
-        Wilcoxon's signed-rank test (two-sided, {exact}, with ties; zeros after Pratt), with Holm's adjustment over
-        {counted(len(analysis.verdicts), "arm")}; mean differences are given with 95 % studentised cluster-bootstrap
-        intervals (patients drawn with replacement, 10,000 draws). All other structures and metrics were secondary,
-        adjusted by Benjamini and Hochberg's method. The level was 5 % for each family. A channel was called droppable
-        if {margin} the arm without it was significantly better; otherwise needed if the arm was significantly worse,
-        the interval of the mean excluded 0 on the same side{beyond}; otherwise it was left open. {noise}
-        {equivalence} {model} Computed with loosweep {versions.get("loosweep", manifest.code_version)}."""
-    )
+    beyond = ", exceeding what retraining explains" if analysis.has_floor else ""
+    return f"""A channel was called droppable if {margin} the arm without it was significantly better, and if the arm
+    had no more false alarms than the {REFERENCE} arm; otherwise needed, if the arm was significantly worse, by ranks
+    and with the interval of its mean on the same side of 0{beyond}; otherwise it was left undecided."""
 
 
 def _flat(text: str) -> str:

@@ -23,7 +23,7 @@ from job.contract.errors import DataError
 from job.contract.grid import REFERENCE
 from job.contract.manifest import Manifest
 from submit.analysis.results_table import Results
-from submit.analysis.wording import METRIC_STYLES
+from submit.analysis.wording import METRIC_STYLES, shortened
 
 CLASS_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#D55E00", "#CC79A7", "#0072B2")
 """Okabe & Ito's colours, the ones that stand out from grey first; from the eighth class on they repeat."""
@@ -33,6 +33,9 @@ PANEL_INCHES = 1.6
 GAP_INCHES = 0.04
 TITLE_INCHES = 0.42
 LEGEND_INCHES = 0.28
+LEGEND_ENTRY_INCHES = 1.6
+TITLE_LETTERS = 22
+"""Of a line above a panel."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +165,7 @@ def extremes(tests: Mapping[int, Mapping[str, Any]], metric: str) -> list[Choice
 def _title(row: Any, metric: str) -> str:
     style, value = METRIC_STYLES[metric], getattr(row, metric)
     score = "correct absence" if isna(value) else f"{style.name} {style.text(value)} {style.unit}".rstrip()
-    return f"{row.arm}\n{row.structure}: {score}"
+    return f"{row.arm}\n{score}"
 
 
 def montage(
@@ -195,7 +198,7 @@ def montage(
     _, y_mm, x_mm = spacing_zyx_mm
     rows, columns = images[0].shape
     panels = len(images) + len(labels) + (len(predictions) == 2)
-    figure, cells = _grid(panels, height_per_width=rows * y_mm / (columns * x_mm))
+    figure, cells = _grid(panels, len(class_names), height_per_width=rows * y_mm / (columns * x_mm))
     for axes, name, image_YX in zip(cells, channel_names, images, strict=False):
         _draw_image(axes, name, image_YX, aspect=y_mm / x_mm)
     for axes, (title, label_YX) in zip(cells[len(images) :], labels.items(), strict=False):
@@ -206,8 +209,16 @@ def montage(
         _draw_image(cells[-1], "only arm (red), only\nreference (blue)", images[0], aspect=y_mm / x_mm)
         _draw_difference(cells[-1], one, other)
     cells[0].text(0.03, 0.97, "R", color="white", fontsize=7, va="top", transform=cells[0].transAxes)
-    patches = [Patch(color=_colour(k), label=name) for k, name in enumerate(class_names, start=1)]
-    figure.legend(handles=patches, loc="lower left", ncols=6, frameon=False, fontsize=8, borderaxespad=0)
+    patches = [
+        Patch(color=_colour(k), label=shortened(name, TITLE_LETTERS))
+        for k, name in enumerate(class_names, start=1)
+    ]
+    columns = max(1, int(figure.get_figwidth() // LEGEND_ENTRY_INCHES))
+    legend = figure.legend(
+        handles=patches, loc="lower left", ncols=columns, frameon=False, fontsize=8, borderaxespad=0
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     file = BytesIO()
     figure.savefig(file, format="png", dpi=110)
     return file.getvalue()
@@ -249,13 +260,14 @@ def _colour(label: int) -> str:
     return CLASS_COLOURS[(label - 1) % len(CLASS_COLOURS)]
 
 
-def _grid(panels: int, *, height_per_width: float) -> tuple[Figure, list[Axes]]:
-    """A figure with a cell for each panel, in rows of about the same length."""
+def _grid(panels: int, classes: int, *, height_per_width: float) -> tuple[Figure, list[Axes]]:
+    """A figure with a cell for each panel, in rows of about the same length, above a legend of the classes."""
     rows = ceil(panels / COLUMNS)
     columns = ceil(panels / rows)
     panel_height = PANEL_INCHES * height_per_width
     width = columns * (PANEL_INCHES + GAP_INCHES)
-    height = rows * (TITLE_INCHES + panel_height) + LEGEND_INCHES
+    legend_rows = ceil(classes / max(1, width // LEGEND_ENTRY_INCHES))
+    height = rows * (TITLE_INCHES + panel_height) + LEGEND_INCHES * legend_rows
     figure = Figure(figsize=(width, height))
     cells = []
     for panel in range(panels):
@@ -272,7 +284,8 @@ def _grid(panels: int, *, height_per_width: float) -> tuple[Figure, list[Axes]]:
 def _draw_image(axes: Axes, title: str, image_YX: NDArray[np.float32], *, aspect: float) -> None:
     low, high = np.percentile(image_YX, (1, 99))
     axes.imshow(image_YX, cmap="gray", vmin=low, vmax=high, aspect=aspect)
-    axes.set_title(title, fontsize=8, parse_math=False)
+    lines = [shortened(line, TITLE_LETTERS) for line in title.split("\n")]
+    axes.set_title("\n".join(lines), fontsize=8, parse_math=False)
     axes.autoscale(enable=False)
 
 

@@ -18,11 +18,11 @@ from job.contract.fold_ranges import format_folds
 from job.contract.grid import REFERENCE
 from job.contract.manifest import Manifest
 from job.storage import Storage
-from submit.analysis.aggregate import Aggregate, arms_table, paired_block
+from submit.analysis.aggregate import Aggregate, arms_table
 from submit.analysis.analysis import Analysis
 from submit.analysis.comparisons import Comparison
 from submit.analysis.design import HIGHER_IS_BETTER, METRICS
-from submit.analysis.pairing import by_arm, by_patient, differences
+from submit.analysis.pairing import by_arm, by_patient, differences, paired_block
 from submit.analysis.results_table import Results, structures_of
 from submit.analysis.sensitivity import StructureContrast, volumes
 from submit.analysis.wording import METRIC_STYLES, number, percent, probability
@@ -52,7 +52,7 @@ class Report:
     @cached_property
     def table(self) -> DataFrame:
         """Rows of the repeats that every arm has."""
-        return paired_block(self.results.table, self.manifest)
+        return paired_block(self.results.table, self.manifest.study.sweep.repeats)
 
     @cached_property
     def values(self) -> DataFrame:

@@ -13,6 +13,7 @@ from pandas import DataFrame
 
 from job.contract.grid import REFERENCE
 from job.contract.results import Status
+from submit.analysis.wording import shortened
 from submit.report.comparison_figures import COLUMNS, PANEL_INCHES
 from submit.report.figures import BLUE, GREEN, GREY, PURPLE, VERMILLION, WIDTH_INCHES
 
@@ -41,11 +42,11 @@ def status_figure(counts: Mapping[str, DataFrame]) -> Figure:
     panels = list(figure.subplots(1, len(counts), sharey=True, squeeze=False).flat)
     for axes, (structure, own) in zip(panels, counts.items(), strict=True):
         _stack(axes, own)
-        axes.set_title(structure, fontsize=10, parse_math=False)
+        axes.set_title(shortened(structure, 24), fontsize=10, parse_math=False)
         axes.set_xlabel("tests")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_yticks(range(len(arms)), arms, parse_math=False)
+    panels[0].set_yticks(range(len(arms)), [shortened(arm) for arm in arms], parse_math=False)
     panels[0].set_ylim(len(arms) - 0.4, -0.6)
     entries = [
         Patch(color=colour, label=status)
@@ -97,7 +98,7 @@ def curves_figure(curves: Curves) -> Figure:
         low, middle, high = np.nanpercentile(losses, (10, 50, 90), axis=0)
         axes.fill_between(steps, low, high, color=BLUE, alpha=0.25, lw=0)
         axes.plot(steps, middle, color=BLUE, lw=1.5)
-        axes.set_title(arm, fontsize=9, parse_math=False)
+        axes.set_title(shortened(arm, 24), fontsize=9, parse_math=False)
         axes.set_yscale("log")
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8, which="both")
@@ -109,7 +110,7 @@ def curves_figure(curves: Curves) -> Figure:
 
 
 def time_figure(seconds: DataFrame) -> Figure:
-    """Mean hours of a fold of each arm by phase, as stacked bars.
+    """Mean time of a fold of each arm by phase, as stacked bars.
 
     Args:
         seconds: Arms x phases, mean seconds a fold.
@@ -126,7 +127,7 @@ def time_figure(seconds: DataFrame) -> Figure:
         colour = PHASE_COLOURS[number % len(PHASE_COLOURS)]
         axes.barh(range(len(seconds)), values, left=left, color=colour, label=phase)
         left += values
-    axes.set_yticks(range(len(seconds)), [str(arm) for arm in seconds.index], parse_math=False)
+    axes.set_yticks(range(len(seconds)), [shortened(str(arm)) for arm in seconds.index], parse_math=False)
     axes.set_ylim(len(seconds) - 0.4, -0.6)
     axes.set_xlabel(f"{unit} a fold, mean")
     axes.spines[["top", "right"]].set_visible(False)

@@ -5,7 +5,9 @@ import pytest
 
 from job.contract import layout
 from job.contract.results import Failure
-from submit.analysis.aggregate import Aggregate, aggregate, arms_table, paired_block, pairs
+from submit.analysis.aggregate import Aggregate, aggregate, arms_table
+from submit.analysis.analysis import analyse
+from submit.analysis.design import Design
 from submit.analysis.results_table import collect_results
 
 # Folds of 3 arms x 3 exams: exam n has the folds 3n (reference), 3n + 1 (without t2), 3n + 2 (without t1).
@@ -46,12 +48,23 @@ def test_differences_are_taken_over_pairs_and_relative_to_the_reference(storage,
 def test_a_pair_needs_a_defined_number_in_both_arms(storage, make_manifest, write_dice):
     manifest = make_manifest()
     write_dice(manifest, {0: None, 3: 0.6, 6: 0.4, 1: 0.7, 4: None, 7: 0.5})
-    table = paired_block(collect_results(storage, manifest).table, manifest)
 
-    paired = pairs(table, "without t2", "tumour", "dice")
+    difference = aggregated(storage, manifest).arms[1].difference["tumour"]["dice"]
 
-    assert paired.index.tolist() == [(0, "patient2", "exam2")]
-    assert paired.to_dict("list") == {"reference": [0.4], "arm": [0.5]}
+    assert (difference.n, difference.mean) == (1, pytest.approx(0.1))
+
+
+def test_differences_are_those_of_the_comparisons(storage, make_manifest, write_dice):
+    """Of patients, of whom the first has two visits."""
+    manifest = make_manifest([("e0", "p0"), ("e1", "p0"), ("e2", "p1")])
+    write_dice(manifest, {0: 0.8, 3: 0.6, 6: 0.5, 1: 0.7, 4: 0.3, 7: 0.5})
+    results = collect_results(storage, manifest)
+    found = analyse(results.table, Design.of(manifest), run="r", manifest="m").comparisons
+
+    told = aggregate(results, manifest).arms[1].difference["tumour"]["dice"]
+
+    assert (told.n, told.mean) == (3, pytest.approx(-0.1))
+    assert (told.n, told.mean, told.relative) == (found[0].pairs, found[0].mean, found[0].relative)
 
 
 def test_statuses_are_counted_and_only_correct_absences_leave_the_mean(

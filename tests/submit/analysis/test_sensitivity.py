@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
-from pandas import concat
+from pandas import DataFrame, concat
 
 from submit.analysis.comparisons import Differences
+from submit.analysis.design import Design
 from submit.analysis.pairing import by_arm, differences
 from submit.analysis.sensitivity import (
+    WorstCase,
     agreements,
     structure_contrasts,
     volume_effects,
@@ -19,9 +21,13 @@ LOSS = [-0.2 - 0.001 * n for n in range(40)]
 NONE = [0.002 * (-1) ** n + 0.0001 * n for n in range(40)]
 
 
+def bounds_of(rows: DataFrame, of: Design) -> tuple[WorstCase, ...]:
+    return worst_cases(Differences(rows.assign(absolute_volume_error_ml=2.0), of), of, None)
+
+
 def bounds(a: list[float | None], b: list[float | None]) -> dict[str, tuple[int, str, str]]:
     rows = table(paired([0.7] * 40, a=a, b=b))
-    found = worst_cases(rows, by_arm(rows, "tumour", "dice"), design(40), None)
+    found = bounds_of(rows, design(40))
     return {each.arm: (each.missing, each.against, each.in_favour) for each in found}
 
 
@@ -46,14 +52,43 @@ def test_an_undefined_number_is_not_missing() -> None:
     tests = paired([0.7] * 40, a=[*LOSS], b=[*NONE])
     tests = [(*test[:4], None) if test[0] == "p03" else test for test in tests]
     rows = table(tests)
-    assert worst_cases(rows, by_arm(rows, "tumour", "dice"), design(40), None) == ()
+    assert bounds_of(rows, design(40)) == ()
 
 
 def test_a_distance_is_as_bad_as_the_worst_that_was_seen() -> None:
-    rows = table(paired([0.7] * 40, a=[*LOSS[:-1], None], b=[*NONE]))
-    of = design(40, metric="hd95_mm", margin=None)
-    (a, _) = worst_cases(rows, by_arm(rows, "tumour", "hd95_mm"), of, None)
-    assert (a.missing, a.against) == (1, "needed")
+    """Margin 5 mm, losses near 0: one missing distance of 100 mm opens the verdict, one of 6 mm does not."""
+    rows = table(paired([0.7] * 40, a=[*NONE[:-1], None], b=[*NONE]))
+    of = design(40, metric="hd95_mm", margin=5.0)
+    (a, _) = bounds_of(rows, of)
+    assert (a.missing, a.against, a.in_favour) == (1, "droppable", "droppable")
+    rows.loc[rows["exam"] == "e00", "hd95_mm"] = 100.0
+    (a, b) = bounds_of(rows, of)
+    assert (a.missing, a.against, a.in_favour) == (1, "undecided", "droppable")
+    assert b.missing == 0
+
+
+def test_a_missing_reference_is_missing_in_every_arm() -> None:
+    tests = paired([0.7] * 40, a=[*NONE], b=[*LOSS])
+    rows = table(test for test in tests if test[0] != "p03" or test[3] != REFERENCE)
+    a, b = bounds_of(rows, design(40))
+    assert (a.missing, a.against, a.in_favour) == (1, "undecided", "undecided")  # 0.3 or 0.7 among 40
+    assert (b.missing, b.against, b.in_favour) == (
+        1,
+        "needed",
+        "undecided",
+    )  # a gain of 0.46 among losses of 0.2
+    rows = rows[(rows["patient"] != "p03") | (rows["arm"] == "without a")]
+    a, b = bounds_of(rows, design(40))
+    assert (a.missing, b.missing) == (1, 1)
+
+
+def test_a_missing_test_without_a_lesion_may_be_a_false_alarm() -> None:
+    tests = paired([0.7] * 40, a=[*NONE], b=[*NONE])
+    tests += [("q", "q", 0, arm, None) for arm in (REFERENCE, "without a")]
+    of = design([*((f"p{n:02}", f"e{n:02}") for n in range(40)), ("q", "q")])
+    a, b = bounds_of(table(tests), of)
+    assert (a.missing, a.against, a.in_favour) == (0, "droppable", "droppable")
+    assert (b.missing, b.against, b.in_favour) == (1, "undecided", "droppable")
 
 
 def test_the_effect_of_volume_is_spearman_s_correlation() -> None:
@@ -61,6 +96,9 @@ def test_the_effect_of_volume_is_spearman_s_correlation() -> None:
     rows = table(tests)
     for n in range(6):
         rows.loc[rows["patient"] == f"p{n:02}", "reference_ml"] = 10.0 * (n + 1)
+    rows.loc[(rows["patient"] == "p00") & (rows["arm"] != REFERENCE), "reference_ml"] = (
+        900.0  # of the reference only
+    )
     losses = -differences(by_arm(rows, "tumour", "dice"))
     a, b = volume_effects(losses, volumes(rows, "tumour"), design(6))
     assert a.rho == pytest.approx(1 - 6 * 2 / (6 * 35))  # two neighbours are exchanged
@@ -100,3 +138,19 @@ def test_arms_that_lose_nothing_have_no_order() -> None:
     of = design(3)
     assert {each.tau for each in agreements(Differences(rows, of), of)} == {None}
     assert not np.isnan([each.tau or 0 for each in agreements(Differences(rows, of), of)]).any()
+
+
+def test_visits_without_a_lesion_have_no_volume() -> None:
+    rows = table(
+        [("p0", "e0", 0, REFERENCE, 0.7), ("p0", "e1", 0, REFERENCE, None), ("p1", "e2", 0, REFERENCE, None)]
+    )
+    rows.loc[rows["exam"] != "e0", "reference_ml"] = 0.0
+    assert volumes(rows, "tumour")["volume_ml"].to_dict() == {"p0": 10.0}
+
+
+def test_three_patients_have_no_correlation() -> None:
+    losses = DataFrame({"without a": [0.1, 0.2, 0.4, 0.3]}, index=[f"p{n}" for n in range(4)])
+    volume = DataFrame({"volume_ml": [1.0, 2.0, 3.0, 4.0]}, index=losses.index)
+    of = design(4, arms=(REFERENCE, "without a"))
+    assert [each.rho for each in volume_effects(losses[:3], volume, of)] == [None]
+    assert [each.rho for each in volume_effects(losses, volume, of)] == [pytest.approx(0.8)]

@@ -2,15 +2,17 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from pandas import DataFrame
 
 from submit.analysis.bootstrap import DRAWS
 from submit.analysis.design import Design
 from submit.analysis.noise import Noise
-from submit.analysis.pairing import by_arm, done_by_arm
+from submit.analysis.paired_tests import signed_rank
+from submit.analysis.pairing import by_arm, statuses
 from submit.analysis.verdict import ArmEvidence, Evidence, decide, gather
-from tests.submit.analysis.tables import ARMS, design, paired, table
+from tests.submit.analysis.tables import ARMS, Test, design, paired, table
 
 JUST, NOT = 0.05 - 1e-9, 0.05
 
@@ -67,6 +69,8 @@ def test_what_is_better_left_out_is_droppable_with_and_without_a_margin() -> Non
     assert decide(evidence(**better, p=JUST)) == "droppable"
     assert decide(evidence(**better, p=NOT)) == "undecided"
     assert decide(evidence(**better, p=JUST, noise_floor=0.06)) == "not distinguishable"
+    assert decide(evidence(**better, p=JUST, sensitive=False)) == "droppable"
+    assert decide(evidence(**better, p=JUST, more_false_alarms=1)) == "undecided"
 
 
 def test_a_loss_that_is_not_significant_is_never_droppable_for_that() -> None:
@@ -79,7 +83,8 @@ def test_without_a_pair_nothing_is_decided() -> None:
 
 
 def gathered(rows: DataFrame, of: Design, noise: Noise | None = None) -> tuple[ArmEvidence, ...]:
-    return gather(by_arm(rows, "tumour", of.metric), done_by_arm(rows, "tumour"), of, noise)
+    tests, dice = (by_arm(rows, "tumour", metric) for metric in (of.metric, "dice"))
+    return gather(tests, dice, statuses(rows, "tumour"), of, noise)
 
 
 def test_a_reference_that_segments_nothing_lets_nothing_be_dropped() -> None:
@@ -88,20 +93,75 @@ def test_a_reference_that_segments_nothing_lets_nothing_be_dropped() -> None:
     assert {decide(each) for each in gathered(rows, design(6))} == {"undecided"}
 
 
+def ended(tests: list[Test], **statuses: str) -> DataFrame:
+    """A table in which tests of these exams ended in a way of their own, where they have a Dice of 0."""
+    rows = table(tests)
+    for exam, status in statuses.items():
+        rows.loc[(rows["exam"] == exam) & (rows["dice"] == 0), "status"] = status
+    return rows
+
+
 def test_false_alarms_beside_correct_absences_are_counted() -> None:
-    tests = paired(
-        [0.7] * 8, a=[0.001 * (-1) ** n for n in range(8)], b=[0.001 * (-1) ** n for n in range(8)]
-    )
-    tests += [
-        ("q", "q", 0, "reference", None),
-        ("q", "q", 0, "without a", 0.0),
-        ("q", "q", 0, "without b", None),
-    ]
+    little = [0.001 * (-1) ** n for n in range(8)]
+    tests = paired([0.7] * 8, a=little, b=little)
+    tests += [("q", "q", 0, arm, dice) for arm, dice in zip(ARMS, (None, 0.0, None), strict=True)]
     tests += [("r", "r", 0, "reference", None)]  # not tested without a
     of = design([*((f"p{n:02}", f"e{n:02}") for n in range(8)), ("q", "q"), ("r", "r")])
-    a, b = gathered(table(tests), of)
+    a, b = gathered(ended(tests, q="false-alarm"), of)
     assert (a.more_false_alarms, b.more_false_alarms) == (1, 0)
     assert (decide(a), decide(b)) == ("undecided", "droppable")
+
+
+def test_false_alarms_of_the_reference_count_for_the_arm() -> None:
+    little = [0.001 * (-1) ** n for n in range(8)]
+    tests = paired([0.7] * 8, a=little, b=little)
+    tests += [("q", "q", 0, arm, dice) for arm, dice in zip(ARMS, (0.0, 0.0, None), strict=True)]
+    tests += [("r", "r", 0, arm, dice) for arm, dice in zip(ARMS, (None, 0.0, None), strict=True)]
+    of = design([*((f"p{n:02}", f"e{n:02}") for n in range(8)), ("q", "q"), ("r", "r")])
+    a, b = gathered(ended(tests, q="false-alarm", r="false-alarm"), of)
+    assert (a.more_false_alarms, b.more_false_alarms) == (1, -1)
+
+
+def test_false_alarms_of_both_are_no_equal_results() -> None:
+    """Ten patients lose 0.03; fifteen without a lesion, in whom every arm has a false alarm, do not dilute that."""
+    loss = [-0.03 - 0.001 * n for n in range(10)]
+    tests = paired([0.7] * 10, a=loss, b=loss)
+    exams = [f"q{n}" for n in range(15)]
+    tests += [(exam, exam, 0, arm, 0.0) for exam in exams for arm in ARMS]
+    of = design([*((f"p{n:02}", f"e{n:02}") for n in range(10)), *((exam, exam) for exam in exams)])
+    a, _ = gathered(ended(tests, **dict.fromkeys(exams, "false-alarm")), of)
+    assert len(a.exams) == 10
+    assert a.loss == pytest.approx(0.0345)
+    assert decide(a) == "needed"
+
+
+def test_a_distance_is_not_within_the_margin_of_a_reference_that_misses_everything() -> None:
+    rows = table(paired([0.0] * 12, a=[0.0] * 12, b=[0.0] * 12)).assign(hd95_mm=300.0)
+    seen = table(paired([0.7] * 12, a=[0.0] * 12, b=[0.0] * 12)).assign(hd95_mm=4.0)
+    of = design(12, metric="hd95_mm", margin=2.0)
+    assert {decide(each) for each in gathered(rows, of)} == {"undecided"}
+    assert {decide(each) for each in gathered(seen, of)} == {"droppable"}
+
+
+def test_numbers_that_differ_by_rounding_are_ties() -> None:
+    """Differences of 1.2 mm and 2.4 mm, as subtraction gives them."""
+    steps = [1, -1, 1, 1, 2, 1, -1, 1, 1, 1, 1, 2]
+    rows = table(paired([0.7] * 12, a=[0.0] * 12, b=[0.0] * 12))
+    for n, step in enumerate(steps):
+        own = rows["exam"] == f"e{n:02}"
+        rows.loc[own & (rows["arm"] == "reference"), "hd95_mm"] = 1.2 * (n + 3)
+        rows.loc[own & (rows["arm"] != "reference"), "hd95_mm"] = 1.2 * (n + 3 + step)
+    a, _ = gathered(rows, design(12, metric="hd95_mm", margin=None))
+    assert a.p == pytest.approx(2 * signed_rank(np.array(steps, dtype=float)).p)
+
+
+def test_the_bound_of_the_reference_counts_and_not_its_mean() -> None:
+    """Mean 0.045 above the margin of 0.02, with a bound below it."""
+    reference = [0.0, 0.09] * 3
+    rows = table(paired(reference, a=[0.0] * 6, b=[0.0] * 6))
+    assert [each.sensitive for each in gathered(rows, design(6))] == [False, False]
+    assert [each.sensitive for each in gathered(rows, design(6, margin=0.001))] == [False, False]
+    assert [each.sensitive for each in gathered(rows, design(6, margin=None))] == [True, True]
 
 
 def test_few_large_losses_against_many_small_gains_are_not_a_finding() -> None:

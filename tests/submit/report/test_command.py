@@ -35,7 +35,7 @@ def test_every_arm_has_a_line_with_its_verdict_and_what_decided_it(decided, told
         ["without t2", "needed"],
         ["without t1", "droppable"],
     ]
-    assert cells[1][2].startswith("−0.216 (−0.223 to −0.2")
+    assert cells[1][2].startswith("−0.217 (−0.223 to −0.2")
     assert [row[3] for row in cells[1:]] == ["p < 0.001", "margin, p < 0.001"]
     assert lines[5:7] == ["Needed: t2.", "Can be left out, one at a time: t1."]
     assert lines[-2].startswith("report: ")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
+from matplotlib.colors import to_hex
 from pandas import DataFrame
 
 from submit.analysis.analysis import Analysis, Ranks, analyse
@@ -51,10 +52,19 @@ def test_each_patient_is_a_line_coloured_by_who_is_better() -> None:
     values = DataFrame({"reference": [0.8, 0.6, 0.5], "without a": [0.7, 0.7, np.nan]}, index=["p", "q", "r"])
     figure = slopes_figure(values, ARMS[1:], "Dice")
     a, b = figure.axes
-    lines = [(line.get_ydata().tolist(), line.get_color()) for line in a.lines]
-    assert lines[:2] == [([0.8, 0.7], VERMILLION), ([0.6, 0.7], BLUE)]
-    assert lines[2] == ([pytest.approx(0.7), pytest.approx(0.7)], "black")
+    lines = next(each for each in a.collections if isinstance(each, LineCollection))
+    assert [segment[:, 1].tolist() for segment in lines.get_segments()] == [[0.8, 0.7], [0.6, 0.7]]
+    assert [to_hex(colour).upper() for colour in lines.get_colors()] == [VERMILLION, BLUE]
+    (mean,) = a.lines
+    assert (mean.get_ydata().tolist(), mean.get_color()) == (
+        [pytest.approx(0.7), pytest.approx(0.7)],
+        "black",
+    )
+    low, high = a.get_ylim()
+    assert low < 0.6
+    assert high > 0.8
     assert not b.lines
+    assert not b.collections
 
 
 def test_losses_stand_over_the_volume_of_patients_who_have_one() -> None:
@@ -67,7 +77,7 @@ def test_losses_stand_over_the_volume_of_patients_who_have_one() -> None:
 
 
 def test_shares_of_ranks_are_written_into_their_cells() -> None:
-    ranks = Ranks(arms=("without a", "without b"), shares=((0.9, 0.1), (0.1, 0.9)))
+    ranks = Ranks(arms=("without a", "without b"), patients=9, shares=((0.9, 0.1), (0.1, 0.9)))
     (axes,) = ranks_figure(ranks).axes
     assert [(text.get_position(), text.get_text()) for text in axes.texts] == [
         ((0, 0), "90"),

@@ -5,7 +5,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from job.contract import layout
-from submit.analysis.aggregate import aggregate, paired_block
+from submit.analysis.aggregate import aggregate
+from submit.analysis.pairing import paired_block
 from submit.analysis.results_table import collect_results
 from submit.report.figures import arms_figure, encode, folds_figure
 
@@ -18,7 +19,7 @@ def figures_of(storage):
 
     def draw(manifest, structures=("tumour",)):
         results = collect_results(storage, manifest)
-        table = paired_block(results.table, manifest)
+        table = paired_block(results.table, manifest.study.sweep.repeats)
         return (
             folds_figure(table, manifest.arms, structures),
             arms_figure(aggregate(results, manifest), structures),

@@ -241,7 +241,7 @@ def test_the_methods_are_those_of_the_study(decided, written):
     )
     assert page.says("The reference arm was trained 1 further time for each exam")
     assert page.says("trained for 150 steps of 8 segments of 21 x 21 x 13 voxels")
-    assert page.says("All arms together were compared by Friedman's test, with Kendall's W.")
+    assert page.says("All arms together were compared by Friedman's test (asymptotic), with Kendall's W.")
     assert page.says("(two-sided, exact, with ties; zeros after Pratt), with Holm's adjustment over 2 arms")
     assert page.says("droppable if a loss of 0.020 or more was ruled out (one-sided p below 2.5 %")
     assert page.says("estimated from 12 repeated trainings of the reference arm")
@@ -281,9 +281,11 @@ def test_only_one_in_says_what_needed_means(make_manifest, write_dice, written):
     assert written(manifest).says("Here every arm has one channel only")
 
 
-def test_tests_without_a_pair_are_counted(make_manifest, write_dice, written):
+def test_false_alarms_are_counted_beside_the_comparisons(storage, make_manifest, make_result, score, written):
     manifest = make_manifest()
-    write_dice(manifest, {0: 0.8, 1: 0.6, 2: 0.8, 3: None, 4: 0.0, 5: None})
+    alarm = score(0.0, status="false-alarm", reference_ml=0.0)
+    for fold, own in enumerate([score(0.8), score(0.6), score(0.8), score(None), alarm, score(None)]):
+        storage.write(layout.result(fold), make_result(manifest, fold, {"tumour": own}).to_json())
     page = written(manifest)
-    assert page.says("without t2: 1 test without a pair, as nothing is there")
-    assert not page.says("without t1: 1 test without a pair")
+    assert page.says("without t2: 1 false alarm, reference 0, in tests that both did.")
+    assert not page.says("without t1: 1 false alarm")
