@@ -1,9 +1,10 @@
 """Seconds that the report takes over many folds: results are made up, nothing is trained, there are no pictures.
 
-    python benchmarks/report.py 288 10000 100000
+    python benchmarks/report.py 288 12000 100000 100000x12500
 
-Each number of folds gets a run in a temporary folder: 8 arms, as many exams as needed up to 500 (every third patient
-has two), then repeats; with a history of 100 steps for every fold that the curves may look at.
+Each number of folds gets a run in a temporary folder: 8 arms, as many exams as needed up to 500, or up to the number
+after the x (every third patient has two), then repeats; with a history of 100 steps for every fold that the curves
+may look at.
 """
 
 import json
@@ -44,12 +45,16 @@ STRUCTURES = ("GTV-T", "GTV-Ln", "union")
 
 def main() -> None:
     """Prints a table in Markdown."""
-    print("| folds | rows | read results | statistics | figures, tables, page | all | largest memory |")
-    print("|---|---|---|---|---|---|---|")
-    for folds in map(int, sys.argv[1:]):
+    print(
+        "| folds | patients | rows | read results | statistics | figures, tables, page | all | largest memory |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for argument in sys.argv[1:]:
+        folds, _, exams = argument.partition("x")
         with tempfile.TemporaryDirectory() as folder:
-            run, manifest = written(Path(folder), folds)
-            print(f"| {folds} | {measured(run, manifest)}", flush=True)
+            run, manifest = written(Path(folder), int(folds), int(exams or 500))
+            patients = len({entry.patient for entry in manifest.exams})
+            print(f"| {manifest.folds} | {patients} | {measured(run, manifest)}", flush=True)
 
 
 def measured(run: LocalStorage, manifest: Manifest) -> str:
@@ -72,9 +77,9 @@ def measured(run: LocalStorage, manifest: Manifest) -> str:
     return f"{len(results.table)} | {' | '.join(f'{part:.1f} s' for part in parts)} | {memory_gib:.1f} GiB |"
 
 
-def written(folder: Path, folds: int) -> tuple[LocalStorage, Manifest]:
+def written(folder: Path, folds: int, most_exams: int) -> tuple[LocalStorage, Manifest]:
     """A run with results of all its folds."""
-    count = min(folds // 8, 500)
+    count = min(folds // 8, most_exams)
     exams = [(f"p{n // 4 * 3 + min(n % 4, 2):05}", f"e{n:05}") for n in range(count)]
     manifest = Manifest.freeze(
         parse_study(STUDY | {"sweep": {"repeats": folds // (8 * count)}}, source="study.toml"),
@@ -87,9 +92,9 @@ def written(folder: Path, folds: int) -> tuple[LocalStorage, Manifest]:
     history = "".join(
         json.dumps({"step": step, "loss": 1 / step, "learning_rate": 1e-3}) + "\n" for step in range(1, 101)
     )
-    for index in range(folds):
+    for index in range(manifest.folds):
         run.write(layout.result(index), result(manifest, index, draw).to_json())
-        if (index // 8) % max(folds // 8 // 400, 1) == 0:
+        if (index // 8) % max(manifest.folds // 8 // 400, 1) == 0:
             run.write(layout.history(index), history.encode())
     return run, manifest
 

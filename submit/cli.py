@@ -163,7 +163,9 @@ def cancel(run: Run = None, study: StudyOption = STUDY) -> None:
 def report(
     run: Run = None,
     study: StudyOption = STUDY,
-    json: Annotated[bool, typer.Option("--json", help="Print the aggregate, for scripts.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print report.json and the verdict, for scripts; write nothing.")
+    ] = False,
     output: Annotated[Path | None, typer.Option(help="Folder for the report; default: the run's.")] = None,
     store: Annotated[str | None, typer.Option(help="Block store, if it was moved.")] = None,
 ) -> None:

@@ -1,6 +1,7 @@
 """`submit plan`: the smallest loss that a study can find, before it runs, and how repeats change it."""
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +21,7 @@ from submit.analysis.design import ALPHA, Design, trainings
 from submit.analysis.noise import retraining_noise
 from submit.analysis.pairing import by_arm, differences, paired_block
 from submit.analysis.power import POWER, detectable, patients_needed, sd_of_patients
-from submit.analysis.results_table import collect_results
+from submit.analysis.results_table import collect_results, structures_of
 from submit.analysis.verdict import MIN_FREEDOM
 from submit.analysis.wording import METRIC_STYLES
 from submit.runs import find_run
@@ -165,7 +166,7 @@ def _spread(
     """
     style, exams = METRIC_STYLES[study.endpoint.metric], list(counts.values())
     for name, value in (("--sd", sd), ("--noise-sd", noise_sd)):
-        if value is not None and not 0 < value < LARGEST_SD:
+        if value is not None and not (0 < value < LARGEST_SD or (value == 0 and name == "--noise-sd")):
             raise StudyError(
                 f"{name} {value:g} is no spread; state one above 0 and below {LARGEST_SD:g}, "
                 f"in the unit of {style.name}"
@@ -173,13 +174,17 @@ def _spread(
     noise = None
     if noise_sd is not None:
         noise = sum(2 * noise_sd**2 / n for n in trainings(exams, study.sweep.test_unit)) / len(exams)
-    if sd is None and (measured := _measured(study_file, study)) is not None:
+    measured = _measured(study_file, study) if sd is None else None
+    if isinstance(measured, Spread):
         return measured if noise is None else _with_noise(measured, noise)
+    if measured is not None:
+        print(f"note: {measured}", file=sys.stderr)
     source = "stated"
     if sd is None:
         if study.endpoint.metric != "dice":
             raise StudyError(
-                f"the SD of differences in {style.name} is not known before a first run; state one with --sd"
+                f"the SD of differences in {style.name} is not known before a run with these arms; "
+                "state one with --sd"
             )
         sd, source = DICE_SD, "found by the reference study's group; state yours with --sd"
     of_patients = sd_of_patients(sd, exams, icc=icc)
@@ -203,8 +208,8 @@ def _with_noise(spread: Spread, variance: float) -> Spread:
     return replace(spread, noise_variance=variance / spread.repeats)
 
 
-def _measured(study_file: Path, study: Study) -> Spread | None:
-    """The spread in the study's newest run, if that has the same endpoint and arms, and enough results."""
+def _measured(study_file: Path, study: Study) -> Spread | str | None:
+    """The spread in the study's newest run, if that has the same arms; why it tells nothing; None without a run."""
     try:
         run = find_run(None, study_file)
     except StudyError:
@@ -212,17 +217,21 @@ def _measured(study_file: Path, study: Study) -> Spread | None:
     if is_request(run):
         return None
     manifest = read_manifest(run)
-    if (manifest.study.endpoint, manifest.study.arms) != (study.endpoint, study.arms):
-        return None
-    table = collect_results(run, manifest).table
-    if table.empty:
-        return None
-    design = Design.of(manifest)
+    if manifest.study.arms != study.arms or study.endpoint.structure not in structures_of(manifest.study):
+        return f"{manifest.run} has other arms or classes, and tells nothing of this study's spread"
+    results = collect_results(run, manifest)
+    table, endpoint = results.table, study.endpoint
+    design = replace(Design.of(manifest), structure=endpoint.structure, metric=endpoint.metric)
     values = differences(by_arm(paired_block(table, design.repeats), design.structure, design.metric))
-    patients, sd = int(values.count().max()), float(values.std(ddof=1).median())
-    if patients < MEASURED_PATIENTS or not sd > 0:
-        return None
-    source = f"measured in {manifest.run}, {counted(patients, 'patient')}, median over arms"
+    patients = 0 if values.empty else int(values.count().max())
+    sd = float(values.std(ddof=1).median()) if patients >= MEASURED_PATIENTS else 0.0
+    if not sd > 0:
+        return (
+            f"{manifest.run} has {counted(patients, 'patient')} with a pair so far; {MEASURED_PATIENTS} with "
+            "differences that vary would tell this study's spread"
+        )
+    part = "" if len(results.done) == manifest.folds else f" ({len(results.done)} of {manifest.folds} folds)"
+    source = f"measured in {manifest.run}{part}, {counted(patients, 'patient')}, median over arms"
     of_reference = table[(table["arm"] == REFERENCE) & (table["structure"] == design.structure)]
     noise = retraining_noise(of_reference, design.metric, by_patient=design.test_unit == "patient")
     if noise is None or noise.degrees_of_freedom < MIN_FREEDOM:
@@ -236,13 +245,13 @@ def _measured(study_file: Path, study: Study) -> Spread | None:
         sd=sd,
         noise_variance=min(variance, sd**2),
         repeats=design.repeats,
-        source=f"{source}; retraining explains {_share(variance, sd)} of its square",
+        source=f"{source}; {_share(variance, sd)} of its variance is retraining",
     )
 
 
 def _share(variance: float, sd: float) -> str:
-    """How much of a variance is retraining; where arms share their draws it is less than two trainings differ by."""
-    return f"{variance / sd**2:.0%}" if variance < sd**2 else "all (it is at least as large)"
+    """How much of a variance is retraining, at most: arms share their draws, which two trainings do not."""
+    return f"at most {100 * variance / sd**2:.0f} %" if variance < sd**2 else "perhaps all"
 
 
 def _print(plan: PowerPlan, study: Study) -> None:
@@ -252,10 +261,10 @@ def _print(plan: PowerPlan, study: Study) -> None:
         f"{counted(plan.arms, 'arm')} beside the reference; primary endpoint {plan.endpoint}"
     )
     print(f"SD of the patients' differences {style.with_unit(plan.spread.sd)}: {plan.spread.source}")
-    print(f"smallest loss found with a power of {POWER:.0%}:")
+    print(f"smallest loss found with a power of {100 * POWER:.0f} %:")
     table = Table("repeats")
     for share in plan.shares:
-        of = "" if share is None else f",\nnoise {share:.0%}"
+        of = "" if share is None else f",\nnoise {100 * share:.0f} %"
         table.add_column(f"one arm{of}", justify="right")
         table.add_column(f"all {plan.arms} arms{of}", justify="right")
     for line in plan.lines:
@@ -268,8 +277,10 @@ def _print(plan: PowerPlan, study: Study) -> None:
         table.add_row(f"{line.repeats}{own}", *cells)
     console = Console()
     (console if console.is_terminal else Console(width=120)).print(table, markup=False)
+    none = any(value is None for line in plan.lines for value in (*line.one_arm, *line.all_arms))
     print(
-        "one arm: at 5 %; all arms: at the strictest step of Holm's method. none: too few patients for any."
+        "one arm: at 5 %; all arms: at the strictest step of Holm's method."
+        + (" none: too few patients for any." if none else "")
     )
     if plan.shares != (None,):
         print(
@@ -278,7 +289,10 @@ def _print(plan: PowerPlan, study: Study) -> None:
     if plan.margin is not None:
         exams = "" if plan.patients_for_margin is None else _exams_of(plan)
         needed = "more patients than any study has" if plan.patients_for_margin is None else exams
-        print(f"To tell a loss of the margin, {style.with_unit(plan.margin)}, from none would take {needed}.")
+        print(
+            f"To tell a loss of the margin, {style.with_unit(plan.margin)}, from none, with that power in all "
+            f"arms and {counted(study.sweep.repeats, 'repeat')}, would take {needed}."
+        )
 
 
 def _exams_of(plan: PowerPlan) -> str:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Status = Literal["ok", "both-empty", "false-alarm", "miss"]
 Phase = Literal["load", "train", "test", "done", "stopped"]
@@ -29,12 +29,12 @@ class Score(Record):
 
     status: Status
     """Which of reference and prediction is empty: neither, both, only the reference, only the prediction."""
-    dice: float | None
+    dice: float | None = Field(ge=0, le=1)
     """0 to 1; None for `both-empty`, 0 for `false-alarm` and `miss`."""
-    hd95_mm: float | None
+    hd95_mm: float | None = Field(ge=0)
     """None for `both-empty`, the diagonal of the image for `false-alarm` and `miss`."""
-    reference_ml: float
-    predicted_ml: float
+    reference_ml: float = Field(ge=0)
+    predicted_ml: float = Field(ge=0)
 
     @model_validator(mode="after")
     def _only_both_empty_is_undefined(self) -> Self:

@@ -28,7 +28,7 @@ from submit.analysis.sensitivity import (
     volumes,
     worst_cases,
 )
-from submit.analysis.sentences import answer, harm, is_harm, sentence
+from submit.analysis.sentences import LEFT_OUT, ONE_IN, answer, harm, is_harm, sentence
 from submit.analysis.verdict import ArmEvidence, VerdictName, decide, gather
 
 
@@ -95,6 +95,8 @@ class Analysis(Record):
     endpoint: dict[Literal["class", "metric"], str]
     """The primary one, fixed before the run."""
     margin: float | None
+    only_one_in: bool
+    """Whether every arm has one channel only: its verdict is about all others together."""
     alpha: float = ALPHA
     patients: int
     exams: int
@@ -133,7 +135,9 @@ class Analysis(Record):
     @property
     def answer(self) -> list[str]:
         """All verdicts, a sentence for each kind."""
-        return answer([(" + ".join(each.left_out), each.verdict) for each in self.verdicts])
+        if self.only_one_in:
+            return answer([(each.arm, each.verdict) for each in self.verdicts], ONE_IN)
+        return answer([(" + ".join(each.left_out), each.verdict) for each in self.verdicts], LEFT_OUT)
 
 
 def analyse(table: DataFrame, design: Design, *, run: str, manifest: str) -> Analysis:
@@ -162,6 +166,7 @@ def analyse(table: DataFrame, design: Design, *, run: str, manifest: str) -> Ana
         manifest=manifest,
         endpoint={"class": design.structure, "metric": design.metric},
         margin=design.margin,
+        only_one_in=design.only_one_in,
         patients=design.patients,
         exams=len(design.exams),
         repeats=design.repeats,

@@ -34,6 +34,8 @@ class Design:
     """Names, the reference first."""
     left_out: tuple[tuple[str, ...], ...]
     """What each of them leaves out."""
+    only_one_in: bool = False
+    """Whether every arm but the reference has one channel only."""
     structures: tuple[str, ...]
     structure: str
     """Of the primary endpoint; so is `metric`."""
@@ -55,6 +57,7 @@ class Design:
         return cls(
             arms=tuple(arm.name for arm in study.arms),
             left_out=tuple(arm.left_out for arm in study.arms),
+            only_one_in=study.sweep.leave_out == "only-one-in",
             structures=structures_of(study),
             structure=study.endpoint.structure,
             metric=study.endpoint.metric,

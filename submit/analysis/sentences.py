@@ -1,11 +1,10 @@
 """A verdict in one sentence, with the numbers behind it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from submit.analysis.comparisons import Comparison
 from submit.analysis.design import ALPHA, HIGHER_IS_BETTER, Design
 from submit.analysis.plan import Plan
-from submit.analysis.power import POWER
 from submit.analysis.verdict import ArmEvidence, VerdictName
 from submit.analysis.wording import METRIC_STYLES, number, percent, probability
 from submit.wording import counted
@@ -38,9 +37,8 @@ def sentence(
         return f"{change}, {tested}" + (f"; {noise}." if has_noise else ".")
     if verdict == "droppable":
         if evidence.margin_ruled_out and evidence.can_be_dropped:
-            worse = "drop" if HIGHER_IS_BETTER[design.metric] else "rise"
             return (
-                f"{change}; a {worse} of {style.with_unit(design.margin)} or more is ruled out, "
+                f"{change}; a loss of {style.with_unit(design.margin)} or more is ruled out, "
                 f"{probability(evidence.p_not_worse)} (one-sided, Holm)."
             )
         return f"{change}: better without it, {tested}" + (f"; {noise}." if has_noise else ".")
@@ -130,26 +128,42 @@ def _needed(plan: Plan | None, design: Design) -> str:
     if plan.patients is not None and plan.exams is not None:
         ways.append(f"about {counted(plan.patients, 'patient')} ({counted(plan.exams, 'exam')})")
     if plan.repeats is not None:
-        ways.append(f"{counted(plan.repeats, 'repeat')} with these patients")
-    decide = "show it" if plan.goal == "show" else f"rule out a loss of {style.with_unit(design.margin)}"
-    who = " or ".join(ways) or "no number of patients within reason"
-    return f"{few}If the true difference is the one found, {who} would {decide} (power {100 * POWER:.0f} %)."
+        ways.append(f"at best {counted(plan.repeats, 'repeat')} of every arm with these patients")
+    goal = (
+        f"show a difference of {style.with_unit(plan.effect)}"
+        if plan.goal == "show"
+        else f"rule out a loss of {style.with_unit(design.margin)}"
+    )
+    if not ways:
+        return (
+            f"{few}No number of patients within reason would {goal}, if the true difference is the one found."
+        )
+    return f"{few}To {goal} would take {' or '.join(ways)}, if the true difference is the one found."
 
 
-def answer(verdicts: Sequence[tuple[str, VerdictName]]) -> list[str]:
+LEFT_OUT: dict[VerdictName, str] = {
+    "needed": "Needed: {}.",
+    "droppable": "Can be left out, one at a time: {}.",
+    "not distinguishable": "Not told apart from training the network again: {}.",
+    "undecided": "Undecided: {}.",
+}
+"""How verdicts on what an arm leaves out are summed up."""
+ONE_IN: dict[VerdictName, str] = LEFT_OUT | {
+    "needed": "Not enough alone: {}.",
+    "droppable": "Enough alone, as far as this endpoint goes: {}.",
+}
+"""The same of arms with one channel."""
+
+
+def answer(verdicts: Sequence[tuple[str, VerdictName]], words: Mapping[VerdictName, str]) -> list[str]:
     """All verdicts, a sentence for each kind.
 
     Args:
-        verdicts: What each arm leaves out, and its verdict.
+        verdicts: Of what, and the verdict.
+        words: A sentence for each kind.
     """
-    said: dict[VerdictName, str] = {
-        "needed": "Needed: {}.",
-        "droppable": "Can be left out, one at a time: {}.",
-        "not distinguishable": "Not told apart from training the network again: {}.",
-        "undecided": "Undecided: {}.",
-    }
     return [
         text.format(", ".join(name for name, verdict in verdicts if verdict == kind))
-        for kind, text in said.items()
+        for kind, text in words.items()
         if any(verdict == kind for _, verdict in verdicts)
     ]

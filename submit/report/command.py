@@ -160,7 +160,8 @@ def _summary(whole: Aggregate, analysis: Analysis) -> list[str]:
     reference = whole.arms[0].metrics[structure][metric]
     lines.append(
         f"{style.name} of {structure}: {style.with_unit(reference.mean)} ± {style.text(reference.sd)} with all "
-        f"channels ({counted(reference.n, 'test')}); margin {style.with_unit(analysis.margin)}"
+        f"channels ({counted(reference.n, 'test')}); "
+        + ("no margin" if analysis.margin is None else f"margin {style.with_unit(analysis.margin)}")
     )
     rows = [("arm", "verdict", "mean difference (95 % interval)", "decided by")]
     rows += [

@@ -78,6 +78,7 @@ def forest_figure(analysis: Analysis) -> Figure:
         f"← {left} without it      {style.name} of {structure}: arm − reference{unit}      "
         f"{right} without it →",
         parse_math=False,
+        fontsize=9,
     )
     figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=9)
     return figure

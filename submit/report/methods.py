@@ -55,7 +55,7 @@ def methods(manifest: Manifest, analysis: Analysis, versions: dict[str, str]) ->
 def _experiment(manifest: Manifest) -> str:
     study, sweep = manifest.study, manifest.study.sweep
     patients = len({entry.patient for entry in manifest.exams})
-    unit = sweep.test_unit
+    unit, arms = sweep.test_unit, counted(len(manifest.arms) - 1, "arm")
     further = (
         f"""The reference arm was trained {counted(sweep.reference_repeats, "further time")} for each {unit}, to
         measure the variation due to training alone."""
@@ -66,12 +66,27 @@ def _experiment(manifest: Manifest) -> str:
         f"""{counted(len(manifest.exams), "exam")} of {counted(patients, "patient")} with
         {len(study.cohort.channels)} channels ({", ".join(study.cohort.channel_names)}) were used in a
         leave-one-{unit}-out design: networks were trained with all channels (reference) and with
-        {LEFT_OUT[sweep.leave_out]} left out ({counted(len(manifest.arms) - 1, "arm")} beside the reference), and
-        tested on each {unit} in turn; all exams of the patient under test were kept out of training.
+        {LEFT_OUT[sweep.leave_out]} left out{_acquisitions(manifest)} ({arms} beside the reference), and tested on
+        each {unit} in turn; all exams of the patient under test were kept out of training.
         {_repeated(sweep.repeats)} Within a repeat and a test {unit}, all arms shared the training exams, the
         positions and augmentation of patches, and the initial weights of the channels that they have in common.
         {further}"""
     )
+
+
+def _acquisitions(manifest: Manifest) -> str:
+    acquisitions = manifest.study.cohort.acquisitions
+    if manifest.study.sweep.leave_out != "acquisitions" or not acquisitions:
+        return ""
+    named = [f"{name}: {', '.join(channels)}" for name, channels in acquisitions.items()]
+    return f", of which some have several channels ({'; '.join(named)})"
+
+
+def _normalisation(manifest: Manifest) -> str:
+    kinds: dict[str, list[str]] = {}
+    for channel in manifest.study.cohort.channels:
+        kinds.setdefault(channel.normalisation, []).append(channel.name)
+    return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items())
 
 
 def _repeated(repeats: int) -> str:
@@ -82,12 +97,16 @@ def _training(manifest: Manifest, versions: dict[str, str]) -> str:
     study, training = manifest.study, manifest.study.training
     torch = f" (PyTorch {versions['torch']})" if "torch" in versions else ""
     segment = " x ".join(map(str, study.training_segment))
-    pathways = counted(len(study.network.architecture.subsampling) + 1, "pathway")
+    architecture = study.network.architecture
+    pathways = counted(len(architecture.subsampling) + 1, "pathway")
+    maps = ", ".join(map(str, architecture.feature_maps))
     return _flat(
-        f"""The network was DeepMedic (variant {study.network.variant}, {pathways}){torch}, trained for
+        f"""The network was DeepMedic (variant {study.network.variant}; {pathways} of
+        {counted(len(architecture.feature_maps), "convolution")} with {maps} feature maps){torch}, trained for
         {training.steps} steps of {training.batch_size} segments of {segment} voxels with {LOSSES[training.loss]},
         {OPTIMISERS[training.optimiser]}, an initial learning rate of {training.learning_rate:g} and a
-        {training.schedule} schedule. Images were normalised by channel. Whole exams were segmented by dense
+        {training.schedule} schedule. Images were normalised by channel
+        ({_normalisation(manifest)}). Whole exams were segmented by dense
         inference and compared with the reference segmentation on the original grid; a lesion that was missed, or
         found where there is none, scored a Dice of 0 and, as HD95, the diagonal of the image."""
     )

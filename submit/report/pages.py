@@ -28,7 +28,7 @@ from submit.analysis.sensitivity import StructureContrast, volumes
 from submit.analysis.wording import METRIC_STYLES, number, percent, probability
 from submit.report.comparison_figures import forest_figure, ranks_figure, slopes_figure, volume_figure
 from submit.report.figures import arms_figure, encode, folds_figure
-from submit.report.material import Extras, arm_costs, patient_rows
+from submit.report.material import Extras, PatientRow, arm_costs, patient_rows
 from submit.report.methods import methods
 from submit.report.montage import Montages
 from submit.report.run_figures import curves_figure, status_counts, status_figure, time_figure
@@ -100,7 +100,7 @@ def write_report(storage: Storage, report: Report) -> None:
         "results.parquet": _parquet(table),
         "arms.csv": arms_table(report.aggregate).to_csv(index=False).encode(),
         "comparisons.csv": _comparisons_table(report.analysis).to_csv(index=False).encode(),
-        "patients.csv": report.differences.to_csv().encode(),
+        "patients.csv": _patients_table(report).to_csv(index=False).encode(),
         **{f"figure-{name}.svg": data for name, data in svg.items()},
         **{f"figure-{name}.pdf": encode(figure, "pdf") for name, figure in figures.items()},
         **{f"figure-{name}.png": encode(figures[name], "png") for name in ("folds", "arms")},
@@ -169,7 +169,7 @@ def page(report: Report, figures: Mapping[str, bytes]) -> str:
         answer=analysis.answer,
         contrasts={each.arm: each for each in (analysis.model.contrasts if analysis.model else ())},
         compared=report.compared,
-        patient_rows=_patient_rows(report),
+        patient_rows=_patient_rows(report) if analysis.patients <= PATIENTS_IN_PAGE else [],
         styles=METRIC_STYLES,
         figures=figures,
         montages=report.montages,
@@ -214,9 +214,15 @@ def _label(structure: str, metric: str) -> str:
     return f"{style.name} of {structure}" + (f", {style.unit}" if style.unit else "")
 
 
-def _patient_rows(report: Report) -> list[Any]:
-    if report.analysis.patients > PATIENTS_IN_PAGE:
-        return []
+def _patients_table(report: Report) -> DataFrame:
+    """The primary endpoint: a row for each patient; what `PatientRow` says, a column for each arm's difference."""
+    rows = [asdict(row) for row in _patient_rows(report)]
+    columns = ["patient", "exams", "volume_ml", "reference", *report.compared]
+    own = [{**row, **row["differences"], "volume_ml": row["volume"]} for row in rows]
+    return DataFrame(own, columns=columns)
+
+
+def _patient_rows(report: Report) -> list[PatientRow]:
     exams: dict[str, int] = {}
     for entry in report.manifest.exams:
         exams[entry.patient] = exams.get(entry.patient, 0) + 1

@@ -24,7 +24,19 @@ STATUS_COLOURS: dict[Status | str, str] = {
     "both-empty": GREEN,
     "missing": "#D9D9D9",
 }
-PHASE_COLOURS = (GREY, "#E69F00", "#56B4E9", GREEN, "#F0E442", BLUE, VERMILLION, PURPLE, "#000000")
+PHASE_COLOURS = (
+    GREY,
+    "#E69F00",
+    "#56B4E9",
+    GREEN,
+    "#F0E442",
+    BLUE,
+    VERMILLION,
+    PURPLE,
+    "#000000",
+    "#A6761D",
+    "#D9D9D9",
+)
 
 Curves = Mapping[str, tuple[NDArray[np.int64], NDArray[np.float64]]]
 """By arm: steps, and the loss at them, folds x steps (NaN where a fold has none)."""

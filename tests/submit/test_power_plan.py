@@ -78,7 +78,10 @@ def test_without_a_statement_the_reference_group_s_spread_counts(
         in told
     )
     assert "1 (study)" in told
-    assert "To tell a loss of the margin, 0.020, from none would take about 2" in told
+    assert (
+        "from none, with that power in all arms and 1 repeat, would take about 288 patients (312 exams)."
+        in told
+    )
 
 
 def test_too_few_patients_find_nothing() -> None:
@@ -131,7 +134,7 @@ def test_a_distance_has_no_spread_to_go_by(study_file: Path) -> None:
         study_file.read_text() + '[sweep]\nendpoint = { class = "tumour", metric = "hd95_mm" }\n'
     )
     with pytest.raises(
-        StudyError, match="SD of differences in HD95 is not known before a first run; state one"
+        StudyError, match="SD of differences in HD95 is not known before a run with these arms"
     ):
         show_plan(study_file, sd=None, noise_sd=None, icc=0.5, as_json=False)
 

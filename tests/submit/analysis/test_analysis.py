@@ -51,10 +51,10 @@ def test_every_verdict_has_its_numbers_in_a_sentence(whole: Analysis) -> None:
     assert needed.startswith("Dice of tumour changes by −0.1")
     assert "p < 0.001 (Wilcoxon, Holm over 4 arms); retraining alone changes it by up to ±0.00" in needed
     assert "20 patients" in needed
-    assert "a drop of 0.020 or more is ruled out, p < 0.001 (one-sided, Holm)" in droppable
+    assert "a loss of 0.020 or more is ruled out, p < 0.001 (one-sided, Holm)" in droppable
     assert "a difference is not shown, and a loss of 0.020 is not ruled out. If the true" in undecided
     assert undecided.endswith(") would show it (power 80 %).")
-    assert "a drop of 0.020 or more is ruled out" in better
+    assert "a loss of 0.020 or more is ruled out" in better
 
 
 def test_it_says_what_would_decide_and_only_for_what_is_undecided(whole: Analysis) -> None:

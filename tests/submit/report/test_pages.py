@@ -209,7 +209,7 @@ def test_the_page_begins_with_the_verdict_of_every_arm(decided, written):
         "Verdict: Dice of tumour Needed: t2. Can be left out, one at a time: t1. Arm Verdict Why without t2 needed"
     )
     assert page.says("without t1 droppable")
-    assert page.says("a drop of 0.020 or more is ruled out")
+    assert page.says("a loss of 0.020 or more is ruled out")
     assert page.says("12 further trainings of 12 exams")
     assert not page.says("Missing tests could change this verdict")
 
