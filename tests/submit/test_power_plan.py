@@ -5,12 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from job.contract.errors import StudyError
-from job.contract.manifest import Manifest
+from job.contract.manifest import ExamEntry, Manifest
 from job.contract.study import Study
 from job.contract.study_file import load_study, parse_study
+from job.storage import LocalStorage
 from submit.analysis.power import detectable
 from submit.power_plan import Spread, plan_power, show_plan
 from tests.submit.conftest import STUDY
@@ -97,9 +99,6 @@ def test_a_run_that_measured_the_spread_is_gone_by(
     make_result: Callable[..., Any],
     score: Callable[..., Any],
 ) -> None:
-    from job.contract.manifest import ExamEntry
-    from job.storage import LocalStorage
-
     study: Study = load_study(study_file)
     exams = [(f"p{n:02}", f"p{n:02}/v0") for n in range(12)]
     manifest = Manifest.freeze(
@@ -148,3 +147,107 @@ def test_what_is_no_spread_is_refused(study_file: Path, sd: float) -> None:
 def test_a_noise_above_the_spread_is_refused(study_file: Path) -> None:
     with pytest.raises(StudyError, match=r"--noise-sd alone gives differences an SD of 0\.277, above"):
         show_plan(study_file, sd=0.1, noise_sd=0.2, icc=0.5, as_json=False)
+
+
+def measured_run(
+    study_file: Path, make_result: Callable[..., Any], score: Callable[..., Any], sweep: str
+) -> Manifest:
+    """A run of the study's 12 first visits, in which arms and repeats scatter."""
+    study_file.write_text(study_file.read_text() + sweep)
+    exams = [(f"p{n:02}", f"p{n:02}/v0") for n in range(12)]
+    manifest = Manifest.freeze(
+        load_study(study_file),
+        exams=tuple(ExamEntry(patient=p, exam=e, digest="0" * 64) for p, e in exams),
+        recipe="r",
+        created="2026-01-01T00:00:00+00:00",
+        code_version="0.1.0",
+    )
+    run = LocalStorage(study_file.parent / "runs" / manifest.run)
+    run.write("manifest.json", manifest.to_json())
+    draw = np.random.default_rng(0)
+    for fold in range(manifest.folds):
+        own = score(0.7 + draw.normal(0, 0.03), hd95_mm=10 + draw.normal(0, 1))
+        run.write(f"folds/{fold}/result.json", make_result(manifest, fold, {"tumour": own}).to_json())
+    return manifest
+
+
+def test_a_run_of_two_repeats_tells_what_three_would_do(
+    study_file: Path,
+    capsys: pytest.CaptureFixture[str],
+    make_result: Callable[..., Any],
+    score: Callable[..., Any],
+) -> None:
+    """Nothing but retraining scatters: the noise is all of the variance, and repeats divide it."""
+    measured_run(study_file, make_result, score, "[sweep]\nrepeats = 2\n")
+    plan = planned(study_file, capsys)
+    assert plan["spread"]["repeats"] == 2
+    assert plan["spread"]["noise_variance"] <= plan["spread"]["sd"] ** 2
+    between = plan["spread"]["sd"] ** 2 - plan["spread"]["noise_variance"]
+    lines = {line["repeats"]: line["one_arm"][0] for line in plan["lines"]}
+    for repeats in (1, 2, 3):
+        sd = (between + plan["spread"]["noise_variance"] * 2 / repeats) ** 0.5
+        assert lines[repeats] == pytest.approx(detectable(sd, 12))
+    stated = planned(study_file, capsys, noise_sd=0.01)["spread"]["noise_variance"]
+    assert stated == pytest.approx(2 * 0.01**2 * (11 + 0.5) / 12 / 2)
+
+
+def test_a_run_tells_the_spread_of_other_endpoints_too(
+    study_file: Path,
+    capsys: pytest.CaptureFixture[str],
+    make_result: Callable[..., Any],
+    score: Callable[..., Any],
+) -> None:
+    manifest = measured_run(study_file, make_result, score, "")
+    dice = planned(study_file, capsys)["spread"]
+    text = study_file.read_text()
+    study_file.write_text(text + '[sweep]\nendpoint = { class = "tumour", metric = "hd95_mm" }\n')
+    distance = planned(study_file, capsys)["spread"]
+    assert distance["source"].startswith(f"measured in {manifest.run}, 12 patients")
+    assert distance["sd"] > 10 * dice["sd"]
+
+
+@pytest.mark.parametrize(
+    ("left", "reason"),
+    [(4 * 3, "has 4 patients with a pair so far; 5"), (5 * 3, None)],
+)
+def test_a_run_that_tells_too_little_is_named(
+    study_file: Path,
+    capsys: pytest.CaptureFixture[str],
+    make_result: Callable[..., Any],
+    score: Callable[..., Any],
+    left: int,
+    reason: str | None,
+) -> None:
+    manifest = measured_run(study_file, make_result, score, "")
+    run = LocalStorage(study_file.parent / "runs" / manifest.run)
+    for fold in range(left, manifest.folds):
+        run.delete(f"folds/{fold}/result.json")
+    show_plan(study_file, sd=None, noise_sd=None, icc=0.5, as_json=False)
+    told = capsys.readouterr()
+    if reason is None:
+        assert f"measured in {manifest.run} (15 of 36 folds), 5 patients" in told.out
+    else:
+        assert f"note: {manifest.run} {reason}" in told.err
+        assert "found by the reference study's group" in told.out
+
+
+def test_a_run_with_other_arms_is_not_gone_by(
+    study_file: Path,
+    capsys: pytest.CaptureFixture[str],
+    make_result: Callable[..., Any],
+    score: Callable[..., Any],
+) -> None:
+    manifest = measured_run(study_file, make_result, score, "")
+    study_file.write_text(study_file.read_text() + '[sweep]\nleave_out = "only-one-in"\n')
+    show_plan(study_file, sd=None, noise_sd=None, icc=0.5, as_json=False)
+    assert f"{manifest.run} has other arms or classes" in capsys.readouterr().err
+
+
+def test_one_training_for_all_visits_has_its_noise_once(
+    study_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_exam = planned(study_file, capsys, sd=0.1, noise_sd=0.02)["spread"]["noise_variance"]
+    study_file.write_text(study_file.read_text() + '[sweep]\ntest_unit = "patient"\n')
+    by_patient = planned(study_file, capsys, sd=0.1, noise_sd=0.02)["spread"]["noise_variance"]
+    assert by_exam == pytest.approx(2 * 0.02**2 * (11 + 0.5) / 12)
+    assert by_patient == pytest.approx(2 * 0.02**2)

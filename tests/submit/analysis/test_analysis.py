@@ -9,7 +9,7 @@ from submit.analysis.comparisons import adjusted
 from submit.analysis.paired_tests import equivalence
 from submit.analysis.pairing import by_arm, differences
 from submit.analysis.power import detectable
-from tests.submit.analysis.tables import REFERENCE, Test, design, table
+from tests.submit.analysis.tables import REFERENCE, Test, design, paired, table
 
 ARMS = (REFERENCE, "without a", "without b", "without c", "without d")
 EFFECTS = {"without a": -0.15, "without b": 0.0, "without c": -0.03, "without d": 0.06}
@@ -52,8 +52,11 @@ def test_every_verdict_has_its_numbers_in_a_sentence(whole: Analysis) -> None:
     assert "p < 0.001 (Wilcoxon, Holm over 4 arms); retraining alone changes it by up to ±0.00" in needed
     assert "20 patients" in needed
     assert "a loss of 0.020 or more is ruled out, p < 0.001 (one-sided, Holm)" in droppable
-    assert "a difference is not shown, and a loss of 0.020 is not ruled out. If the true" in undecided
-    assert undecided.endswith(") would show it (power 80 %).")
+    assert (
+        "a difference is not shown, and a loss of 0.020 is not ruled out. To show a difference of"
+        in undecided
+    )
+    assert undecided.endswith(" exams), if the true difference is the one found.")
     assert "a loss of 0.020 or more is ruled out" in better
 
 
@@ -187,3 +190,61 @@ def test_each_family_has_its_own_adjustment(whole: Analysis) -> None:
     ]
     assert raw == pytest.approx(adjusted(one_sided, "holm"))
     assert raw != pytest.approx(adjusted(one_sided, "fdr_bh"))
+
+
+def told(**arms: list[float | None]) -> dict[str, str]:
+    """The sentences of a study of so many patients, by arm."""
+    count = len(next(iter(arms.values())))
+    rows = table(paired([0.7] * count, **arms))
+    return {each.arm: each.sentence for each in analyse(rows, design(count), run="r", manifest="m").verdicts}
+
+
+def test_ranks_and_mean_that_disagree_are_named() -> None:
+    loses = [0.01 + 0.001 * n for n in range(32)] + [-0.6] * 4
+    sentence = told(a=[*loses], b=[0.0] * 36)["without a"]
+    assert "a difference is shown by ranks, but not in the direction of the mean" in sentence
+    assert "Most patients change the other way than the mean, which a few large changes make." in sentence
+
+
+def test_what_is_ruled_out_but_may_not_be_dropped_says_why() -> None:
+    little = [0.001 * (-1) ** n for n in range(12)]
+    tests = paired([0.7] * 12, a=little, b=little)
+    tests += [("q", "q", 0, arm, dice) for arm, dice in zip(ARMS, (None, 0.0, None), strict=False)]
+    rows = table(tests)
+    rows.loc[(rows["exam"] == "q") & (rows["dice"] == 0), "status"] = "false-alarm"
+    of = design([*((f"p{n:02}", f"e{n:02}") for n in range(12)), ("q", "q")])
+    a, b = analyse(rows, of, run="r", manifest="m").verdicts
+    assert (a.verdict, b.verdict) == ("undecided", "droppable")
+    assert "a loss of 0.020 is ruled out, p < 0.001 (one-sided, Holm)." in a.sentence
+    assert "The arm has 1 more false alarm than the reference" in a.sentence
+
+
+def test_harms_go_by_ranks() -> None:
+    """HD95: 18 of 20 patients are better, two far worse; and the mirror image."""
+    of = design(20)
+    for sign, harmed in ((1, False), (-1, True)):
+        rows = table(paired([0.7] * 20, a=[0.0] * 20, b=[0.0] * 20)).assign(hd95_mm=400.0)
+        for n in range(20):
+            own = (rows["exam"] == f"e{n:02}") & (rows["arm"] == "without a")
+            rows.loc[own, "hd95_mm"] = 400.0 + sign * (300.0 if n < 2 else -1 - 0.1 * n)
+        a, _ = analyse(rows, of, run="r", manifest="m").verdicts
+        assert bool(a.harms) is harmed
+        if harmed:
+            assert a.harms[0].startswith("HD95 of tumour in most patients (rank-biserial +")
+
+
+def test_droppable_says_of_how_many_patients() -> None:
+    little = [0.001 * (-1) ** n for n in range(36)]
+    rows = table(paired([0.7] * 36, a=little, b=[*little[:8], *([None] * 28)]))
+    found = analyse(rows, design(36), run="r", manifest="m")
+    assert [each.verdict for each in found.verdicts] == ["droppable", "droppable"]
+    assert found.unseen == (8, pytest.approx(1 - 0.05 ** (1 / 8)))
+    assert [each.depends_on_missing for each in found.verdicts] == [False, True]
+
+
+def test_an_open_verdict_depends_on_what_is_missing() -> None:
+    spread = [0.03 * (-1) ** n for n in range(12)]
+    rows = table(paired([0.7] * 12, a=[*spread[:11], None], b=[*spread]))
+    a, b = analyse(rows, design(12), run="r", manifest="m").verdicts
+    assert (a.verdict, a.depends_on_missing) == ("undecided", True)
+    assert (b.verdict, b.depends_on_missing) == ("undecided", False)

@@ -1,9 +1,13 @@
 """Every arm against the reference."""
 
+import numpy as np
 import pytest
 
+from submit.analysis.bootstrap import bootstrap_means
 from submit.analysis.comparisons import Comparison, Differences, adjusted, compare
-from tests.submit.analysis.tables import ARMS, design, paired, table
+from submit.analysis.pairing import by_arm, differences
+from submit.analysis.verdict import gather
+from tests.submit.analysis.tables import ARMS, Test, design, paired, table
 
 REFERENCE_DICE = [0.7, 0.8, 0.6, 0.9, 0.75, 0.65]
 A = [-0.1, -0.12, -0.08, -0.2, -0.09, -0.11]
@@ -86,3 +90,40 @@ def test_nothing_at_all_is_compared_without_an_error() -> None:
     found = compare(Differences(rows, of), of)
     assert len(found) == 3 * (len(ARMS) - 1)
     assert {each.mean for each in found} == {None}
+
+
+def test_an_interval_ends_where_the_mean_cannot_be() -> None:
+    """The reference has 0.1 to lose and 0.9 to gain; one patient of six does, and the bootstrap goes beyond."""
+    near = [0.0, -0.001, 0.001, 0.002, -0.002]
+    rows = table(paired([0.1] * 6, a=[-0.1, *near], b=[0.9, *near]))
+    a, b = compare(Differences(rows.assign(absolute_volume_error_ml=2.0), design(6)), design(6))[:2]
+    (a_low, _), (_, b_high) = (
+        bootstrap_means(differences(by_arm(rows, "tumour", "dice")).to_numpy(), 0).intervals().T
+    )
+    assert a_low < -0.1
+    assert b_high > 0.9
+    assert (a.low, b.high) == (pytest.approx(-0.1), pytest.approx(0.9))
+
+
+def test_the_interval_that_is_shown_is_the_one_that_decides() -> None:
+    """Also where other endpoints have more patients: two have no lesion, and a volume all the same."""
+    draw = np.random.default_rng(0)
+    tests = paired([0.7] * 9, a=list(draw.normal(-0.03, 0.05, 9)), b=list(draw.normal(0, 0.05, 9)))
+    tests += [(p, p, 0, arm, None) for p in ("q", "r") for arm in ARMS]
+    rows = table(tests).assign(absolute_volume_error_ml=2.0)
+    of = design([*((f"p{n:02}", f"e{n:02}") for n in range(9)), ("q", "q"), ("r", "r")])
+    found = Differences(rows, of)
+    shown = compare(found, of)[:2]
+    decided = gather(found.tests[of.endpoint], found.tests[of.endpoint], found.statuses["tumour"], of, None)
+    for one, other in zip(shown, decided, strict=True):
+        assert (one.low, one.high) == (-(other.high or 0), -(other.low or 0))
+
+
+def test_false_alarms_count_in_tests_that_both_did() -> None:
+    tests: list[Test] = [(p, p, 0, arm, 0.0) for p in "xy" for arm in ARMS]
+    tests = [test for test in tests if test[:2] + test[3:4] != ("y", "y", "without a")]
+    rows = table(tests).assign(status="false-alarm", absolute_volume_error_ml=2.0)
+    of = design([("x", "x"), ("y", "y")])
+    a, b = compare(Differences(rows, of), of)[:2]
+    assert (a.false_alarms, b.false_alarms) == ((1, 1), (2, 2))
+    assert (a.pairs, b.pairs) == (0, 0)

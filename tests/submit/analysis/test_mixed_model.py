@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from pandas import DataFrame
+from pandas import DataFrame, concat
 
 from submit.analysis import mixed_model as module
 from submit.analysis.mixed_model import EXAMS_WITHIN_PATIENTS, MARGINAL, PATIENTS, mixed_model
@@ -88,3 +88,46 @@ def test_two_patients_or_one_arm_have_no_model() -> None:
     assert mixed_model(simulated(2, 2), "dice") is None
     assert mixed_model(simulated(9, 1)[["reference"]], "dice") is None
     assert mixed_model(simulated(9, 1)[["without a"]], "dice") is None
+
+
+def test_repeats_are_averaged_within_an_exam() -> None:
+    tests = simulated(12, 1)
+    twice = concat([tests + 0.01, tests.rename(index={0: 1}, level="repeat") - 0.01])
+    count = twice.size
+    logit = np.log((one := (twice * (count - 1) + 0.5) / count) / (1 - one))
+    paired = (logit["without a"] - logit["reference"]).mean()
+    found = mixed_model(twice, "dice")
+    assert found is not None
+    assert found.contrasts[0].estimate == pytest.approx(paired, abs=1e-4)
+    alone = mixed_model(tests + 0.01, "dice")
+    assert alone is not None
+    assert alone.contrasts[0].estimate != pytest.approx(paired, abs=1e-4)
+
+
+def test_a_patient_who_reacts_does_not_count_for_each_visit() -> None:
+    """Ten patients of five visits react differently: the error is that of ten, not of fifty."""
+    draw = np.random.default_rng(0)
+    tests: list[Test] = []
+    for patient in range(10):
+        own, reacts = draw.normal(0, 0.8), dict(zip(ARMS, draw.normal(0, 0.5, len(ARMS)), strict=True))
+        for visit in range(5):
+            exam = draw.normal(0, 0.5)
+            for arm in ARMS:
+                value = 1 + own + exam + reacts[arm] + draw.normal(0, 0.1)
+                tests.append((f"p{patient}", f"e{patient}.{visit}", 0, arm, 1 / (1 + np.exp(-value))))
+    found = mixed_model(by_arm(table(tests), "tumour", "dice"), "dice")
+    assert found is not None
+    assert found.name == EXAMS_WITHIN_PATIENTS
+    error = (found.contrasts[0].high - found.contrasts[0].low) / (2 * 1.96)
+    assert error == pytest.approx(0.5 * (2 / 10) ** 0.5, rel=0.4)
+
+
+def test_where_nothing_can_be_fitted_the_reasons_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str, rows: DataFrame, arms: list[str]) -> None:
+        raise module.NotFittedError(f"not {name}")
+
+    monkeypatch.setattr(module, "_fit", refuse)
+    found = mixed_model(simulated(6, 1), "dice")
+    assert found is not None
+    assert (found.name, found.contrasts) == (None, ())
+    assert found.not_fitted == {PATIENTS: f"not {PATIENTS}", MARGINAL: f"not {MARGINAL}"}

@@ -7,6 +7,7 @@ from matplotlib.colors import to_hex
 from pandas import DataFrame
 
 from submit.analysis.analysis import Analysis, Ranks, analyse
+from submit.analysis.wording import shortened
 from submit.report.comparison_figures import (
     MARKERS,
     forest_figure,
@@ -85,3 +86,19 @@ def test_shares_of_ranks_are_written_into_their_cells() -> None:
         ((0, 1), "10"),
         ((1, 1), "90"),
     ]
+
+
+def test_a_long_name_is_shortened_and_a_short_one_is_not() -> None:
+    assert shortened("without t2") == "without t2"
+    assert shortened("a" * 36) == "a" * 36
+    assert shortened("without " + "x" * 100 + "_end", 20) == "without xx…xxxxx_end"
+
+
+def test_a_floor_that_is_not_known_is_not_in_the_legend(analysis: Analysis) -> None:
+    def labels(of: Analysis) -> list[str]:
+        (legend,) = forest_figure(of).legends
+        return [text.get_text() for text in legend.get_texts()]
+
+    assert "noise of retraining" not in labels(analysis)
+    floors = tuple(verdict.model_copy(update={"noise_floor": 0.01}) for verdict in analysis.verdicts)
+    assert "noise of retraining" in labels(analysis.model_copy(update={"verdicts": floors}))

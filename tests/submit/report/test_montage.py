@@ -208,3 +208,46 @@ def test_shown_exams_are_evenly_spread_and_not_too_many(make_manifest, write_dic
 
 def test_a_run_without_results_has_no_montages(make_manifest, drawn):
     assert drawn(make_manifest())[0].shown == ()
+
+
+def test_the_signed_difference_is_red_where_only_the_arm_and_blue_where_only_the_reference_finds_it(exam):
+    """In the slice in which they differ, though the truth is in another; the box has room for all of it."""
+    image_CZYX, truth_ZYX = exam
+    truth_ZYX[0, 2:18, 2:18] = 1
+    reference_ZYX, arm_ZYX = np.zeros_like(truth_ZYX), np.zeros_like(truth_ZYX)
+    reference_ZYX[2, 0:5, 0:5] = 1  # left, posterior: below, on the right of the picture
+    arm_ZYX[2, 15:20, 0:5] = 1  # left, anterior: above, on the right
+    reference_ZYX[2, 0:5, 15:20], arm_ZYX[2, 0:5, 15:20] = 1, 2  # right, posterior: below, on the left
+    predictions = {"reference": reference_ZYX, "arm": arm_ZYX}
+
+    assert slice_to_show(truth_ZYX, predictions) == 2
+    rgb = pixels(montage(image_CZYX, truth_ZYX, predictions, ["t1"], ["a", "b"], CUBE_MM))
+
+    panel = rgb[46:222, 4 * 180 : 4 * 180 + 176]
+    above, below = panel[10:40], panel[-40:-10]
+    assert above[:, -35:-10].mean(axis=(0, 1)) == pytest.approx(
+        [0.84 * 0.85, 0.19 * 0.85, 0.11 * 0.85], abs=0.05
+    )
+    assert below[:, -35:-10].mean(axis=(0, 1)) == pytest.approx(
+        [0.13 * 0.85, 0.4 * 0.85, 0.67 * 0.85], abs=0.05
+    )
+    assert below[:, 10:35].mean(axis=(0, 1)) == pytest.approx(
+        [0.94 * 0.85, 0.89 * 0.85, 0.26 * 0.85], abs=0.05
+    )
+    assert not coloured(above[:, 10:35]).any()
+
+
+def test_the_picture_has_room_for_labels_outside_the_body():
+    image_CZYX = np.zeros((1, 1, 40, 40))
+    image_CZYX[0, 0, 10:20, 10:20] = 1
+    prediction_ZYX = np.zeros((1, 40, 40), dtype=np.uint8)
+    prediction_ZYX[0, 10:20, 30:40] = 1  # 10 x 30 voxels in all
+    png = montage(image_CZYX, np.zeros_like(prediction_ZYX), {"r": prediction_ZYX}, ["t1"], ["a"], CUBE_MM)
+    assert pixels(png).shape[0] == int(110 * (1.6 / 3 + 0.42 + 0.28))
+
+
+def test_classes_may_have_any_name_and_be_many(exam):
+    image_CZYX, truth_ZYX = exam
+    names = ["GTV $bad_$", "a$x_1$b", "Ödem", *(f"a class with a very long name {n}" for n in range(12))]
+    rows = [pixels(montage(image_CZYX, truth_ZYX, {}, ["t1"], names[:n], CUBE_MM)).shape[0] for n in (2, 15)]
+    assert rows[1] > rows[0] + 5 * 0.28 * 110  # two in a row, below the panels

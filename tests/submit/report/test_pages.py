@@ -289,3 +289,49 @@ def test_false_alarms_are_counted_beside_the_comparisons(storage, make_manifest,
     page = written(manifest)
     assert page.says("without t2: 1 false alarm, reference 0, in tests that both did.")
     assert not page.says("without t1: 1 false alarm")
+
+
+def test_the_methods_count_patients_and_repeats(make_manifest, write_dice, written):
+    manifest = make_manifest(
+        [("e0", "p0"), ("e1", "p0"), ("e2", "p1")], sweep={"repeats": 2, "test_unit": "patient"}
+    )
+    write_dice(manifest, {0: 0.8, 1: 0.6})
+    page = written(manifest)
+    assert page.says(
+        "3 exams of 2 patients with 2 channels (t2, t1) were used in a leave-one-patient-out design"
+    )
+    assert page.says("The design was repeated 2 times with different random draws.")
+
+
+def test_a_design_of_one_repeat_was_not_repeated(decided, written):
+    assert not written(decided).says("The design was repeated")
+
+
+def test_the_methods_name_the_channels_of_acquisitions(make_manifest, write_dice, written):
+    manifest = make_manifest(
+        cohort={"channels": ["t2", "ktrans", "ve"], "acquisitions": {"dce": ["ktrans", "ve"]}},
+        sweep={"leave_out": "acquisitions"},
+    )
+    write_dice(manifest, {0: 0.8, 1: 0.6})
+    page = written(manifest)
+    assert page.says(
+        "each of the acquisitions left out, of which some have several channels (dce: ktrans, ve)"
+    )
+    assert page.says("normalised by channel (zscore: t2, ktrans, ve)")
+
+
+def test_arms_of_one_channel_are_enough_alone_or_not(storage, decided, make_manifest, write_dice, written):
+    manifest = make_manifest(exams=12, sweep={"leave_out": "only-one-in"})
+    arms = list(manifest.arms)
+    dice = {3 * exam + arm: 0.7 - (0.2 + 0.01 * exam) * (arm == 1) for exam in range(12) for arm in range(3)}
+    write_dice(manifest, {fold: value + 0.001 * (-1) ** fold for fold, value in dice.items()})
+    page = written(manifest)
+    assert page.says(f"Not enough alone: {arms[1]}. Enough alone, as far as this endpoint goes: {arms[2]}.")
+
+
+def test_patients_csv_has_what_the_page_has(storage, decided, written):
+    written(decided)
+    table = pandas.read_csv(BytesIO(storage.read("analysis/patients.csv")))
+    assert list(table.columns) == ["patient", "exams", "volume_ml", "reference", "without t2", "without t1"]
+    row = table.set_index("patient").loc["patient3"]
+    assert row.tolist() == [pytest.approx(value) for value in (1, 10.0, 0.73, -0.209, -0.001)]

@@ -120,3 +120,30 @@ def test_dollars_are_those_of_the_machines_or_not_known(results: Results) -> Non
     assert arm_costs(on_aws, ["reference"], {}.get)[0].usd is None
     mixed = on_aws.assign(machine=["g4dn.xlarge spot eu-central-1a", None, None])
     assert arm_costs(mixed, ["reference"], prices.get)[0].usd is None
+
+
+def test_bars_are_stacked_on_one_another() -> None:
+    counts = DataFrame(
+        [{"ok": 2, "miss": 1, "false-alarm": 0, "both-empty": 3, "missing": 1}], index=["reference"]
+    )
+    (axes,) = status_figure({"T": counts}).axes
+    bars = [(bar.get_x(), bar.get_width()) for bar in axes.patches]
+    assert bars == [(0, 2), (2, 1), (3, 0), (3, 3), (6, 1)]
+    (axes,) = time_figure(
+        DataFrame([{"load": 10.0, "forward": 30.0, "backward": 20.0}], index=["reference"])
+    ).axes
+    assert [(bar.get_x(), bar.get_width()) for bar in axes.patches] == [(0, 10), (10, 30), (40, 20)]
+
+
+def test_the_band_of_curves_is_the_10th_to_the_90th_percentile() -> None:
+    losses = np.arange(1.0, 12.0)[:, None] * np.ones((1, 3))  # 1, 2, …, 11
+    (axes,) = curves_figure({"reference": (np.array([1, 2, 3]), losses)}).axes
+    band = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == (2.0, 10.0)
+    assert axes.lines[0].get_ydata().tolist() == [6.0, 6.0, 6.0]
+
+
+def test_an_arm_of_which_a_fold_does_not_tell_its_time_has_no_sum() -> None:
+    folds = DataFrame({"arm": ["reference"] * 2, "total_seconds": [3600.0, None], "machine": ["m", "m"]})
+    (cost,) = arm_costs(folds, ["reference"], lambda machine: 1.0)
+    assert (cost.folds, cost.hours, cost.minutes, cost.usd) == (2, None, 60.0, None)
