@@ -292,13 +292,11 @@ def test_false_alarms_are_counted_beside_the_comparisons(storage, make_manifest,
 
 
 def test_the_methods_count_patients_and_repeats(make_manifest, write_dice, written):
-    manifest = make_manifest(
-        [("e0", "p0"), ("e1", "p0"), ("e2", "p1")], sweep={"repeats": 2, "test_unit": "patient"}
-    )
+    manifest = make_manifest([("e0", "p0"), ("e1", "p0"), ("e2", "p1")], sweep={"repeats": 2})
     write_dice(manifest, {0: 0.8, 1: 0.6})
     page = written(manifest)
     assert page.says(
-        "3 exams of 2 patients with 2 channels (t2, t1) were used in a leave-one-patient-out design"
+        "3 exams of 2 patients with 2 channels (t2, t1) were used in a leave-one-exam-out design"
     )
     assert page.says("The design was repeated 2 times with different random draws.")
 
