@@ -5,7 +5,7 @@ from math import inf, isnan
 from typing import Literal
 
 import numpy as np
-from pandas import DataFrame
+from pandas import DataFrame, concat
 from statsmodels.stats.multitest import multipletests
 
 from job.contract.grid import REFERENCE
@@ -67,8 +67,8 @@ def compare(found: Differences, design: Design) -> tuple[Comparison, ...]:
     """All comparisons: those of the primary endpoint first, in the order of the arms."""
     keys = sorted(found.tests, key=lambda key: key != design.endpoint)
     columns = [(key, arm) for key in keys for arm in design.compared]
-    intervals = {key: _intervals(found.by_patient[key], design.seed) for key in keys}
-    raw = [_compare(found, key, arm, intervals[key].get(arm)) for key, arm in columns]
+    intervals = _intervals(found, design.seed)
+    raw = [_compare(found, key, arm, intervals.get((key, arm))) for key, arm in columns]
     primary = len(design.compared)
     holm = adjusted([each.p for each in raw[:primary]], "holm")
     others = adjusted([each.p for each in raw[primary:]], "fdr_bh")
@@ -91,16 +91,23 @@ def adjusted(p: Sequence[float | None], method: Literal["holm", "fdr_bh"]) -> li
 Key = tuple[str, str]
 
 
-def _intervals(differences: DataFrame, seed: int) -> dict[str, tuple[float, float]]:
-    """Bootstrap intervals of the arms' means, from the same draws of patients."""
-    if differences.empty:
-        return {}
-    bounds = bootstrap_means(differences.to_numpy(dtype=np.float64), seed).intervals()
-    return {
-        str(arm): (float(low), float(high))
-        for arm, low, high in zip(differences.columns, *bounds, strict=True)
-        if not isnan(low)
-    }
+def _intervals(found: Differences, seed: int) -> dict[tuple[Key, str], tuple[float, float]]:
+    """Bootstrap intervals of all means; of metrics of the same patients, from the same draws."""
+    alike: dict[tuple[str, ...], list[Key]] = {}
+    for key, own in found.by_patient.items():
+        if not own.empty:
+            alike.setdefault(tuple(own.index), []).append(key)
+    intervals: dict[tuple[Key, str], tuple[float, float]] = {}
+    for keys in alike.values():
+        values = concat([found.by_patient[key] for key in keys], axis=1).to_numpy(dtype=np.float64)
+        columns = [(key, str(arm)) for key in keys for arm in found.by_patient[key]]
+        bounds = bootstrap_means(values, seed).intervals()
+        intervals |= {
+            column: (float(low), float(high))
+            for column, low, high in zip(columns, *bounds, strict=True)
+            if not isnan(low)
+        }
+    return intervals
 
 
 def _compare(found: Differences, key: Key, arm: str, interval: tuple[float, float] | None) -> Comparison:
