@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pandas import DataFrame, concat
 
+from submit.analysis.analysis import analyse
 from submit.analysis.comparisons import Differences
 from submit.analysis.design import Design
 from submit.analysis.pairing import by_arm, differences
@@ -154,3 +155,15 @@ def test_three_patients_have_no_correlation() -> None:
     of = design(4, arms=(REFERENCE, "without a"))
     assert [each.rho for each in volume_effects(losses[:3], volume, of)] == [None]
     assert [each.rho for each in volume_effects(losses, volume, of)] == [pytest.approx(0.8)]
+
+
+def test_two_missing_tests_without_a_lesion_are_no_pair() -> None:
+    """That there is no lesion is known from the other arm."""
+    tests = paired([0.7] * 40, a=[*NONE], b=[*NONE])
+    tests += [("q", "q", 0, "without b", None)]
+    of = design([*((f"p{n:02}", f"e{n:02}") for n in range(40)), ("q", "q")])
+    a, b = bounds_of(table(tests), of)
+    assert (a.missing, a.against, a.in_favour) == (1, "undecided", "droppable")  # a false alarm, and no loss
+    found = analyse(table(tests), of, run="r", manifest="m")
+    assert found.missing_tests == 2
+    assert (b.missing, b.in_favour) == (1, "droppable")
