@@ -4,7 +4,7 @@
 
 Family-wise error without any effect, coverage of the intervals, power at the smallest detectable difference, false
 "droppable" at the margin, the mixed model's error, and verdicts by size of the effect. Tables of results are
-simulated, nothing is trained; 25 minutes on two cores. Prints tables in Markdown, each figure with its Monte-Carlo
+simulated, nothing is trained; about 25 minutes. Prints tables in Markdown, each figure with its Monte-Carlo
 error.
 """
 

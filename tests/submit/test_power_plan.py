@@ -10,7 +10,6 @@ import pytest
 
 from job.contract.errors import StudyError
 from job.contract.manifest import ExamEntry, Manifest
-from job.contract.study import Study
 from job.contract.study_file import load_study, parse_study
 from job.storage import LocalStorage
 from submit.analysis.power import detectable
@@ -93,16 +92,11 @@ def test_too_few_patients_find_nothing() -> None:
     assert plan_power(study, [1] * 6, spread).lines[0].all_arms == (None,)
 
 
-def test_a_run_that_measured_the_spread_is_gone_by(
-    study_file: Path,
-    capsys: pytest.CaptureFixture[str],
-    make_result: Callable[..., Any],
-    score: Callable[..., Any],
-) -> None:
-    study: Study = load_study(study_file)
+def run_of(study_file: Path) -> tuple[Manifest, LocalStorage]:
+    """A run of the study's 12 first visits, without a result."""
     exams = [(f"p{n:02}", f"p{n:02}/v0") for n in range(12)]
     manifest = Manifest.freeze(
-        study,
+        load_study(study_file),
         exams=tuple(ExamEntry(patient=p, exam=e, digest="0" * 64) for p, e in exams),
         recipe="r",
         created="2026-01-01T00:00:00+00:00",
@@ -110,6 +104,16 @@ def test_a_run_that_measured_the_spread_is_gone_by(
     )
     run = LocalStorage(study_file.parent / "runs" / manifest.run)
     run.write("manifest.json", manifest.to_json())
+    return manifest, run
+
+
+def test_a_run_that_measured_the_spread_is_gone_by(
+    study_file: Path,
+    capsys: pytest.CaptureFixture[str],
+    make_result: Callable[..., Any],
+    score: Callable[..., Any],
+) -> None:
+    manifest, run = run_of(study_file)
     for fold in range(36):
         exam, arm = divmod(fold, 3)
         dice = 0.7 - (0.01 * exam if arm else 0.0)
@@ -154,16 +158,7 @@ def measured_run(
 ) -> Manifest:
     """A run of the study's 12 first visits, in which arms and repeats scatter."""
     study_file.write_text(study_file.read_text() + sweep)
-    exams = [(f"p{n:02}", f"p{n:02}/v0") for n in range(12)]
-    manifest = Manifest.freeze(
-        load_study(study_file),
-        exams=tuple(ExamEntry(patient=p, exam=e, digest="0" * 64) for p, e in exams),
-        recipe="r",
-        created="2026-01-01T00:00:00+00:00",
-        code_version="0.1.0",
-    )
-    run = LocalStorage(study_file.parent / "runs" / manifest.run)
-    run.write("manifest.json", manifest.to_json())
+    manifest, run = run_of(study_file)
     draw = np.random.default_rng(0)
     for fold in range(manifest.folds):
         own = score(0.7 + draw.normal(0, 0.03), hd95_mm=10 + draw.normal(0, 1))
