@@ -84,6 +84,7 @@ class World:
             arms=ARMS,
             left_out=((), *((arm,) for arm in ARMS[1:])),
             structures=("t",),
+            classes=("t",),
             structure="t",
             metric="dice",
             margin=0.05,

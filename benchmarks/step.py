@@ -70,9 +70,9 @@ def measure(folder: Path, table: dict[str, Any], steps: int) -> list[str]:
     """The cells of one row."""
     study = parse_study({"name": "step", "cohort": COHORT, **table}, source="benchmark")
     store = open_storage(str(folder / "store"))
-    index, _ = prepare_cohort(
+    index = prepare_cohort(
         open_storage(str(folder / "cohort")), store, study, workers=2, progress=lambda *_: None
-    )
+    ).index
     manifest = Manifest.freeze(study, exams=index.exams, recipe=index.recipe, created="", code_version="")
     fold = manifest.grid.fold(0)
     patches = load_patches(manifest, fold, open_exams(store, manifest, fold.training_exams), CPU)

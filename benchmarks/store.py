@@ -71,7 +71,7 @@ def _prepare(folder: Path) -> Times:
         shutil.rmtree(store.root, ignore_errors=True)
         for dtype in DTYPES:
             wall, cpu = time.perf_counter(), time.process_time()
-            _, made = prepare_cohort(source, store, _study(dtype), workers=1, progress=lambda *_: None)
+            made = prepare_cohort(source, store, _study(dtype), workers=1, progress=lambda *_: None).made
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             times[dtype].append((1000 * wall / made, 1000 * cpu / made))
     return times

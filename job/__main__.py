@@ -111,16 +111,18 @@ def prepare(
     asked = open_storage(request) if request is not None else None
     settings = read_request(asked) if asked is not None else load_study(study or Path())
     file = study or Path(layout.REQUESTED_STUDY)
-    index, made = prepare_cohort(
+    prepared = prepare_cohort(
         cohort_root(file, settings),
         store_root(file, settings),
         settings,
         workers=workers or available_cores(),
         progress=lambda done, total: log.info("%d of %d exams are read", done, total),
     )
-    log.info("%d exams were made, the others were there", made)
+    log.info("%d exams were made, the others were there", prepared.made)
+    for warning in prepared.warnings:
+        log.warning("%s", warning)
     if asked is not None:
-        run, _ = create_run(file, settings, index, image=os.environ.get(environment.IMAGE))
+        run, _ = create_run(file, settings, prepared.index, image=os.environ.get(environment.IMAGE))
         fulfil(asked, run)
         log.info("the run is %s", run.url)
 

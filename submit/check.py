@@ -3,19 +3,16 @@
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from job.contract.errors import DataError
 from job.contract.study_file import load_study
 from job.data.prepare import check_cohort, prepare_cohort
 from job.machine import available_cores
 from job.places import cohort_root, store_root
+from submit.problems import show_problems, show_warnings
 from submit.progress import ExamProgress
 from submit.sweep import expected_grid
 from submit.wording import counted
-
-TABLE_COLUMNS = 110
-"""Of a terminal; less breaks four columns into too many lines."""
 
 
 def check_study(study_file: Path, console: Console) -> bool:
@@ -25,13 +22,14 @@ def check_study(study_file: Path, console: Console) -> bool:
         StudyError: The study itself is wrong, or the cohort too small for it.
     """
     study = load_study(study_file)
-    try:
-        with ExamProgress(console) as progress:
-            source = cohort_root(study_file, study)
-            exams = check_cohort(source, study, workers=available_cores(), progress=progress)
-    except DataError as error:
-        show_problems(error, console)
+    with ExamProgress(console) as progress:
+        source = cohort_root(study_file, study)
+        found = check_cohort(source, study, workers=available_cores(), progress=progress)
+    show_warnings(found.warnings, console)
+    if found.problems:
+        show_problems(DataError(found.problems), console)
         return False
+    exams = found.exams
     grid = expected_grid(study_file, study)
     architecture, segment = study.network.architecture, study.training_segment
     patch = study.training.patch_shape or architecture.input_shape(segment)
@@ -63,7 +61,7 @@ def prepare_study(study_file: Path, console: Console) -> str:
         study = placed(study_file, study, connect(study.compute.stack)[0])
     store = store_root(study_file, study)
     with ExamProgress(console) as progress:
-        index, made = prepare_cohort(
+        prepared = prepare_cohort(
             cohort_root(study_file, study),
             store,
             study,
@@ -71,29 +69,9 @@ def prepare_study(study_file: Path, console: Console) -> str:
             progress=progress,
             verify=True,
         )
-    return f"{store.url}: {counted(made, 'exam')} made, {len(index.exams) - made} there already"
-
-
-def show_problems(error: DataError, console: Console) -> None:
-    """Every problem, the file first: a table where there is a terminal wide enough for it, else a list."""
-    if not console.is_terminal or console.width < TABLE_COLUMNS:
-        print(f"{counted(len(error.problems), 'problem')}:", file=console.file)
-        for problem in error.problems:
-            print(
-                f"{problem.file}\n    found:    {problem.found}\n    expected: {problem.expected}\n"
-                f"    remedy:   {problem.remedy}",
-                file=console.file,
-            )
-        return
-    table = Table(title=counted(len(error.problems), "problem"), title_justify="left", show_lines=True)
-    longest = max(len(problem.file) for problem in error.problems)
-    # A name that is broken in the middle cannot be copied.
-    table.add_column("file", overflow="fold", min_width=min(longest, console.width // 2))
-    for column in ("found", "expected", "remedy"):
-        table.add_column(column, overflow="fold")
-    for problem in error.problems:
-        table.add_row(problem.file, problem.found, problem.expected, problem.remedy)
-    console.print(table, markup=False)
+    show_warnings(prepared.warnings, console)
+    kept = len(prepared.index.exams) - prepared.made
+    return f"{store.url}: {counted(prepared.made, 'exam')} made, {kept} there already"
 
 
 def _by(shape: tuple[int, int, int]) -> str:

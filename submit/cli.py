@@ -191,7 +191,7 @@ def main() -> None:
         typer.echo(f"error: {error}", err=True)
         sys.exit(ExitCode.USAGE)
     except DataError as error:
-        from submit.check import show_problems
+        from submit.problems import show_problems
 
         show_problems(error, _console())
         sys.exit(ExitCode.DATA)

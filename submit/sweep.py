@@ -18,7 +18,7 @@ from job.contract.manifest import Manifest, grid_of
 from job.contract.results import Failure
 from job.contract.study import Study
 from job.contract.study_file import load_study
-from job.data.cohort_files import find_exams
+from job.data.cohort_files import find_cohort
 from job.data.prepare import prepare_cohort
 from job.data.store import read_record
 from job.machine import available_cores, available_memory_gib
@@ -55,7 +55,7 @@ def expected_grid(study_file: Path, study: Study) -> Grid:
         StudyError: The cohort is too small.
         DataError: Files are missing or doubled.
     """
-    exams = find_exams(cohort_root(study_file, study).list(), study.cohort)
+    exams = find_cohort(cohort_root(study_file, study), study.cohort)
     try:
         return grid_of(study, [exam.patient for exam in exams])
     except ValueError as error:
@@ -91,9 +91,10 @@ def sweep(study_file: Path, study: Study, folds: Sequence[int], console: Console
     machine_slots(study)  # refuses what this machine cannot do, before anything is made
     store = store_root(study_file, study)
     with ExamProgress(console) as progress:
-        index, _ = prepare_cohort(
+        prepared = prepare_cohort(
             cohort_root(study_file, study), store, study, workers=available_cores(), progress=progress
         )
+    index = prepared.index
     run, manifest = create_run(study_file, study, index)
     need_gib = fold_memory_gib(
         study, [read_record(store, index.recipe, e.exam, e.digest) for e in index.exams]

@@ -92,13 +92,13 @@ def make_tiny_run(tiny_store: Path, tmp_path: Path) -> Any:
         store = open_storage(str(tiny_store))
         # Three patients are too few to spare some for validation; the tests of a fold do without learning all.
         training = study.training.model_copy(update={"validation_patients": 0})
-        index, _ = prepare_cohort(
+        index = prepare_cohort(
             open_storage(str(tiny_store.parent / "cohort")),
             store,
             study.model_copy(update={"training": training}),
             workers=2,
             progress=lambda done, total: None,
-        )
+        ).index
         manifest = Manifest.freeze(
             study,
             exams=index.exams,

@@ -1,13 +1,11 @@
 """The cohort of a study: where the exams are and what they hold (tables of the study file)."""
 
-import re
-from collections.abc import Sequence
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-UNION = "union"
-"""Name of the structure made of all classes together, in results and tables."""
+from job.contract.cohort_rules import UNION, check_names, check_patterns
+
 NAME = r"^[^/\\{}\s][^/\\{}\n]*$"
 
 T = TypeVar("T")
@@ -28,6 +26,9 @@ class Channel(Section):
     """What the channel is called in arms, tables and figures."""
     files: str | None = None
     """Text that stands for `{channel}` in the file pattern (may hold `*`, `?`, `[..]`); default: the name."""
+    index: Annotated[int, Field(ge=0)] | None = None
+    """Volume of a 4-D file, counted from 0, for exams whose channels lie in one file; the pattern then needs no
+    `{channel}`."""
     normalisation: Literal["zscore", "percentile", "fixed", "none"] = "zscore"
     """`zscore`: (value - mean) / SD over the region. `percentile`: the region's `range` percentiles become
     0 and 1, values beyond are clipped. `fixed`: `range`, in the map's own unit and the same for every exam,
@@ -62,7 +63,9 @@ class Cohort(Section):
     """Path of a channel's file below `root`, with `{patient}`, `{exam}` (optional: without it every patient
     has one exam) and `{channel}`; `*`, `?`, `[..]` and `**/` match as in a shell."""
     labels: str
-    """Path of an exam's label map below `root`, with the same placeholders but `{channel}`."""
+    """Path of an exam's label map below `root`, with the same placeholders but `{channel}`; with `{class}` where
+    each class has a binary file of its own. A class without a file is absent in that exam; where files overlap, the
+    class that is named first in `classes` has the voxel."""
     mask: str | None = None
     """Path of an exam's mask (body, brain) below `root`; patches are centred on voxels inside it, and what
     lies outside is background, also in the truth."""
@@ -71,71 +74,44 @@ class Cohort(Section):
     acquisitions: dict[Name, OneOrMore[str]] = {}
     """Groups of channels that come from one scan, e.g. `dce = ["ktrans", "ve"]`; a channel in no group is an
     acquisition of its own."""
-    classes: Annotated[dict[Name, int | OneOrMore[int]], Field(min_length=1)]
-    """Classes by name with the value, or values, that they have in the label maps."""
+    classes: Annotated[dict[Name, int | OneOrMore[int] | str], Field(min_length=1)]
+    """Classes by name with the value, or values, that they have in the label maps; where each has a file of its
+    own, with the text that stands for `{class}` (may hold `*`, `?`, `[..]`), or a list of names that are that text
+    themselves."""
+    structures: dict[Name, OneOrMore[str]] = {}
+    """Unions of classes that are tested beside the classes, e.g. `"whole tumour" = ["core", "oedema"]`."""
     background: tuple[int, ...] = (0,)
     """Label values that count as background; a value in neither is an error."""
     exclude: tuple[str, ...] = ()
     """Exams left out of the study, as `patient` or `patient/exam`."""
+    ignore: tuple[str, ...] = ()
+    """Files that are not looked at, as patterns of their path below `root`: `"**/*_old*"`, `"derivatives/**"`."""
+    geometry: Literal["sform", "qform", "voxels"] | None = None
+    """Which header counts where a file's two disagree (an error unless it is said here). `voxels`: files without
+    any orientation are taken as they are stored, their axes as R, A, S."""
+    resample_to: str | None = None
+    """Channel onto whose grid the other files of an exam are resampled (linear; labels by nearest neighbour), for
+    exams whose files have grids of their own. Default: all files of an exam are on one grid, and nothing is
+    resampled."""
 
     @model_validator(mode="before")
     @classmethod
-    def _bare_names_are_channels(cls, data: object) -> object:
-        if isinstance(data, dict) and isinstance(data.get("channels"), list):
-            channels = [{"name": c} if isinstance(c, str) else c for c in data["channels"]]
-            return data | {"channels": channels}
-        return data
+    def _bare_names_are_tables(cls, data: object) -> object:
+        if not isinstance(data, dict):
+            return data
+        tables: dict[str, object] = {}
+        if isinstance(data.get("channels"), list):
+            tables["channels"] = [{"name": c} if isinstance(c, str) else c for c in data["channels"]]
+        classes = data.get("classes")
+        if isinstance(classes, list) and all(isinstance(name, str) for name in classes):
+            tables["classes"] = {name: name for name in classes}
+        return data | tables
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
-        names = self.channel_names
-        if doubled := _doubled(names):
-            raise ValueError(f"channel {doubled!r} is listed twice")
-        self._check_patterns()
-        grouped = [channel for group in self.acquisitions.values() for channel in group]
-        for channel in grouped:
-            if channel not in names:
-                raise ValueError(f"acquisitions name {channel!r}; the channels are {', '.join(names)}")
-        if doubled := _doubled(grouped):
-            raise ValueError(f"channel {doubled!r} is in two acquisitions")
-        for name in self.acquisitions:
-            if name in names and name not in self.acquisitions[name]:
-                raise ValueError(f"acquisition {name!r} has the name of a channel outside it; rename it")
-        values = [*self.background, *(v for values in self.class_values for v in values)]
-        if (twice := _doubled(values)) is not None:
-            raise ValueError(f"label value {twice} is given twice (classes and background)")
-        if 0 not in self.background:
-            raise ValueError("background must hold label value 0")
-        for reserved, meaning in ((UNION, "all classes together"), ("background", "what is no class")):
-            if reserved in self.classes:
-                raise ValueError(f'"{reserved}" is the name of {meaning}; rename the class')
-        if len(self.classes) > 254:
-            raise ValueError(f"{len(self.classes)} classes; at most 254 fit the store's 8 bits")
+        check_patterns(self)
+        check_names(self)
         return self
-
-    def _check_patterns(self) -> None:
-        patterns = {"pattern": self.pattern, "labels": self.labels, "mask": self.mask}
-        for field, pattern in patterns.items():
-            if pattern is None:
-                continue
-            if pattern.startswith("/"):
-                raise ValueError(
-                    f"{field} {pattern!r} begins with a slash; patterns are relative to cohort.root"
-                )
-            unknown = sorted(set(re.findall(r"\{(\w*)\}", pattern)) - {"patient", "exam", "channel"})
-            if unknown:
-                raise ValueError(
-                    f"{field} {pattern!r} has {{{unknown[0]}}}, which is not known; use {{patient}}, {{exam}} (a "
-                    "visit, say) and {channel}"
-                )
-            if "{patient}" not in pattern:
-                raise ValueError(
-                    f"{field} {pattern!r} has no {{patient}}: exams of one patient must be known"
-                )
-            if ("{exam}" in pattern) != ("{exam}" in self.pattern):
-                raise ValueError(f"{{exam}} must be in all of pattern, labels and mask, or in none ({field})")
-            if ("{channel}" in pattern) != (field == "pattern"):
-                raise ValueError(f"{{channel}} belongs in pattern, and only there ({field} is {pattern!r})")
 
     @property
     def channel_names(self) -> tuple[str, ...]:
@@ -149,8 +125,29 @@ class Cohort(Section):
 
     @property
     def class_values(self) -> tuple[tuple[int, ...], ...]:
-        """For each class, the values that stand for it in the label maps."""
-        return tuple((v,) if isinstance(v, int) else v for v in self.classes.values())
+        """For each class, the values that stand for it in the label maps.
+
+        The classes that have a file each are 1, 2, … in their order, also where predictions are written.
+        """
+        return tuple(
+            (v,) if isinstance(v, int) else (n,) if isinstance(v, str) else v
+            for n, v in enumerate(self.classes.values(), start=1)
+        )
+
+    @property
+    def class_files(self) -> tuple[str, ...] | None:
+        """For each class, the text that stands for `{class}` in the pattern of the labels; None: one label map."""
+        if "{class}" not in self.labels:
+            return None
+        return tuple(str(text) for text in self.classes.values())
+
+    @property
+    def structure_labels(self) -> dict[str, tuple[int, ...]]:
+        """What is tested, by name: labels of the store that belong to it; `union` where there are several classes."""
+        numbers = {name: number for number, name in enumerate(self.class_names, start=1)}
+        labels: dict[str, tuple[int, ...]] = {name: (number,) for name, number in numbers.items()}
+        labels |= {name: tuple(numbers[c] for c in members) for name, members in self.structures.items()}
+        return labels | ({UNION: tuple(numbers.values())} if len(numbers) > 1 else {})
 
     @property
     def groups(self) -> dict[str, tuple[str, ...]]:
@@ -161,8 +158,3 @@ class Cohort(Section):
             name = owner.get(channel, channel)
             groups[name] = (*groups.get(name, ()), channel)
         return groups
-
-
-def _doubled(values: Sequence[T]) -> T | None:
-    """The first value that occurs twice, or None."""
-    return next((v for i, v in enumerate(values) if v in values[:i]), None)

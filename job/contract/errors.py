@@ -11,13 +11,15 @@ class StudyError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One thing that is wrong with a cohort's files."""
+    """One thing that is wrong with a cohort's files, or that is odd and may be right."""
 
     file: str
     """Relative to the cohort's root; a pattern where a file is missing."""
     found: str
     expected: str
     remedy: str
+    cause: str = ""
+    """Problems of one cause are shown as one; empty: those that say the same of other files are."""
 
     def __str__(self) -> str:
         return f"{self.file}: found {self.found}; expected {self.expected}; {self.remedy}"
@@ -35,9 +37,9 @@ class DataError(Exception):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
     @classmethod
-    def of(cls, *, file: str, found: str, expected: str, remedy: str) -> Self:
+    def of(cls, *, file: str, found: str, expected: str, remedy: str, cause: str = "") -> Self:
         """The error of a single problem."""
-        return cls([Problem(file=file, found=found, expected=expected, remedy=remedy)])
+        return cls([Problem(file=file, found=found, expected=expected, remedy=remedy, cause=cause)])
 
 
 class Stopped(Exception):

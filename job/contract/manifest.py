@@ -162,17 +162,20 @@ def _identity(study: dict[str, Any], exams: list[dict[str, Any]]) -> str:
     content = _without(study, _NEUTRAL)
     content.pop("compute", None)
     cohort = content["cohort"]
-    cohort["classes"] = list(cohort["classes"].items())  # their order counts
+    cohort["classes"] = [  # their order counts; the names of files do not
+        [name, number if isinstance(values, str) else values]
+        for number, (name, values) in enumerate(cohort["classes"].items(), start=1)
+    ]
     cohort["channels"] = [
-        {k: v for k, v in channel.items() if k != "files"} for channel in cohort["channels"]
+        {k: v for k, v in channel.items() if k not in ("files", "index")} for channel in cohort["channels"]
     ]
     content["exams"] = exams
     return sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 _NEUTRAL = {
-    # Which files they are is in the exams' digests.
-    "cohort": ("root", "pattern", "labels", "mask", "exclude"),
+    # Which files they are, and how they are read, is in the exams' digests.
+    "cohort": ("root", "pattern", "labels", "mask", "exclude", "ignore", "geometry", "resample_to"),
     "store": ("folder",),
     # Further repeats of the reference arm come after all other folds.
     "sweep": ("reference_repeats",),

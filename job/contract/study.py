@@ -11,7 +11,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from job.contract.architecture import VARIANTS, DeepMedicArchitecture, Shape
 from job.contract.cloud import STACK
-from job.contract.cohort import UNION, Cohort, Section
+from job.contract.cohort import Cohort, Section
 from job.contract.grid import Arm, leave_out_arms
 
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"
@@ -24,7 +24,7 @@ class Endpoint(Section):
     """What the verdict is about, fixed before anything runs."""
 
     structure: str = Field(alias="class")
-    """Name of a class, or `union` for all classes together."""
+    """Name of a class or of one of `cohort.structures`, or `union` for all classes together."""
     metric: Literal["dice", "hd95_mm"] = "dice"
     """Which metric."""
 
@@ -214,10 +214,10 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
-        classes = (*self.cohort.class_names, *((UNION,) if len(self.cohort.classes) > 1 else ()))
-        if self.sweep.endpoint is not None and self.sweep.endpoint.structure not in classes:
+        tested = self.cohort.structure_labels
+        if self.sweep.endpoint is not None and self.sweep.endpoint.structure not in tested:
             raise ValueError(
-                f"sweep.endpoint.class is {self.sweep.endpoint.structure!r}; expected one of {', '.join(classes)}"
+                f"sweep.endpoint.class is {self.sweep.endpoint.structure!r}; expected one of {', '.join(tested)}"
             )
         if isinstance(self.training.class_proportions, dict):
             allowed = ("background", *self.cohort.class_names)

@@ -4,19 +4,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from job.contract.cohort import Channel, Cohort
 from job.contract.errors import DataError, Problem
+from job.data.channel_statistics import ChannelStatistics, statistics
 from job.data.cohort_files import ExamFiles
-from job.data.nifti import GRID_TOLERANCE, Geometry, Volume, integral, read_volume
-from job.data.normalisation import ChannelStatistics, normalise, statistics
+from job.data.file_kinds import unpacked
+from job.data.geometry import Geometry, Grid
+from job.data.labels import LabelMap, classes_of, classes_of_files, clear_outside, mask_of
+from job.data.nifti import Volume, read_unpacked
+from job.data.normalisation import normalise, region_of
+from job.data.plausibility import implausible, odd
+from job.data.resampling import resampled
 from job.storage import Storage
 
-OUTSIDE_MASK_SHARE = 0.01
-"""Of an exam's labelled voxels; a rim that a mask cuts off is usual, a structure outside is a mistake."""
+UNCOVERED_SHARE = 0.05
+"""Of the grid that an exam is resampled onto; a file that covers less of it is worth a word."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +36,15 @@ class Exam:
     """0 background, k the k-th class of the study."""
     mask_ZYX: NDArray[np.uint8] | None
     geometry: Geometry
-    """Of the label map's file."""
+    """Of the file whose grid the exam has: the label map's, or the channel's that it was resampled onto."""
     statistics: tuple[ChannelStatistics, ...]
     """By channel."""
     outside_mask: int
     """Labelled voxels outside the mask, which count as background."""
-    sha256: tuple[str, ...]
-    """Of each file, in the order of `ExamFiles.all`."""
+    sha256: dict[str, str]
+    """Of each file, by key."""
+    warnings: tuple[Problem, ...] = ()
+    """What is odd about the exam, and may be right."""
 
 
 @contextmanager
@@ -60,183 +69,240 @@ def load_exam(source: Storage, files: ExamFiles, cohort: Cohort, dtype: str) -> 
         DataError: All that is wrong with the exam's files.
     """
     problems: list[Problem] = []
-    reader = _Reader(source)
-    labels: _Labels | None = None
-    grid: _Grid | None = None
+    reader = _Reader(source, cohort)
+    truth: _Truth | None = None
     with collecting(problems):
-        volume = reader.read(files.labels.key)
-        grid = _Grid(files.labels.key, volume)
-        labels = _read_labels(reader, volume, grid, files, cohort)
-    image_CZYX = None if labels is None else np.zeros((len(files.channels), *labels.label_ZYX.shape), dtype)
+        reader.set_grid(files)
+        truth = _read_truth(reader, files, cohort)
+    shape = (len(files.channels), *truth.label_ZYX.shape) if truth is not None else (0,)
+    image_CZYX = np.zeros(shape, dtype)
     stats: list[ChannelStatistics] = []
+    warnings: list[Problem] = []
     for position, (channel, item) in enumerate(zip(cohort.channels, files.channels, strict=True)):
         with collecting(problems):
-            volume = reader.read(item.key, grid)
-            if labels is not None and image_CZYX is not None:  # else they are reported
-                region_ZYX = _region(volume, labels.mask_ZYX, channel)
-                normalised_ZYX = _normalised(volume, region_ZYX, channel, item.key, image_CZYX.dtype)
-                stats.append(statistics(volume.data_ZYX, normalised_ZYX, region_ZYX))
+            volume, values_ZYX = reader.values(item.key, channel)
+            if truth is not None:  # else it is reported
+                normalised_ZYX, found = _normalised(
+                    volume, values_ZYX, truth.mask_ZYX, channel, image_CZYX.dtype
+                )
                 image_CZYX[position] = normalised_ZYX
+                stats.append(found)
+                warnings += odd(found, channel, volume.name)
     if problems:
         raise DataError(problems)
-    assert grid is not None
-    assert labels is not None
-    assert image_CZYX is not None
+    assert truth is not None
+    assert reader.grid is not None
     return Exam(
         image_CZYX=image_CZYX,
-        label_ZYX=labels.label_ZYX,
-        mask_ZYX=labels.mask_ZYX,
-        geometry=grid.geometry,
+        label_ZYX=truth.label_ZYX,
+        mask_ZYX=truth.mask_ZYX,
+        geometry=reader.grid.geometry,
         statistics=tuple(stats),
-        outside_mask=labels.outside_mask,
-        sha256=tuple(reader.sha256[item.key] for item in files.all),
+        outside_mask=truth.outside_mask,
+        sha256=reader.sha256,
+        warnings=(*reader.warnings, *truth.warnings, *warnings),
     )
 
 
-def _region(volume: Volume, mask_ZYX: NDArray[np.uint8] | None, channel: Channel) -> NDArray[np.bool_]:
-    """The voxels that are scaled: the mask's; without one, all that are not 0, or all if the scale is given."""
-    if mask_ZYX is not None:
-        return np.asarray(mask_ZYX > 0)
-    if channel.normalisation in ("fixed", "none"):
-        return np.ones(volume.data_ZYX.shape, bool)  # 0 is a value like any other there
-    return np.asarray(volume.data_ZYX != 0)
-
-
 @dataclass(frozen=True, kw_only=True)
-class _Labels:
+class _Truth:
     label_ZYX: NDArray[np.uint8]
     mask_ZYX: NDArray[np.uint8] | None
     outside_mask: int
-
-
-def _read_labels(
-    reader: "_Reader", volume: Volume, grid: "_Grid", files: ExamFiles, cohort: Cohort
-) -> _Labels:
-    """The labels inside the mask; all that is wrong with either file is one error."""
-    problems: list[Problem] = []
-    label_ZYX = mask_ZYX = None
-    with collecting(problems):
-        label_ZYX = _classes(volume, files.labels.key, cohort)
-    if files.mask is not None:
-        with collecting(problems):
-            mask_ZYX = _mask(reader.read(files.mask.key, grid), files.mask.key)
-    if problems:
-        raise DataError(problems)
-    assert label_ZYX is not None
-    outside = 0 if mask_ZYX is None else _clear_outside(mask_ZYX, label_ZYX, files.labels.key)
-    return _Labels(label_ZYX=label_ZYX, mask_ZYX=mask_ZYX, outside_mask=outside)
-
-
-class _Grid:
-    """The grid that all files of an exam must be on: the label map's."""
-
-    def __init__(self, name: str, volume: Volume) -> None:
-        self.name = name
-        self.geometry = volume.geometry
-
-    def check(self, name: str, geometry: Geometry) -> None:
-        if geometry.shape_xyz != self.geometry.shape_xyz:
-            found, expected = f"{geometry.shape_xyz} voxels", f"{self.geometry.shape_xyz}"
-        elif (apart := geometry.distance_voxels(self.geometry)) > GRID_TOLERANCE:
-            found, expected = f"a grid that is {apart:.3g} voxels away ({geometry.orientation})", "the grid"
-        else:
-            return
-        raise DataError.of(
-            file=name,
-            found=found,
-            expected=f"{expected} of {self.name} ({self.geometry.orientation})",
-            remedy="resample the exam's files onto one grid",
-        )
+    warnings: tuple[Problem, ...]
 
 
 class _Reader:
-    """Reads files once, remembering their digests."""
+    """Reads an exam's files onto one grid, remembering their digests and what was odd about them."""
 
-    def __init__(self, source: Storage) -> None:
-        self.source = source
+    def __init__(self, source: Storage, cohort: Cohort) -> None:
+        self._source = source
+        self._cohort = cohort
+        self._last: tuple[str, bytes, tuple[Problem, ...]] | None = None
+        self.grid: Grid | None = None
         self.sha256: dict[str, str] = {}
+        self.warnings: list[Problem] = []
 
-    def read(self, key: str, grid: _Grid | None = None) -> Volume:
-        data = self.source.read(key)
-        self.sha256[key] = sha256(data).hexdigest()
-        volume = read_volume(data, key)
-        if grid is not None:
-            grid.check(key, volume.geometry)
-        return volume
+    def set_grid(self, files: ExamFiles) -> None:
+        """Takes the grid of the label map, or of the channel that `cohort.resample_to` names."""
+        if self._cohort.resample_to is None:
+            item = next(item for item in files.labels if item is not None)
+            volume = self.volume(item.key)
+        else:
+            position = self._cohort.channel_names.index(self._cohort.resample_to)
+            volume = self.volume(files.channels[position].key, self._cohort.channels[position].index)
+        self.grid = Grid(volume.name, volume.geometry)
+
+    def volume(self, key: str, index: int | None = None) -> Volume:
+        """A volume as its file has it."""
+        try:
+            if self._last is None or self._last[0] != key:
+                data = self._source.read(key)
+                self.sha256[key] = sha256(data).hexdigest()
+                self._last = (key, *unpacked(data, key))
+            _, contents, odd_packing = self._last
+            return read_unpacked(contents, key, index=index, choice=self._cohort.geometry, odd=odd_packing)
+        except Exception as error:
+            error.add_note(f"while reading {key}")
+            raise
+
+    def stored(self, key: str) -> tuple[Volume, NDArray[Any]]:
+        """A volume of names (labels, mask), and its stored numbers on the exam's canonical grid."""
+        volume = self.volume(key)
+        self._note(volume)
+        if self.grid is None:
+            return volume, volume.stored_ZYX()
+        if self._cohort.resample_to is not None and volume.geometry.axes_onto(self.grid.geometry) is None:
+            target = self.grid.geometry
+            array, _ = resampled(volume.stored_xyz, volume.geometry, target, labels=True, outside=0)
+            return volume, target.canonical(array)
+        return volume, volume.stored_ZYX(self.grid.axes_of(key, volume.geometry), self.grid.geometry)
+
+    def values(self, key: str, channel: Channel) -> tuple[Volume, NDArray[np.float32]]:
+        """A channel, and its scaled values on the exam's canonical grid."""
+        volume = self.volume(key, channel.index)
+        self._note(volume)
+        if self.grid is None:
+            return volume, volume.values_ZYX()
+        if self._cohort.resample_to is None or volume.geometry.axes_onto(self.grid.geometry) is not None:
+            axes = self.grid.axes_of(key, volume.geometry)
+            return volume, volume.values_ZYX(axes, self.grid.geometry)
+        target = self.grid.geometry
+        values_xyz = volume.geometry.in_file(volume.values_ZYX())
+        array, uncovered = resampled(values_xyz, volume.geometry, target, labels=False, outside=0)
+        if uncovered > UNCOVERED_SHARE:
+            self.warnings.append(_uncovered(key, uncovered, channel))
+        return volume, np.ascontiguousarray(target.canonical(array), dtype=np.float32)
+
+    def _note(self, volume: Volume) -> None:
+        self.warnings += [warning for warning in volume.warnings if warning not in self.warnings]
 
 
-def _classes(volume: Volume, name: str, cohort: Cohort) -> NDArray[np.uint8]:
-    """The label map in the study's classes."""
-    values_ZYX = integral(volume, name)
-    label_ZYX = np.zeros(values_ZYX.shape, np.uint8)
-    known = np.isin(values_ZYX, cohort.background)
-    for number, values in enumerate(cohort.class_values, start=1):
-        inside = np.isin(values_ZYX, values)
-        label_ZYX[inside] = number
-        known |= inside
-    if not known.all():
-        unknown, counts = np.unique(values_ZYX[~known], return_counts=True)
-        found = ", ".join(
-            f"{v} ({n} voxels)" for v, n in zip(unknown[:5].tolist(), counts.tolist(), strict=False)
-        )
-        classes = ", ".join(
-            f"{c} = {list(v)}" for c, v in zip(cohort.classes, cohort.class_values, strict=True)
-        )
-        raise DataError.of(
-            file=name,
-            found=f"unknown label values {found}",
-            expected=f"{classes}, background = {list(cohort.background)}",
-            remedy="add the values to cohort.classes or cohort.background",
-        )
-    return label_ZYX
+def _uncovered(key: str, share: float, channel: Channel) -> Problem:
+    return Problem(
+        file=key,
+        found=f"a volume that lacks {share:.0%} of the grid it is resampled onto (channel {channel.name})",
+        expected="one that covers the exam",
+        remedy="what is not covered is 0; choose another channel for cohort.resample_to, or give a mask of "
+        "what all cover",
+        cause=f"a channel that covers a part only: {channel.name}",
+    )
 
 
-def _mask(volume: Volume, name: str) -> NDArray[np.uint8]:
-    mask_ZYX: NDArray[np.uint8] = (integral(volume, name) != 0).astype(np.uint8)
-    if not mask_ZYX.any():
-        raise DataError.of(
-            file=name,
-            found="an empty mask",
-            expected="voxels that are not 0",
-            remedy="correct the mask",
-        )
-    return mask_ZYX
+def _read_truth(reader: _Reader, files: ExamFiles, cohort: Cohort) -> _Truth:
+    """The labels inside the mask; all that is wrong with the files is one error."""
+    problems: list[Problem] = []
+    labels: LabelMap | None = None
+    mask_ZYX = None
+    with collecting(problems):
+        labels = _read_labels(reader, files, cohort)
+    if files.mask is not None:
+        with collecting(problems):
+            volume, stored_ZYX = reader.stored(files.mask.key)
+            mask_ZYX = mask_of(stored_ZYX, volume)
+    if problems:
+        raise DataError(problems)
+    assert labels is not None
+    label_ZYX = np.ascontiguousarray(labels.label_ZYX)
+    mask_ZYX = None if mask_ZYX is None else np.ascontiguousarray(mask_ZYX)
+    name = next(item.key for item in files.labels if item is not None)
+    outside = 0 if mask_ZYX is None else clear_outside(mask_ZYX, label_ZYX, name)
+    return _Truth(label_ZYX=label_ZYX, mask_ZYX=mask_ZYX, outside_mask=outside, warnings=labels.warnings)
 
 
-def _clear_outside(mask_ZYX: NDArray[np.uint8], label_ZYX: NDArray[np.uint8], name: str) -> int:
-    """Makes labels outside the mask background, in place; how many voxels that were."""
-    labelled = np.count_nonzero(label_ZYX)
-    outside_ZYX = (mask_ZYX == 0) & (label_ZYX > 0)
-    outside = int(np.count_nonzero(outside_ZYX))
-    if outside > OUTSIDE_MASK_SHARE * labelled:
-        raise DataError.of(
-            file=name,
-            found=f"{outside} of {labelled} labelled voxels outside the mask",
-            expected=f"at most {OUTSIDE_MASK_SHARE:.0%}, since what lies outside counts as background",
-            remedy="correct the mask or the labels, or leave cohort.mask out",
-        )
-    label_ZYX[outside_ZYX] = 0
-    return outside
+def _read_labels(reader: _Reader, files: ExamFiles, cohort: Cohort) -> LabelMap:
+    assert reader.grid is not None
+    if cohort.class_files is None:
+        (item,) = files.labels
+        assert item is not None
+        volume, stored_ZYX = reader.stored(item.key)
+        return classes_of(stored_ZYX, volume, cohort)
+    masks: list[tuple[NDArray[Any], Volume] | None] = []
+    for item in files.labels:
+        if item is None:
+            masks.append(None)
+        else:
+            volume, stored_ZYX = reader.stored(item.key)
+            masks.append((stored_ZYX, volume))
+    shape = reader.grid.geometry.canonical(np.empty(reader.grid.geometry.shape_xyz, np.uint8)).shape
+    return classes_of_files(masks, shape, cohort)
 
 
 def _normalised(
-    volume: Volume, region_ZYX: NDArray[np.bool_], channel: Channel, name: str, dtype: np.dtype[np.floating]
-) -> NDArray[np.floating]:
+    volume: Volume,
+    values_ZYX: NDArray[np.float32],
+    mask_ZYX: NDArray[np.uint8] | None,
+    channel: Channel,
+    dtype: np.dtype[np.floating],
+) -> tuple[NDArray[np.float32], ChannelStatistics]:
+    """A channel normalised, and its statistics.
+
+    Raises:
+        DataError: It is not finite where it counts, or says nothing.
+    """
+    filled = _fill(values_ZYX, mask_ZYX, volume.name)
+    region = region_of(values_ZYX, mask_ZYX, channel)
     try:
-        normalised_ZYX = normalise(volume.data_ZYX, region_ZYX, channel)
+        normalised_ZYX = normalise(values_ZYX, region.inside_ZYX, channel)
     except ValueError as error:
         raise DataError.of(
-            file=name,
-            found=str(error),
+            file=volume.name,
+            found=f"{error} (channel {channel.name})",
             expected="intensities that vary",
             remedy="correct the file or its mask, or leave the exam out with cohort.exclude",
+            cause=f"constant: {channel.name}",
         ) from None
-    largest, limits = float(np.abs(normalised_ZYX).max()), np.finfo(dtype)
+    _require_fit(normalised_ZYX, channel, volume.name, dtype)
+    found = statistics(
+        values_ZYX, normalised_ZYX, region, channel, filled=filled, masked=mask_ZYX is not None
+    )
+    if problems := implausible(found, channel, volume.name):
+        raise DataError(problems)
+    return normalised_ZYX, found
+
+
+def _fill(values_ZYX: NDArray[np.float32], mask_ZYX: NDArray[np.uint8] | None, name: str) -> int:
+    """Makes what is not finite outside the mask 0, in place; how many voxels that were.
+
+    Raises:
+        DataError: There are such voxels inside, or no mask.
+    """
+    finite_ZYX = np.isfinite(values_ZYX)
+    if finite_ZYX.all():
+        return 0
+    wrong_ZYX = ~finite_ZYX
+    inside = wrong_ZYX if mask_ZYX is None else wrong_ZYX & (mask_ZYX > 0)
+    if count := int(np.count_nonzero(inside)):
+        where = (
+            "" if mask_ZYX is None else f" inside the mask ({count / np.count_nonzero(mask_ZYX):.2%} of it)"
+        )
+        raise DataError.of(
+            file=name,
+            found=f"{count} voxels that are NaN, infinite or beyond 32-bit floats{where}",
+            expected="finite values" + ("" if mask_ZYX is None else " inside the mask"),
+            remedy="replace them (e.g. by 0)"
+            + (
+                ", or give cohort.mask: outside of it they do not matter"
+                if mask_ZYX is None
+                else ", or correct the mask"
+            ),
+            cause="voxels that are not finite",
+        )
+    values_ZYX[wrong_ZYX] = 0
+    return int(np.count_nonzero(wrong_ZYX))
+
+
+def _require_fit(
+    normalised_ZYX: NDArray[np.float32], channel: Channel, name: str, dtype: np.dtype[np.floating]
+) -> None:
+    """Refuses values that the store's number format cannot hold."""
+    largest = float(max(normalised_ZYX.max(), -normalised_ZYX.min()))
+    limits = np.finfo(dtype)
     if largest > float(limits.max) or 0 < largest < float(limits.tiny):
         raise DataError.of(
             file=name,
             found=f"values up to {largest:g} after normalisation ({channel.normalisation})",
             expected=f"{limits.tiny:g} to {limits.max:g}, the range of {dtype}",
             remedy='choose another normalisation, or store.dtype = "float32"',
+            cause=f"beyond the store's numbers: {channel.name}",
         )
-    return normalised_ZYX.astype(dtype)

@@ -1,203 +1,330 @@
-"""NIfTI files in and out.
-
-Inside the project a volume is (Z, Y, X) on the canonical grid: the file's own voxels, flipped and permuted,
-never resampled, so that x, y, z grow towards right, anterior, superior (RAS+).
-"""
+"""NIfTI files in and out: single files, NIfTI-1 and NIfTI-2, compressed or not."""
 
 import base64
 import gzip
 import io
 import math
-import zlib
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.arrayproxy import ArrayProxy
-from nibabel.orientations import (
-    apply_orientation,
-    axcodes2ornt,
-    io_orientation,
-    ornt_transform,
-)
 from numpy.typing import NDArray
 
-from job.contract.errors import DataError
+from job.contract.errors import DataError, Problem
+from job.data.file_kinds import NIFTI1_BYTES, damaged, unpacked
+from job.data.geometry import IDENTITY, AxisMap, Geometry, canonical_axes, reoriented
+from job.data.nifti_header import Choice, affine_of
 
-GRID_TOLERANCE = 0.1
-"""Files of an exam are on one grid if no corner is further apart than this, in edges of the smallest voxel."""
-
+FIRST_VOXEL = {1: 352, 2: 544}
+"""Byte at which voxels begin at the earliest, by version: after the header and the four bytes that announce
+extensions. Where `vox_offset` says less, the standard means this."""
 _OTHER_UNITS = {1: "metres", 3: "micrometres"}
 """NIfTI's codes of units of length; 2 is mm, and files with 0 (unknown) are taken as mm too."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Geometry:
-    """A file's own grid, enough to write a prediction onto it."""
-
-    shape_xyz: tuple[int, int, int]
-    """Of the file, in its own axes."""
-    affine: NDArray[np.float64]
-    """(4, 4), voxel of the file to mm."""
-    header: str
-    """The NIfTI header, base64."""
-
-    @property
-    def spacing_zyx_mm(self) -> tuple[float, float, float]:
-        """Edges of a voxel of the canonical grid."""
-        edges = np.linalg.norm(self.affine[:3, :3], axis=0)
-        to_canonical = io_orientation(self.affine)[:, 0].astype(int)
-        canonical = np.empty(3)
-        canonical[to_canonical] = edges
-        x, y, z = canonical.tolist()
-        return (z, y, x)
-
-    @property
-    def orientation(self) -> str:
-        """Directions in which the file's axes grow, e.g. `LPS`."""
-        return "".join(nib.aff2axcodes(self.affine))
-
-    def distance_voxels(self, other: "Geometry") -> float:
-        """Largest distance between corresponding corners, in edges of the smallest voxel."""
-        last = np.array(self.shape_xyz) - 1
-        corners = np.array([[i, j, k, 1] for i in (0, last[0]) for j in (0, last[1]) for k in (0, last[2])]).T
-        apart_mm = np.linalg.norm(((self.affine - other.affine) @ corners)[:3], axis=0).max()
-        return float(apart_mm / min(self.spacing_zyx_mm))
-
-
-@dataclass(frozen=True, kw_only=True)
 class Volume:
-    """The contents of a file."""
+    """One volume of a file: its numbers as they are stored, and what the header says of them."""
 
-    data_ZYX: NDArray[np.float32]
+    name: str
+    """The file's key, for errors."""
+    stored_xyz: NDArray[Any]
+    """On the file's own axes, in the file's own type, not scaled."""
+    slope: float
+    intercept: float
+    """value = slope x stored + intercept; 1 and 0 where the header has no scale."""
     geometry: Geometry
+    warnings: tuple[Problem, ...] = ()
+    """What was odd about the file."""
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether values are others than those that are stored."""
+        return (self.slope, self.intercept) != (1.0, 0.0)
+
+    def stored_ZYX(self, onto: AxisMap = IDENTITY, grid: Geometry | None = None) -> NDArray[Any]:
+        """The stored numbers on the canonical grid of an exam.
+
+        Args:
+            onto: How the file's axes become those of the exam's file, as `Grid.axes_of` gives it.
+            grid: The geometry of the exam's file; default: the file's own.
+        """
+        return (grid or self.geometry).canonical(reoriented(self.stored_xyz, onto))
+
+    def values_ZYX(self, onto: AxisMap = IDENTITY, grid: Geometry | None = None) -> NDArray[np.float32]:
+        """The scaled values on the canonical grid of an exam, in memory of their own; arguments as `stored_ZYX`."""
+        stored_ZYX = self.stored_ZYX(onto, grid)
+        with np.errstate(all="ignore"):  # what a damaged header overflows to is found with the values
+            if self.is_scaled:
+                stored_ZYX = stored_ZYX * np.float64(self.slope) + self.intercept
+            return np.array(stored_ZYX, dtype=np.float32, order="C")
 
 
-@np.errstate(all="ignore")  # what a damaged header overflows to is refused below
-def read_volume(data: bytes, name: str) -> Volume:
-    """The volume of a `.nii` or `.nii.gz` file, scaled as its header says.
+def read_volume(data: bytes, name: str, *, index: int | None = None, choice: Choice | None = None) -> Volume:
+    """A volume of a `.nii` or `.nii.gz` file.
 
     Args:
         data: The file's contents.
         name: The file's key, for errors.
+        index: Which volume of a 4-D file, from 0; None: it must hold one.
+        choice: Which of the header's statements of orientation counts where two disagree (`cohort.geometry`).
 
     Raises:
-        DataError: Not a readable, complete, finite 3-D NIfTI file of real numbers, in mm.
+        DataError: Not a readable, complete NIfTI file of real numbers in mm, with one statement of where they lie.
     """
-    data = _unpacked(data, name)
-    image = _parse(data, name)
-    shape = image.shape
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
-    if len(shape) != 3 or min(shape) < 1:
-        raise _wrong(name, f"{len(shape)}-D data of shape {shape}", "a 3-D volume", "store one volume a file")
-    dtype = image.get_data_dtype()
+    contents, odd = unpacked(data, name)
+    return read_unpacked(contents, name, index=index, choice=choice, odd=odd)
+
+
+def read_unpacked(
+    data: bytes,
+    name: str,
+    *,
+    index: int | None,
+    choice: Choice | None,
+    odd: tuple[Problem, ...] = (),
+    geometry: Geometry | None = None,
+) -> Volume:
+    """As `read_volume`, of a file that was decompressed.
+
+    Args:
+        data: The contents.
+        name: The file's key, for errors.
+        index: As for `read_volume`.
+        choice: As for `read_volume`.
+        odd: What was odd about the compression.
+        geometry: Where the voxels are known to lie; then nothing is asked of the header.
+    """
+    header, version = _header(data, name)
+    shape, volumes, of_shape = _shape(header, name)
+    dtype = header.get_data_dtype()
     if dtype.kind not in "iuf":
-        raise _wrong(name, f"data of type {dtype}", "real numbers", "convert the file")
-    size = cast(ArrayProxy, image.dataobj).offset + math.prod(shape) * dtype.itemsize
-    if size > len(data):
-        raise _damaged(name, f"{len(data)} of {size} bytes")
-    affine = np.asarray(image.affine, dtype=np.float64)
-    if not _is_invertible(affine):
-        raise _wrong(name, "an affine that cannot be inverted", "a valid sform or qform", "repair the header")
-    if (unit := int(image.header["xyzt_units"]) & 7) in _OTHER_UNITS:
+        raise _wrong(
+            name, f"data of type {_type_name(dtype)}", "real numbers, one per voxel", "convert the file"
+        )
+    start, of_start = _start(data, header, version, math.prod(shape) * volumes * dtype.itemsize, name)
+    if (unit := int(header["xyzt_units"]) & 7) in _OTHER_UNITS:
         raise _wrong(name, f"lengths in {_OTHER_UNITS[unit]}", "millimetres", "correct the header's units")
-    values = np.asarray(image.dataobj, dtype=np.float32).reshape(shape)
-    if undefined := int(values.size - np.isfinite(values).sum()):
-        found = f"{undefined} voxels that are NaN, infinite or beyond 32-bit floats"
-        raise _wrong(name, found, "finite values", "replace them (e.g. by 0) or mask the map")
-    canonical = apply_orientation(values, io_orientation(affine))
-    header = base64.b64encode(image.header.binaryblock).decode()
+    of_affine: tuple[Problem, ...] = ()
+    if geometry is None:
+        affine, of_affine = affine_of(header, name, choice)
+        geometry = Geometry(
+            shape_xyz=shape,
+            affine=affine,
+            header=base64.b64encode(header.binaryblock).decode(),
+            to_canonical=canonical_axes(affine),
+        )
+    elif geometry.shape_xyz != shape:
+        raise _wrong(
+            name, f"{shape} voxels", f"{geometry.shape_xyz}", "name the file that belongs to this exam"
+        )
+    number = _volume_number(index, volumes, name)
+    voxels = math.prod(shape)
+    stored = np.frombuffer(data, dtype, count=voxels, offset=start + number * voxels * dtype.itemsize)
+    slope, intercept = _scale(header)
     return Volume(
-        data_ZYX=np.ascontiguousarray(canonical.transpose(2, 1, 0)),
-        geometry=Geometry(shape_xyz=(shape[0], shape[1], shape[2]), affine=affine, header=header),
+        name=name,
+        stored_xyz=stored.reshape(shape, order="F"),
+        slope=slope,
+        intercept=intercept,
+        geometry=geometry,
+        warnings=(*odd, *of_shape, *of_start, *of_affine),
     )
+
+
+def _header(data: bytes, name: str) -> tuple[Any, int]:
+    """The header, and the version of the standard."""
+    two = (540).to_bytes(4, "little"), (540).to_bytes(4, "big")
+    version, kind = (2, nib.Nifti2Header) if data[:4] in two else (1, nib.Nifti1Header)
+    try:
+        header = kind.from_fileobj(io.BytesIO(data), check=False)
+        header.get_data_dtype()
+        header.get_data_shape()
+    except Exception as error:  # nibabel's errors about headers have no common base
+        raise damaged(name, error) from None
+    if int(header["sizeof_hdr"]) not in (348, 540):
+        raise damaged(name, f"sizeof_hdr is {int(header['sizeof_hdr'])}")
+    return header, version
+
+
+def _shape(header: Any, name: str) -> tuple[tuple[int, int, int], int, tuple[Problem, ...]]:
+    """The shape of a volume, and how many volumes there are."""
+    dim = [int(size) for size in header["dim"]]
+    axes = dim[0]
+    sizes = dim[1 : axes + 1]
+    warnings: tuple[Problem, ...] = ()
+    if 3 < axes <= 7 and any(size < 1 for size in sizes[3:]):
+        found = f"dimensions {dim[: axes + 1]}"
+        warnings = (
+            _odd(
+                name, found, "sizes of at least 1", "read as 1, as the standard's code does", "sizes below 1"
+            ),
+        )
+        sizes = [*sizes[:3], *(max(size, 1) for size in sizes[3:])]
+    if not 3 <= axes <= 7 or min(sizes) < 1:
+        raise _wrong(
+            name,
+            f"{axes}-D data of shape {tuple(sizes)}",
+            "a 3-D volume, or a 4-D file whose channels have an index",
+            "store one volume a file",
+        )
+    return (sizes[0], sizes[1], sizes[2]), math.prod(sizes[3:]), warnings
+
+
+def _volume_number(index: int | None, volumes: int, name: str) -> int:
+    if index is None and volumes == 1:
+        return 0
+    if index is None:
+        raise _wrong(
+            name,
+            f"{volumes} volumes in one file",
+            "one volume, or an index that says which",
+            f'if they are channels, say which is which: {{ name = "...", index = 0 }} to {volumes - 1}; '
+            "else store one "
+            "volume a file",
+            cause="several volumes in one file",
+        )
+    if index >= volumes:
+        raise _wrong(
+            name,
+            f"{volumes} volume{'s' if volumes > 1 else ''}",
+            f"a volume with index {index} (counted from 0)",
+            "correct the channel's index",
+            cause=f"no volume with index {index}",
+        )
+    return index
+
+
+def _start(data: bytes, header: Any, version: int, size: int, name: str) -> tuple[int, tuple[Problem, ...]]:
+    """The byte at which the voxels begin."""
+    said = header["vox_offset"]
+    start, first = (int(said) if np.isfinite(said) else -1), FIRST_VOXEL[version]
+    warnings = []
+    if start < first and start != first - 4:  # without the four bytes: not by the standard, and plain
+        found = f"voxels that begin at byte {said:g} (vox_offset), inside the header"
+        warnings.append(
+            _odd(
+                name,
+                found,
+                f"{first} or more",
+                f"read from byte {first}, as the standard means it",
+                "vox_offset",
+            )
+        )
+        start = first
+    if start + size > len(data):
+        raise damaged(name, f"{len(data)} of {start + size} bytes")
+    if rest := len(data) - start - size:
+        warnings.append(
+            _odd(
+                name,
+                f"{rest} bytes after the last voxel",
+                "as many bytes as shape and data type make",
+                "look at the volume: if it looks like noise, the header's data type or shape is wrong",
+                "bytes after the last voxel",
+            )
+        )
+    return start, tuple(warnings)
+
+
+def _scale(header: Any) -> tuple[float, float]:
+    """Slope and intercept; NIfTI: a slope of 0 means that there is none, and NaN is how nibabel says so."""
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    if slope == 0 or not math.isfinite(slope):
+        return 1.0, 0.0
+    return slope, intercept if math.isfinite(intercept) else 0.0
+
+
+def _type_name(dtype: np.dtype[Any]) -> str:
+    return "RGB colours" if dtype.fields else str(dtype)
 
 
 def write_labels(labels_ZYX: NDArray[np.integer], geometry: Geometry) -> bytes:
     """A `.nii.gz` file with a label map on a file's own grid, under that file's header.
 
-    The bytes depend on the arguments only (no time stamp).
+    The axes go back by the mapping by which they came (`Geometry.to_canonical`). The bytes depend on the arguments
+    only (no time stamp).
     """
-    from_canonical = ornt_transform(axcodes2ornt("RAS"), io_orientation(geometry.affine))
-    labels = apply_orientation(labels_ZYX.transpose(2, 1, 0), from_canonical)
+    labels = geometry.in_file(labels_ZYX)
     assert labels.shape == geometry.shape_xyz
     binary = base64.b64decode(geometry.header)
-    image_class: type[nib.Nifti1Image] = nib.Nifti1Image if len(binary) == 348 else nib.Nifti2Image
-    header = image_class.header_class(binary, check=False)
+    kind = nib.Nifti1Header if len(binary) == NIFTI1_BYTES else nib.Nifti2Header
+    header: Any = kind(binary, check=False)  # type: ignore[no-untyped-call]  # nibabel has no types
+    dtype = _smallest_dtype(labels_ZYX)
     header.set_data_shape(labels.shape)
-    header.set_data_dtype(_smallest_dtype(labels))
+    header.set_data_dtype(dtype)
     header["cal_min"] = header["cal_max"] = 0
-    image = image_class(labels.astype(header.get_data_dtype()), None, header)
-    return gzip.compress(image.to_bytes(), compresslevel=6, mtime=0)
+    header["scl_slope"], header["scl_inter"] = 1, 0
+    start = FIRST_VOXEL[1 if kind is nib.Nifti1Header else 2]
+    header["vox_offset"] = start
+    header["magic"] = b"n+1" if kind is nib.Nifti1Header else b"n+2"
+    contents = header.binaryblock + bytes(start - len(binary))
+    contents += labels.astype(header.get_data_dtype()).tobytes(order="F")
+    return gzip.compress(contents, compresslevel=6, mtime=0)
 
 
 def _smallest_dtype(labels: NDArray[np.integer]) -> type[np.integer]:
     """The first of the formats that every NIfTI tool reads which holds the values."""
     low, high = int(labels.min(initial=0)), int(labels.max(initial=0))
-    dtypes: tuple[type[np.integer], ...] = (np.uint8, np.int16, np.int32)
+    dtypes: tuple[type[np.integer], ...] = (np.uint8, np.int16, np.int32, np.int64)
     return next(d for d in dtypes if np.iinfo(d).min <= low and high <= np.iinfo(d).max)
 
 
-def read_labels(data: bytes, name: str) -> NDArray[np.int64]:
-    """The (Z, Y, X) integers of a label map; values such as 0.99999997 are integers that a tool rounded.
+def read_labels(data: bytes, name: str, geometry: Geometry | None = None) -> NDArray[np.integer]:
+    """The (Z, Y, X) integers of a label map.
+
+    Args:
+        data: The file's contents.
+        name: The file's key, for errors.
+        geometry: Of the grid that it was written onto by `write_labels`; default: what its own header says.
 
     Raises:
         DataError: As `read_volume`, or values that are not integral.
     """
-    return integral(read_volume(data, name), name)
+    contents, _ = unpacked(data, name)
+    volume = read_unpacked(contents, name, index=None, choice=None, geometry=geometry)
+    return integral(volume.stored_ZYX(), volume)
 
 
-def integral(volume: Volume, name: str) -> NDArray[np.int64]:
-    """A volume's values as integers.
+def integral(stored_ZYX: NDArray[Any], volume: Volume) -> NDArray[np.integer]:
+    """Stored numbers of a volume as integers, scaled; values such as 0.99999997 are integers that a tool rounded.
+
+    Integers that are not scaled never pass through floating point.
 
     Raises:
         DataError: A value is further than 0.001 from an integer.
     """
-    rounded = np.rint(volume.data_ZYX)
-    off = np.abs(volume.data_ZYX - rounded) > 1e-3
+    if not volume.is_scaled and stored_ZYX.dtype.kind in "iu":
+        return stored_ZYX
+    values_ZYX = stored_ZYX.astype(np.float64) * volume.slope + volume.intercept
+    rounded = np.rint(values_ZYX)
+    with np.errstate(invalid="ignore"):
+        off = ~(np.abs(values_ZYX - rounded) <= 1e-3)
+    off |= np.abs(rounded) > 2.0**53  # beyond, neighbours are one
     if off.any():
-        examples = ", ".join(f"{value:g}" for value in np.unique(volume.data_ZYX[off])[:3])
+        examples = ", ".join(f"{value:g}" for value in np.unique(values_ZYX[off])[:3])
+        scaled = (
+            f", where the header multiplies what is stored by {volume.slope:g} (scl_slope) and adds "
+            f"{volume.intercept:g} (scl_inter)"
+            if volume.is_scaled
+            else ""
+        )
         raise _wrong(
-            name,
-            f"{int(off.sum())} voxels that are not integral, e.g. {examples}",
+            volume.name,
+            f"{int(off.sum())} voxels that are not integral, e.g. {examples}{scaled}",
             "a label map or mask",
-            "resample label maps with nearest neighbours",
+            "write scl_slope = 1 and scl_inter = 0 into the header if what is stored are the labels"
+            if volume.is_scaled
+            else "resample label maps with nearest neighbours; give probabilities a threshold",
+            cause="a scaled label map" if volume.is_scaled else "labels that are not integral",
         )
     return rounded.astype(np.int64)
 
 
-def _unpacked(data: bytes, name: str) -> bytes:
-    try:
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise _damaged(name, error) from None
-    if not data:
-        raise _damaged(name, "the file is empty")
-    return data
+def _odd(name: str, found: str, expected: str, remedy: str, cause: str) -> Problem:
+    return Problem(file=name, found=found, expected=expected, remedy=remedy, cause=cause)
 
 
-def _parse(data: bytes, name: str) -> nib.Nifti1Image:
-    two = (540).to_bytes(4, "little"), (540).to_bytes(4, "big")
-    image_class = nib.Nifti2Image if data[:4] in two else nib.Nifti1Image
-    try:
-        return image_class.from_stream(io.BytesIO(data))
-    except Exception as error:  # nibabel's errors about headers have no common base
-        raise _damaged(name, error) from None
-
-
-def _is_invertible(affine: NDArray[np.float64]) -> bool:
-    """Whether voxels have a volume, whatever the unit of length."""
-    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    finite = np.isfinite(affine).all() and np.isfinite(directions).all()
-    return bool(finite and abs(np.linalg.det(directions)) > 1e-6)
-
-
-def _damaged(name: str, error: object) -> DataError:
-    return _wrong(name, f"a damaged file ({error})", "a complete NIfTI file", "copy or export it again")
-
-
-def _wrong(name: str, found: str, expected: str, remedy: str) -> DataError:
-    return DataError.of(file=name, found=found, expected=expected, remedy=remedy)
+def _wrong(name: str, found: str, expected: str, remedy: str, *, cause: str = "") -> DataError:
+    return DataError.of(file=name, found=found, expected=expected, remedy=remedy, cause=cause)

@@ -1,7 +1,6 @@
-"""Intensity normalisation of one channel of one exam."""
+"""Intensity normalisation of one channel of one exam, and the region that it is measured over."""
 
 from dataclasses import dataclass
-from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,37 +8,46 @@ from numpy.typing import NDArray
 from job.contract.cohort import Channel
 
 DEFAULT_PERCENTILES = (0.5, 99.5)
+BORDER_SHARE = 0.5
+"""Of the voxels on the faces of a volume; a value that more of them have is its background."""
+ZERO_SHARE = 0.01
+"""Of all voxels; where so many are 0, 0 is the background though few of the border's voxels have it."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChannelStatistics:
-    """A channel of an exam over its region; in the file's unit, before normalisation, where not said otherwise."""
+class Region:
+    """The voxels that a channel is scaled over."""
 
-    voxels: int
-    mean: float
-    sd: float
-    minimum: float
-    maximum: float
-    normalised_sd: float
-    """After normalisation."""
-    sha256: str
-    """Of all voxels as float32 on the canonical grid: the same for the same image in another file."""
+    inside_ZYX: NDArray[np.bool_]
+    background: float | None
+    """The value of the voxels that were left out for it; None: a mask decides, or no value is the background."""
+    empty: float = 0.0
+    """The value of voxels that tell nothing, inside the region."""
 
 
-def statistics(
-    image_ZYX: NDArray[np.float32], normalised_ZYX: NDArray[np.floating], region_ZYX: NDArray[np.bool_]
-) -> ChannelStatistics:
-    """Statistics of a channel over a region that holds at least one voxel; SDs are of a population."""
-    values = image_ZYX[region_ZYX].astype(np.float64)
-    return ChannelStatistics(
-        voxels=values.size,
-        mean=float(values.mean()),
-        sd=float(values.std()),
-        minimum=float(values.min()),
-        maximum=float(values.max()),
-        normalised_sd=float(normalised_ZYX[region_ZYX].std(dtype=np.float64)),
-        sha256=sha256(np.ascontiguousarray(image_ZYX).data).hexdigest(),
-    )
+def region_of(image_ZYX: NDArray[np.float32], mask_ZYX: NDArray[np.uint8] | None, channel: Channel) -> Region:
+    """The mask's voxels; without a mask those that are not background, or all where the scale is given."""
+    if mask_ZYX is not None:
+        return Region(inside_ZYX=mask_ZYX > 0, background=None)
+    if channel.normalisation in ("fixed", "none"):
+        everywhere = np.ones(image_ZYX.shape, bool)  # 0 is a value like any other
+        return Region(inside_ZYX=everywhere, background=None, empty=background_of(image_ZYX) or 0.0)
+    background = background_of(image_ZYX)
+    return Region(inside_ZYX=image_ZYX != (background or 0), background=background)
+
+
+def background_of(image_ZYX: NDArray[np.float32]) -> float | None:
+    """The value that surrounds the body; None where no one value does, as in noisy air.
+
+    It need not be 0: a file that was scaled and rounded again has its background near 0.
+    """
+    faces = [np.take(image_ZYX, end, axis).ravel() for axis in range(3) for end in (0, -1)]
+    values, counts = np.unique(np.concatenate(faces), return_counts=True)
+    most = int(counts.argmax())
+    if counts[most] > BORDER_SHARE * counts.sum():
+        return float(values[most])
+    zeros = image_ZYX.size - np.count_nonzero(image_ZYX)
+    return 0.0 if zeros >= ZERO_SHARE * image_ZYX.size else None
 
 
 def normalise(
@@ -51,7 +59,7 @@ def normalise(
         ValueError: The region is empty, or its values are too equal to be scaled.
     """
     if not region_ZYX.any():
-        raise ValueError("no voxel in the region (mask, or voxels that are not 0)")
+        raise ValueError("no voxel in the region (mask, or voxels that are not background)")
     if channel.normalisation == "none":
         return np.where(region_ZYX, image_ZYX, np.float32(0))
     if channel.normalisation == "zscore":

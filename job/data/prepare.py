@@ -4,6 +4,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from hashlib import sha256
 from math import prod
 from typing import TypeVar
@@ -15,7 +16,16 @@ from job.contract import layout
 from job.contract.errors import DataError, Problem
 from job.contract.manifest import ExamEntry
 from job.contract.study import Study
-from job.data.cohort_files import ExamFiles, find_exams
+from job.data.cohort_files import ExamFiles, find_cohort
+from job.data.cohort_summary import (
+    ExamSummary,
+    Findings,
+    beside_each_other,
+    summary_of,
+    summary_of_record,
+    without_class,
+)
+from job.data.doubtful_names import doubtful_names
 from job.data.exam import collecting, load_exam
 from job.data.nifti import read_volume
 from job.data.store import ExamRecord, Source, delete_exam, is_whole, recipe_of, write_exam
@@ -42,10 +52,21 @@ class StoreIndex(BaseModel):
     exams: tuple[ExamEntry, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A cohort whose store is whole."""
+
+    index: StoreIndex
+    made: int
+    """Exams that were not there before."""
+    warnings: tuple[Problem, ...]
+    """What is odd about the cohort, and may be right."""
+
+
 def prepare_cohort(
     source: Storage, store: Storage, study: Study, *, workers: int, progress: Progress, verify: bool = False
-) -> tuple[StoreIndex, int]:
-    """The store's index, and how many exams had to be made.
+) -> Prepared:
+    """The store's index, how many exams had to be made, and what is odd about the cohort.
 
     An exam whose record names the same files, unchanged, is kept. Exams that are whole stay when others have
     problems or the process is killed; the index is written when all are whole.
@@ -61,7 +82,7 @@ def prepare_cohort(
     Raises:
         DataError: Everything that is wrong with any exam.
     """
-    exams = find_exams(source.list(), study.cohort)
+    exams = find_cohort(source, study.cohort)
     recipe = recipe_of(study)
     existing = _existing_records(store, recipe)
 
@@ -74,16 +95,24 @@ def prepare_cohort(
                 delete_exam(store, record)
         exam = load_exam(source, files, study.cohort, study.store.dtype)
         sources = tuple(
-            Source(key=item.key, fingerprint=item.fingerprint, sha256=digest)
-            for item, digest in zip(files.all, exam.sha256, strict=True)
+            Source(key=item.key, fingerprint=item.fingerprint, sha256=exam.sha256[item.key])
+            for item in files.all
         )
         return write_exam(store, study, exam, name=files.exam, patient=files.patient, sources=sources), True
 
-    done = _each(prepare, exams, _within_memory(workers, source, exams, study), progress)
-    index = _index_of(recipe, study, [record for record, _ in done])
+    done, problems = _each(prepare, exams, _within_memory(workers, source, exams, study), progress)
+    records = [record for record, _ in done.values()]
+    summaries = [summary_of_record(files, done[files.exam][0]) for files in exams if files.exam in done]
+    side_by_side, warnings = beside_each_other(summaries, study) if not problems else ([], [])
+    if problems or side_by_side:
+        raise DataError([*problems, *side_by_side])
+    index = StoreIndex(
+        recipe=recipe,
+        exams=tuple(ExamEntry(exam=r.exam, patient=r.patient, digest=r.digest) for r in records),
+    )
     if read_index(store, study) != index:
         store.write(layout.store_index(recipe), index.model_dump_json(indent=1).encode())
-    return index, sum(made for _, made in done)
+    return Prepared(index=index, made=sum(made for _, made in done.values()), warnings=tuple(warnings))
 
 
 def read_index(store: Storage, study: Study) -> StoreIndex | None:
@@ -94,55 +123,35 @@ def read_index(store: Storage, study: Study) -> StoreIndex | None:
         return None
 
 
-def _index_of(recipe: str, study: Study, records: Sequence[ExamRecord]) -> StoreIndex:
-    """The index of exams that are whole.
+def check_cohort(source: Storage, study: Study, *, workers: int, progress: Progress) -> Findings:
+    """What is in a cohort's files, after every one was read and checked as `prepare_cohort` would.
 
     Raises:
-        DataError: A class that cannot be learnt, or images that are there twice.
+        DataError: The files' names make no cohort.
     """
-    _require_all_classes(study, [(r.patient, [sum(b) for b in r.label_counts]) for r in records])
-    channels = len(study.cohort.channels)  # come first among the sources
-    _require_distinct(
-        {
-            record.exam: {
-                source.key: channel.sha256
-                for source, channel in zip(record.sources[:channels], record.statistics, strict=True)
-            }
-            for record in records
-        }
+    exams = find_cohort(source, study.cohort)
+
+    def summary(files: ExamFiles) -> ExamSummary:
+        return summary_of(files, load_exam(source, files, study.cohort, study.store.dtype), study.cohort)
+
+    done, problems = _each(summary, exams, _within_memory(workers, source, exams, study), progress)
+    summaries = [done[files.exam] for files in exams if files.exam in done]
+    side_by_side, warnings = beside_each_other(summaries, study)
+    if problems:  # a class may be in the exams that could not be read
+        lacking = without_class(summaries, study)
+        side_by_side = [problem for problem in side_by_side if problem not in lacking]
+    return Findings(
+        exams=tuple(summaries),
+        problems=(*problems, *side_by_side),
+        warnings=(*doubtful_names(source, study.cohort, exams), *warnings),
     )
-    return StoreIndex(
-        recipe=recipe,
-        exams=tuple(ExamEntry(exam=r.exam, patient=r.patient, digest=r.digest) for r in records),
-    )
-
-
-def check_cohort(source: Storage, study: Study, *, workers: int, progress: Progress) -> tuple[ExamFiles, ...]:
-    """The cohort's exams, after every file was read and checked as `prepare_cohort` would.
-
-    Raises:
-        DataError: Everything that is wrong with any exam.
-    """
-    exams = find_exams(source.list(), study.cohort)
-
-    def summary(files: ExamFiles) -> tuple[list[int], dict[str, str]]:
-        exam = load_exam(source, files, study.cohort, study.store.dtype)
-        voxels = np.bincount(exam.label_ZYX.ravel(), minlength=len(study.cohort.classes) + 1)
-        images = zip(files.channels, exam.statistics, strict=True)
-        return [int(count) for count in voxels], {item.key: channel.sha256 for item, channel in images}
-
-    found = _each(summary, exams, _within_memory(workers, source, exams, study), progress)
-    patients = [exam.patient for exam in exams]
-    _require_all_classes(study, [(p, v) for p, (v, _) in zip(patients, found, strict=True)])
-    _require_distinct({exam.exam: digests for exam, (_, digests) in zip(exams, found, strict=True)})
-    return exams
 
 
 def _within_memory(workers: int, source: Storage, exams: Sequence[ExamFiles], study: Study) -> int:
     """As many workers as memory suffices for, by the size of the exam whose label map is the largest file."""
-    largest = max((files.labels for files in exams), key=lambda item: item.size_bytes)
+    largest = max((files.all[-1] for files in exams), key=lambda item: item.size_bytes)
     try:
-        voxels = prod(read_volume(source.read(largest.key), largest.key).data_ZYX.shape)
+        voxels = prod(read_volume(source.read(largest.key), largest.key, choice="sform").geometry.shape_xyz)
     except DataError:
         return workers  # it is named with the others' problems
     stored = len(study.cohort.channels) * np.dtype(study.store.dtype).itemsize
@@ -152,24 +161,32 @@ def _within_memory(workers: int, source: Storage, exams: Sequence[ExamFiles], st
 
 def _each(
     work: Callable[[ExamFiles], T], exams: Sequence[ExamFiles], workers: int, progress: Progress
-) -> list[T]:
-    """The results of all exams, in order; or one DataError with the problems of all."""
+) -> tuple[dict[str, T], list[Problem]]:
+    """The results of the exams that have one, by name and in order; and the problems of the others."""
     problems: list[Problem] = []
+    done: dict[str, T] = {}
+
+    def noted(files: ExamFiles) -> T:
+        try:
+            return work(files)
+        except Exception as error:
+            error.add_note(f"exam {files.exam}")
+            raise
+
     progress(0, len(exams))
     # Threads: decompression, array arithmetic and writing all release the interpreter.
     with ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(work, files) for files in exams]
+        futures = {pool.submit(noted, files): files.exam for files in exams}
         try:
             for count, future in enumerate(as_completed(futures), start=1):
                 with collecting(problems):
-                    future.result()
+                    done[futures[future]] = future.result()
                 progress(count, len(exams))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    if problems:
-        raise DataError(sorted(problems, key=lambda problem: problem.file))
-    return [future.result() for future in futures]
+    in_order = {files.exam: done[files.exam] for files in exams if files.exam in done}
+    return in_order, sorted(problems, key=lambda problem: problem.file)
 
 
 def _existing_records(store: Storage, recipe: str) -> dict[str, list[ExamRecord]]:
@@ -200,61 +217,3 @@ def _made_from(record: ExamRecord, source: Storage, files: ExamFiles) -> bool:
             for known, item in zip(record.sources, files.all, strict=True)
         )
     )
-
-
-def _require_distinct(images: dict[str, dict[str, str]]) -> None:
-    """Refuses an image that is there twice.
-
-    As another exam it would leak into training, as another channel it would make leaving one out meaningless.
-
-    Args:
-        images: By exam, SHA-256 of the voxels of each channel's file.
-    """
-    by_contents: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for exam, files in images.items():
-        for key, digest in files.items():
-            by_contents[digest].append((exam, key))
-    # A copied exam is one problem, and not one for each of its channels.
-    by_exams: dict[tuple[str, ...], list[list[str]]] = defaultdict(list)
-    for uses in by_contents.values():
-        if len(uses) > 1:
-            by_exams[tuple(exam for exam, _ in uses)].append([key for _, key in uses])
-    problems = [
-        Problem(
-            file=copies[0][0],
-            found=f"the same image as {', '.join(copies[0][1:])}"
-            + (f"; so are {len(copies) - 1} other channels of these exams" if len(copies) > 1 else ""),
-            expected="a file of its own for each channel of each exam",
-            remedy="replace the copies by the right files, or leave exams out with cohort.exclude",
-        )
-        for copies in by_exams.values()
-    ]
-    if problems:
-        raise DataError(problems)
-
-
-def _require_all_classes(study: Study, exams: Sequence[tuple[str, Sequence[int]]]) -> None:
-    """Refuses a class that a fold might not learn, because only its test and validation patients have it.
-
-    Args:
-        study: Names the classes, and how many patients are for validation.
-        exams: Of each exam, the patient and the voxels by label.
-    """
-    problems = []
-    cohort, held_out = study.cohort, study.training.validation_patients
-    for label, name in enumerate(cohort.class_names, start=1):
-        patients = {patient for patient, voxels in exams if voxels[label]}
-        if len(patients) < 2 + held_out:
-            values = list(cohort.class_values[label - 1])
-            where = " inside the mask" if cohort.mask is not None else ""
-            problems.append(
-                Problem(
-                    file=cohort.labels,
-                    found=f"class {name!r} ({values}){where} in {len(patients)} patients ({len(exams)} exams)",
-                    expected=f"each class in at least {2 + held_out} patients: one to learn it from when another "
-                    "is tested" + (f" and {held_out} may be drawn for validation" if held_out else ""),
-                    remedy="correct the values in cohort.classes, remove the class, or add exams",
-                )
-            )
-    if problems:
-        raise DataError(problems)

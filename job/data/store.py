@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from job.contract import layout
-from job.contract.errors import DataError
+from job.contract.errors import DataError, Problem
 from job.contract.manifest import Manifest
 from job.contract.study import Study
+from job.data.channel_statistics import ChannelStatistics
 from job.data.exam import Exam
-from job.data.nifti import Geometry
-from job.data.normalisation import ChannelStatistics
+from job.data.geometry import AxisMap, Geometry
 from job.storage import Storage
 
 ShapeZYX = tuple[int, int, int]
@@ -58,6 +58,10 @@ class ExamRecord(BaseModel):
     spacing_zyx_mm: tuple[float, float, float]
     block_zyx: ShapeZYX
     has_mask: bool
+    label_sha256: str
+    """Of the labels and their shape."""
+    mask_share: float | None
+    """Of the volume; None if the cohort has no masks."""
     label_counts: tuple[tuple[int, ...], ...]
     """Voxels inside the mask by label (0 background) and block; blocks in (Z, Y, X) order, X fastest."""
     statistics: tuple[ChannelStatistics, ...]
@@ -67,9 +71,13 @@ class ExamRecord(BaseModel):
     original_shape_xyz: tuple[int, int, int]
     original_affine: tuple[tuple[float, ...], ...]
     original_orientation: str
+    original_axes: AxisMap
+    """How the axes of the file became those of the arrays; a prediction goes back by it."""
     original_header: str
-    """NIfTI header of the label map, base64."""
+    """NIfTI header of the file whose grid the exam has (the label map's), base64."""
     sources: tuple[Source, ...]
+    warnings: tuple[Problem, ...]
+    """What was odd about the files, and may be right."""
 
     @property
     def geometry(self) -> Geometry:
@@ -78,6 +86,7 @@ class ExamRecord(BaseModel):
             shape_xyz=self.original_shape_xyz,
             affine=np.array(self.original_affine),
             header=self.original_header,
+            to_canonical=self.original_axes,
         )
 
     @property
@@ -100,11 +109,15 @@ def recipe_of(study: Study) -> str:
     """Name of the way in which a study's cohort is prepared; exams of one recipe can be compared."""
     cohort = study.cohort
     content = {
-        "format": 2,
-        "channels": [channel.model_dump(mode="json", exclude={"files"}) for channel in cohort.channels],
+        "format": 3,
+        "channels": [
+            channel.model_dump(mode="json", exclude={"files", "index"}) for channel in cohort.channels
+        ],
         "classes": dict(zip(cohort.classes, cohort.class_values, strict=True)),
         "background": cohort.background,
         "mask": cohort.mask is not None,
+        "geometry": cohort.geometry,
+        "resample_to": cohort.resample_to,
         "dtype": study.store.dtype,
         "block_shape": study.store.block_shape,
     }
@@ -151,14 +164,20 @@ def _record_of(
         spacing_zyx_mm=geometry.spacing_zyx_mm,
         block_zyx=block_zyx,
         has_mask=exam.mask_ZYX is not None,
+        label_sha256=sha256(repr(exam.label_ZYX.shape).encode() + exam.label_ZYX.tobytes()).hexdigest(),
+        mask_share=None
+        if exam.mask_ZYX is None
+        else float(np.count_nonzero(exam.mask_ZYX)) / exam.mask_ZYX.size,
         label_counts=_label_counts(exam, len(study.cohort.classes), block_zyx),
         statistics=exam.statistics,
         outside_mask=exam.outside_mask,
         original_shape_xyz=geometry.shape_xyz,
         original_affine=tuple(map(tuple, geometry.affine.tolist())),
         original_orientation=geometry.orientation,
+        original_axes=geometry.to_canonical,
         original_header=geometry.header,
         sources=sources,
+        warnings=exam.warnings,
     )
 
 
@@ -350,7 +369,9 @@ def _write_array(store: Storage, key: str, data: NDArray[Any], block_zyx: ShapeZ
 
 def _digest(recipe: str, exam: Exam) -> str:
     content = sha256(recipe.encode())
-    content.update(repr((exam.geometry.shape_xyz, exam.geometry.affine.tolist())).encode())
+    content.update(
+        repr((exam.geometry.shape_xyz, exam.geometry.affine.tolist(), exam.geometry.to_canonical)).encode()
+    )
     for array in (exam.image_CZYX, exam.label_ZYX, exam.mask_ZYX):
         content.update(b"-" if array is None else np.ascontiguousarray(array).data)
     return content.hexdigest()

@@ -12,7 +12,7 @@ image; a correct absence has no score.
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,44 +20,62 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from surface_distance import compute_robust_hausdorff, compute_surface_distances
 
-from job.contract.cohort import UNION
 from job.contract.results import Score, Status
 
 
 def score_exam(
     reference_ZYX: NDArray[np.uint8],
     predicted_ZYX: NDArray[np.uint8],
-    classes: Sequence[str],
+    structures: Mapping[str, Sequence[int]],
     spacing_zyx_mm: Sequence[float],
+    voxel_ml: float | None = None,
 ) -> dict[str, Score]:
-    """The score of each class, in order, and of `union` (all of them together) where there are several.
+    """The score of each structure, in order.
 
     Args:
-        reference_ZYX: label map; class k of `classes`, counted from 1, is label k; 0 is background.
+        reference_ZYX: label map; 0 is background.
         predicted_ZYX: the same, of the prediction.
-        classes: names of the labels 1, 2, ...
+        structures: by name, the labels that belong to it (several for a union of classes).
         spacing_zyx_mm: distance between neighbouring voxels on each axis.
+        voxel_ml: volume of a voxel; default: that of a box with these edges.
 
     Raises:
-        ValueError: shapes differ, the spacing is not positive, or a label has no name.
+        ValueError: shapes differ, the spacing is not positive, or a label is in no structure.
     """
     spacing_zyx_mm = _checked_spacing(reference_ZYX, predicted_ZYX, spacing_zyx_mm)
     for name, labels_ZYX in (("reference", reference_ZYX), ("prediction", predicted_ZYX)):
-        if labels_ZYX.max(initial=0) > len(classes):
+        largest = max(label for labels in structures.values() for label in labels)
+        if labels_ZYX.max(initial=0) > largest:
             raise ValueError(
-                f"the {name} has label {labels_ZYX.max()}; expected 0 (background) to {len(classes)} "
-                f"({', '.join(classes)}); name every class that is predicted"
+                f"the {name} has label {labels_ZYX.max()}; expected 0 (background) to {largest} "
+                f"({', '.join(structures)}); name every class that is predicted"
             )
     diagonal_mm = _diagonal_mm(reference_ZYX.shape, spacing_zyx_mm)
     box = _bounding_box((reference_ZYX | predicted_ZYX) > 0)
     reference_ZYX, predicted_ZYX = reference_ZYX[box], predicted_ZYX[box]
-    scores = {
-        name: _score(reference_ZYX == label, predicted_ZYX == label, spacing_zyx_mm, diagonal_mm)
-        for label, name in enumerate(classes, start=1)
+    voxel_ml = _box_ml(spacing_zyx_mm) if voxel_ml is None else voxel_ml
+    return {
+        name: _score(
+            _inside(reference_ZYX, labels),
+            _inside(predicted_ZYX, labels),
+            spacing_zyx_mm,
+            diagonal_mm,
+            voxel_ml,
+        )
+        for name, labels in structures.items()
     }
-    if len(classes) > 1:
-        scores[UNION] = _score(reference_ZYX > 0, predicted_ZYX > 0, spacing_zyx_mm, diagonal_mm)
-    return scores
+
+
+def _inside(label_ZYX: NDArray[np.uint8], labels: Sequence[int]) -> NDArray[np.bool_]:
+    """Where a label map has one of these labels."""
+    table = np.zeros(256, bool)
+    table[list(labels)] = True
+    return table[label_ZYX]
+
+
+def _box_ml(spacing_zyx_mm: Sequence[float]) -> float:
+    """The volume of a box with these edges."""
+    return math.prod(spacing_zyx_mm) / 1000
 
 
 def score_structure(
@@ -76,7 +94,9 @@ def score_structure(
     spacing_zyx_mm = _checked_spacing(reference_ZYX, predicted_ZYX, spacing_zyx_mm)
     diagonal_mm = _diagonal_mm(reference_ZYX.shape, spacing_zyx_mm)
     box = _bounding_box(reference_ZYX | predicted_ZYX)
-    return _score(reference_ZYX[box], predicted_ZYX[box], spacing_zyx_mm, diagonal_mm)
+    return _score(
+        reference_ZYX[box], predicted_ZYX[box], spacing_zyx_mm, diagonal_mm, _box_ml(spacing_zyx_mm)
+    )
 
 
 def _score(
@@ -84,6 +104,7 @@ def _score(
     predicted_ZYX: NDArray[np.bool_],
     spacing_zyx_mm: Sequence[float],
     diagonal_mm: float,
+    voxel_ml: float,
 ) -> Score:
     """The score of one structure from masks that may be cropped, and the diagonal of the whole image."""
     reference_voxels = int(np.count_nonzero(reference_ZYX))
@@ -102,7 +123,6 @@ def _score(
         status, dice, hd95_mm = "miss", 0.0, diagonal_mm
     else:
         status, dice, hd95_mm = "both-empty", None, None
-    voxel_ml = math.prod(spacing_zyx_mm) / 1000
     return Score(
         status=status,
         dice=dice,

@@ -81,4 +81,7 @@ class ExamTester:
     def score(self, reader: ExamReader, predicted_ZYX: NDArray[np.uint8]) -> dict[str, Score]:
         """The scores of a prediction, by structure."""
         record = reader.record
-        return score_exam(reader.label(), predicted_ZYX, record.classes, record.spacing_zyx_mm)
+        structures = self._study.cohort.structure_labels
+        return score_exam(
+            reader.label(), predicted_ZYX, structures, record.spacing_zyx_mm, record.geometry.voxel_ml
+        )

@@ -85,6 +85,11 @@ class LocalStorage:
             fingerprint = f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
             yield StoredObject(key=key, size_bytes=status.st_size, fingerprint=fingerprint)
 
+    def dead_links(self) -> tuple[str, ...]:
+        """Keys of links that lead to nothing, which no listing shows, sorted."""
+        links = (path for path in _files_below(self.root) if path.is_symlink() and not path.exists())
+        return tuple(sorted(path.relative_to(self.root).as_posix() for path in links))
+
     def folders(self, prefix: str = "") -> tuple[str, ...]:
         """Names of the folders directly below a folder, sorted."""
         folder = self._path(prefix) if prefix else self.root

@@ -58,6 +58,10 @@ class Storage(Protocol):
         """All files whose key starts with the prefix, in the order of their keys."""
         ...
 
+    def dead_links(self) -> tuple[str, ...]:
+        """Keys of links that lead to nothing, which no listing shows; object storage has none."""
+        ...
+
     def folders(self, prefix: str = "") -> tuple[str, ...]:
         """Names of the folders directly below a folder, sorted."""
         ...

@@ -167,6 +167,10 @@ class S3Storage:
             found, key=lambda item: item.key
         )  # not every server keeps the order that AWS promises
 
+    def dead_links(self) -> tuple[str, ...]:
+        """None: a bucket has no links."""
+        return ()
+
     def folders(self, prefix: str = "") -> tuple[str, ...]:
         """Names of the folders directly below a folder, sorted."""
         if prefix:

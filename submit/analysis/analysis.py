@@ -5,7 +5,6 @@ from typing import Literal
 import numpy as np
 from pandas import DataFrame
 
-from job.contract.cohort import UNION
 from job.contract.grid import REFERENCE
 from job.contract.results import Record
 from submit.analysis.bootstrap import rank_shares
@@ -159,7 +158,6 @@ def analyse(table: DataFrame, design: Design, *, run: str, manifest: str) -> Ana
     worst = worst_cases(found, design, noise)
     dice, statuses = found.tests[design.structure, "dice"], found.statuses[design.structure]
     evidence = gather(tests, dice, statuses, design, noise)
-    classes = tuple(structure for structure in design.structures if structure != UNION)
     done = len(paired[paired["structure"] == design.structure])
     return Analysis(
         run=run,
@@ -180,7 +178,7 @@ def analyse(table: DataFrame, design: Design, *, run: str, manifest: str) -> Ana
         ranks=_ranks(losses, design),
         agreements=agreements(found, design),
         volume_effects=volume_effects(losses, volumes(paired, design.structure), design),
-        structure_contrasts=structure_contrasts(found, classes, design),
+        structure_contrasts=structure_contrasts(found, design.classes, design),
         worst_cases=worst,
     )
 

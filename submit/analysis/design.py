@@ -37,6 +37,8 @@ class Design:
     only_one_in: bool = False
     """Whether every arm but the reference has one channel only."""
     structures: tuple[str, ...]
+    """What is tested: the classes, then their unions."""
+    classes: tuple[str, ...]
     structure: str
     """Of the primary endpoint; so is `metric`."""
     metric: str
@@ -59,6 +61,7 @@ class Design:
             left_out=tuple(arm.left_out for arm in study.arms),
             only_one_in=study.sweep.leave_out == "only-one-in",
             structures=structures_of(study),
+            classes=study.cohort.class_names,
             structure=study.endpoint.structure,
             metric=study.endpoint.metric,
             margin=study.margin,

@@ -8,7 +8,6 @@ from pandas import DataFrame
 from pydantic import ValidationError
 
 from job.contract import layout
-from job.contract.cohort import UNION
 from job.contract.errors import Problem
 from job.contract.grid import Fold
 from job.contract.manifest import Manifest
@@ -77,9 +76,8 @@ class Results:
 
 
 def structures_of(study: Study) -> tuple[str, ...]:
-    """What each exam has a score of: the classes, and their union if there are several."""
-    names = study.cohort.class_names
-    return (*names, UNION) if len(names) > 1 else names
+    """What each exam has a score of: the classes, the unions that the study names, and the union of all classes."""
+    return tuple(study.cohort.structure_labels)
 
 
 def collect_results(storage: Storage, manifest: Manifest) -> Results:

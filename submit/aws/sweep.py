@@ -21,7 +21,7 @@ from job.contract.grid import Grid
 from job.contract.manifest import experiment_text
 from job.contract.results import utc_now
 from job.contract.study import Study
-from job.data.cohort_files import find_exams
+from job.data.cohort_files import find_cohort
 from job.data.prepare import prepare_cohort, read_index
 from job.machine import available_cores
 from job.places import cohort_root, read_manifest, store_root
@@ -189,22 +189,22 @@ def _made(sweep: BatchSweep, folds: Sequence[int], console: Console) -> Target:
     if not sweep.prepared_by_job:
         source, store = cohort_root(sweep.study_file, sweep.study), store_root(sweep.study_file, sweep.study)
         with ExamProgress(console) as progress:
-            index, _ = prepare_cohort(
+            prepared = prepare_cohort(
                 source, store, sweep.study, workers=available_cores(), progress=progress
             )
-        run, _ = create_run(sweep.study_file, sweep.study, index, image=sweep.image)
+        run, _ = create_run(sweep.study_file, sweep.study, prepared.index, image=sweep.image)
         return _target(sweep, run, folds)
     request = _request(sweep)
     if _run_with_manifest(request) is None:
         return Target(place=request, todo=list(folds))
-    prepared = read_index(store_root(sweep.study_file, sweep.study), sweep.study)
-    if prepared is None:
+    index = read_index(store_root(sweep.study_file, sweep.study), sweep.study)
+    if index is None:
         raise StudyError(
             f"{sweep.study.store.folder} is no longer whole; delete {request.url}/{layout.REQUESTED_RUN} and run the "
             "sweep again, which prepares the cohort anew"
         )
     # With all repeats that are asked for now.
-    run, _ = create_run(sweep.study_file, sweep.study, prepared, image=sweep.image)
+    run, _ = create_run(sweep.study_file, sweep.study, index, image=sweep.image)
     return _target(sweep, run, folds)
 
 
@@ -214,8 +214,7 @@ def _request(sweep: BatchSweep) -> Storage:
     What changes no fold's numbers, as further repeats of the reference arm, makes no other request: its jobs may run.
     """
     digest = sha256(experiment_text(sweep.study).encode())
-    files = cohort_root(sweep.study_file, sweep.study).list()
-    for exam in find_exams(files, sweep.study.cohort):
+    for exam in find_cohort(cohort_root(sweep.study_file, sweep.study), sweep.study.cohort):
         for item in exam.all:
             digest.update(f"{item.key}\n{item.fingerprint}\n".encode())
     request_id = digest.hexdigest()[: layout.REQUEST_ID_LENGTH]

@@ -28,6 +28,12 @@ def box(
     return mask_ZYX
 
 
+def structures(*classes: str) -> dict[str, tuple[int, ...]]:
+    """Classes by their labels, and their union if there are several."""
+    labels = {name: (label,) for label, name in enumerate(classes, start=1)}
+    return labels | ({"union": tuple(range(1, len(classes) + 1))} if len(classes) > 1 else {})
+
+
 def cube(start_zyx: tuple[int, int, int], side: int = 4) -> Mask:
     return box(start_zyx, (side,) * 3, (20, 20, 20))
 
@@ -161,7 +167,9 @@ def test_empty_space_around_a_structure_changes_nothing_but_the_diagonal(
 def test_an_exam_has_a_score_for_each_class_and_for_their_union() -> None:
     reference_ZYX = 1 * cube((1, 1, 1)).astype(np.uint8) + 2 * cube((10, 10, 10)).astype(np.uint8)
     predicted_ZYX = 1 * cube((1, 1, 1)).astype(np.uint8) + 3 * cube((11, 10, 10)).astype(np.uint8)
-    scores = score_exam(reference_ZYX, predicted_ZYX, ["core", "edema", "cyst", "necrosis"], SPACING_ZYX_MM)
+    scores = score_exam(
+        reference_ZYX, predicted_ZYX, structures("core", "edema", "cyst", "necrosis"), SPACING_ZYX_MM
+    )
     diagonal_mm = math.sqrt(40**2 + 20**2 + 10**2)
     assert {name: (s.status, s.dice, s.hd95_mm) for name, s in scores.items()} == {
         "core": ("ok", 1.0, 0.0),
@@ -179,12 +187,12 @@ def test_an_exam_has_a_score_for_each_class_and_for_their_union() -> None:
 
 def test_the_only_class_is_its_own_union() -> None:
     labels_ZYX = cube((1, 1, 1)).astype(np.uint8)
-    assert list(score_exam(labels_ZYX, labels_ZYX, ["tumour"], ISOTROPIC_MM)) == ["tumour"]
+    assert list(score_exam(labels_ZYX, labels_ZYX, structures("tumour"), ISOTROPIC_MM)) == ["tumour"]
 
 
 def test_an_exam_without_any_structure_is_empty_in_all() -> None:
     empty_ZYX = np.zeros((3, 3, 3), dtype=np.uint8)
-    scores = score_exam(empty_ZYX, empty_ZYX, ["core", "edema"], ISOTROPIC_MM)
+    scores = score_exam(empty_ZYX, empty_ZYX, structures("core", "edema"), ISOTROPIC_MM)
     assert [score.status for score in scores.values()] == ["both-empty"] * 3
 
 
@@ -199,7 +207,7 @@ def test_a_label_without_a_name_is_an_error() -> None:
     with pytest.raises(
         ValueError, match=r"the prediction has label 3; expected 0 \(background\) to 2 \(core, ed"
     ):
-        score_exam(np.zeros_like(labels_ZYX), labels_ZYX, ["core", "edema"], ISOTROPIC_MM)
+        score_exam(np.zeros_like(labels_ZYX), labels_ZYX, structures("core", "edema"), ISOTROPIC_MM)
 
 
 def test_masks_on_different_grids_are_an_error() -> None:
@@ -246,7 +254,7 @@ def test_scores_of_real_masks_agree_with_an_independent_implementation(patient: 
         "nodes": (reference_ZYX == 2, predicted_ZYX == 2),
         "union": (reference_ZYX != 0, predicted_ZYX != 0),
     }
-    scores = score_exam(reference_ZYX, predicted_ZYX, ["primary", "nodes"], spacing)
+    scores = score_exam(reference_ZYX, predicted_ZYX, structures("primary", "nodes"), spacing)
     assert list(scores) == list(masks)
     for name, (reference, predicted) in masks.items():
         score = scores[name]

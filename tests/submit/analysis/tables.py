@@ -65,6 +65,7 @@ def design(
         "arms": tuple(arms),
         "left_out": tuple(() if arm == REFERENCE else (arm.removeprefix("without "),) for arm in arms),
         "structures": tuple(structures),
+        "classes": tuple(structure for structure in structures if structure != "union"),
         "structure": structures[0],
         "metric": "dice",
         "margin": 0.02,

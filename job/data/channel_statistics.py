@@ -1,0 +1,109 @@
+"""What is kept of a channel of an exam beside its voxels, to hold it against the other exams' and to show it."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+import numpy as np
+from numpy.typing import NDArray
+
+from job.contract.cohort import Channel
+from job.data.fingerprint import fingerprint_of
+from job.data.normalisation import Region
+
+SAMPLED = 100_000
+"""Voxels that percentiles are taken of: evenly spread over those that tell something."""
+PERCENTILES = (5, 25, 50, 75, 95)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelStatistics:
+    """A channel of an exam over its region; in the file's unit, before normalisation, where not said otherwise."""
+
+    voxels: int
+    """Of the region."""
+    mean: float
+    sd: float
+    minimum: float
+    maximum: float
+    normalised_sd: float
+    """After normalisation."""
+    background: float | None = None
+    """Value of the voxels that were left out of the region for it; None: a mask decides, or there is none."""
+    no_background: bool = False
+    """Whether the region is the whole volume, for want of a mask and of a value that is background."""
+    region_share: float = 1.0
+    """Of the volume."""
+    informative_share: float = 1.0
+    """Of the region: voxels that are not 0, or not the background where the region is the whole volume."""
+    percentiles: tuple[float, ...] = ()
+    """`PERCENTILES` of the informative voxels."""
+    normalised_percentiles: tuple[float, ...] = ()
+    """The same after normalisation."""
+    at_low_end: float = 0.0
+    """Share of the informative voxels that are at or below the range of `fixed`."""
+    at_high_end: float = 0.0
+    """Share of the informative voxels that are at or above it."""
+    filled: int = 0
+    """Voxels outside the mask that were NaN or infinite, and count as 0."""
+    fingerprint: str | None = None
+    """As `fingerprint_of`; None of a constant volume."""
+    sha256: str
+    """Of all voxels as float32 on the canonical grid: the same for the same image in another file."""
+
+    @property
+    def spread(self) -> float:
+        """From the 5th to the 95th percentile of the informative voxels."""
+        return self.percentiles[-1] - self.percentiles[0]
+
+
+def statistics(
+    image_ZYX: NDArray[np.float32],
+    normalised_ZYX: NDArray[np.floating],
+    region: Region,
+    channel: Channel,
+    *,
+    filled: int = 0,
+    masked: bool = True,
+) -> ChannelStatistics:
+    """Statistics of a channel over a region that holds at least one voxel; SDs are of a population.
+
+    Args:
+        image_ZYX: In the file's unit.
+        normalised_ZYX: The same, normalised.
+        region: Where.
+        channel: How it was normalised.
+        filled: Voxels that were not finite.
+        masked: Whether the region is a mask's.
+    """
+    values = image_ZYX[region.inside_ZYX].astype(np.float64)
+    normalised = normalised_ZYX[region.inside_ZYX]
+    informative = values != region.empty
+    share = float(np.count_nonzero(informative)) / values.size
+    some = np.flatnonzero(informative if share else np.ones_like(informative))
+    some = some[:: max(some.size // SAMPLED, 1)]
+    sampled = values[some]
+    low, high = channel.range if channel.normalisation == "fixed" and channel.range else (-np.inf, np.inf)
+    scaled = channel.normalisation in ("zscore", "percentile")
+    return ChannelStatistics(
+        voxels=values.size,
+        mean=float(values.mean()),
+        sd=float(values.std()),
+        minimum=float(values.min()),
+        maximum=float(values.max()),
+        normalised_sd=float(normalised.std(dtype=np.float64)),
+        background=region.background,
+        no_background=scaled and not masked and region.background is None,
+        region_share=values.size / image_ZYX.size,
+        informative_share=share,
+        percentiles=_percentiles(sampled),
+        normalised_percentiles=_percentiles(normalised[some].astype(np.float64)),
+        at_low_end=float(np.mean(sampled <= low)),
+        at_high_end=float(np.mean(sampled >= high)),
+        filled=filled,
+        fingerprint=fingerprint_of(image_ZYX),
+        sha256=sha256(np.ascontiguousarray(image_ZYX).data).hexdigest(),
+    )
+
+
+def _percentiles(values: NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(np.percentile(values, PERCENTILES).tolist())

@@ -1,0 +1,291 @@
+"""What is known of a cohort's exams without their voxels, and what is wrong or odd about them side by side."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from statistics import median
+
+import numpy as np
+
+from job.contract.cohort import Cohort
+from job.contract.errors import Problem
+from job.contract.study import Study
+from job.data.channel_statistics import ChannelStatistics
+from job.data.cohort_files import ExamFiles
+from job.data.exam import Exam
+from job.data.fingerprint import alike
+from job.data.geometry import Geometry
+from job.data.plausibility import beside_others
+from job.data.store import ExamRecord
+
+SPACING_ODD = 1.5
+"""Times by which an edge of a voxel may differ from the cohort's median before it is worth a word."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExamSummary:
+    """An exam as far as the cohort's checks and tables need it."""
+
+    files: ExamFiles
+    geometry: Geometry
+    voxels: tuple[int, ...]
+    """By label, 0 background, all of the volume."""
+    label_sha256: str
+    mask_share: float | None
+    """Of the volume."""
+    channels: Mapping[str, ChannelStatistics]
+    """By name."""
+    outside_mask: int
+    warnings: tuple[Problem, ...]
+
+    @property
+    def exam(self) -> str:
+        """`<patient>_<exam>`."""
+        return self.files.exam
+
+    @property
+    def patient(self) -> str:
+        """The exam's patient."""
+        return self.files.patient
+
+    @property
+    def label_file(self) -> str:
+        """The label map, or the first of the classes' files."""
+        return next(item.key for item in self.files.labels if item is not None)
+
+    def volume_ml(self, label: int) -> float:
+        """Volume of a class."""
+        return self.voxels[label] * self.geometry.voxel_ml
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What a cohort's exams are like, and what is wrong or odd about them."""
+
+    exams: tuple[ExamSummary, ...]
+    """Those that could be read, in the order of the grid."""
+    problems: tuple[Problem, ...]
+    """What stops a run."""
+    warnings: tuple[Problem, ...]
+    """What is odd and may be right."""
+
+
+def summary_of(files: ExamFiles, exam: Exam, cohort: Cohort) -> ExamSummary:
+    """The summary of an exam that was just read."""
+    return ExamSummary(
+        files=files,
+        geometry=exam.geometry,
+        voxels=tuple(np.bincount(exam.label_ZYX.ravel(), minlength=len(cohort.classes) + 1).tolist()),
+        label_sha256=label_digest(exam),
+        mask_share=None if exam.mask_ZYX is None else float(exam.mask_ZYX.mean()),
+        channels=dict(zip(cohort.channel_names, exam.statistics, strict=True)),
+        outside_mask=exam.outside_mask,
+        warnings=exam.warnings,
+    )
+
+
+def summary_of_record(files: ExamFiles, record: ExamRecord) -> ExamSummary:
+    """The summary of an exam that is in the store."""
+    return ExamSummary(
+        files=files,
+        geometry=record.geometry,
+        voxels=tuple(sum(blocks) for blocks in record.label_counts),
+        label_sha256=record.label_sha256,
+        mask_share=record.mask_share,
+        channels=dict(zip(record.channels, record.statistics, strict=True)),
+        outside_mask=record.outside_mask,
+        warnings=record.warnings,
+    )
+
+
+def label_digest(exam: Exam) -> str:
+    """SHA-256 of the labels and their shape."""
+    return sha256(repr(exam.label_ZYX.shape).encode() + exam.label_ZYX.tobytes()).hexdigest()
+
+
+def beside_each_other(exams: Sequence[ExamSummary], study: Study) -> tuple[list[Problem], list[Problem]]:
+    """Problems and warnings about a cohort's exams that none of them shows by itself."""
+    problems = without_class(exams, study)
+    warnings = [warning for exam in exams for warning in exam.warnings]
+    for found in (_copies(exams), _copied_labels(exams)):
+        problems += found[0]
+        warnings += found[1]
+    for channel in study.cohort.channels:
+        files = dict(zip(study.cohort.channel_names, range(len(study.cohort.channels)), strict=True))
+        own = {
+            exam.exam: (exam.files.channels[files[channel.name]].key, exam.channels[channel.name])
+            for exam in exams
+        }
+        wrong, odd = beside_others(channel, own)
+        problems += wrong
+        warnings += odd
+    warnings += [*_grids(exams), *_absent_files(exams, study.cohort)]
+    return problems, warnings
+
+
+def without_class(exams: Sequence[ExamSummary], study: Study) -> list[Problem]:
+    """Classes that a fold might not learn, because only its test and validation patients have them."""
+    problems = []
+    cohort, held_out = study.cohort, study.training.validation_patients
+    for label, name in enumerate(cohort.class_names, start=1):
+        patients = {exam.patient for exam in exams if exam.voxels[label]}
+        if len(patients) < 2 + held_out:
+            values = f" ({list(cohort.class_values[label - 1])})" if cohort.class_files is None else ""
+            where = " inside the mask" if cohort.mask is not None else ""
+            problems.append(
+                Problem(
+                    file=cohort.labels,
+                    found=f"class {name!r}{values}{where} in {len(patients)} patients ({len(exams)} exams)",
+                    expected=f"each class in at least {2 + held_out} patients: one to learn it from when another "
+                    "is tested" + (f" and {held_out} may be drawn for validation" if held_out else ""),
+                    remedy="correct cohort.classes, remove the class, or add exams",
+                )
+            )
+    return problems
+
+
+@dataclass(frozen=True)
+class _Image:
+    """A channel of an exam."""
+
+    exam: str
+    patient: str
+    channel: str
+    file: str
+    found: ChannelStatistics
+
+
+def _copies(exams: Sequence[ExamSummary]) -> tuple[list[Problem], list[Problem]]:
+    """Images that are there twice.
+
+    As another patient's exam one would leak into training, as another channel it would make leaving one out
+    meaningless. Equal voxels are an error; voxels that are equal up to rounding, scaling and data type are one
+    between patients, and a warning within one.
+    """
+    images = [
+        _Image(exam.exam, exam.patient, name, item.key, exam.channels[name])
+        for exam in exams
+        for name, item in zip(exam.channels, exam.files.channels, strict=True)
+    ]
+    by_voxels: dict[str, list[_Image]] = defaultdict(list)
+    for image in images:
+        by_voxels[image.found.sha256].append(image)
+    same = [group for group in by_voxels.values() if len(group) > 1]
+    prints = [image for image in images if image.found.fingerprint is not None]
+    near = [
+        [prints[one], prints[other]]
+        for one, other in alike([image.found.fingerprint or "" for image in prints])
+        if prints[one].found.sha256 != prints[other].found.sha256
+    ]
+    problems = _as_problems(same, "the same image as {}", "a copied image")
+    between = [pair for pair in near if pair[0].patient != pair[1].patient]
+    within = [pair for pair in near if pair[0].patient == pair[1].patient]
+    problems += _as_problems(
+        between, "the same image as {}, but for rounding or scaling", "a copied image, rescaled"
+    )
+    words = "the same image as {}, but for rounding or scaling (one patient)"
+    return problems, _as_problems(within, words, "a copied image of one patient, rescaled")
+
+
+def _as_problems(groups: Iterable[Sequence[_Image]], words: str, cause: str) -> list[Problem]:
+    """A copied exam is one problem, and not one for each of its channels."""
+    by_exams: dict[tuple[str, ...], list[Sequence[_Image]]] = defaultdict(list)
+    for group in groups:
+        by_exams[tuple(image.exam for image in group)].append(group)
+    return [
+        Problem(
+            file=copies[0][0].file,
+            found=words.format(", ".join(image.file for image in copies[0][1:]))
+            + (f"; so are {len(copies) - 1} other channels of these exams" if len(copies) > 1 else ""),
+            expected="a scan of its own for each channel of each exam",
+            remedy="replace the copies by the right files, or leave exams out with cohort.exclude",
+            cause=cause,
+        )
+        for copies in by_exams.values()
+    ]
+
+
+def _copied_labels(exams: Sequence[ExamSummary]) -> tuple[list[Problem], list[Problem]]:
+    by_digest: dict[str, list[ExamSummary]] = defaultdict(list)
+    for exam in exams:
+        if any(exam.voxels[1:]):
+            by_digest[exam.label_sha256].append(exam)
+    problems: list[Problem] = []
+    warnings: list[Problem] = []
+    for same in by_digest.values():
+        if len(same) > 1:
+            patients = len({exam.patient for exam in same})
+            problem = Problem(
+                file=same[0].label_file,
+                found=f"the same labels as {', '.join(exam.label_file for exam in same[1:])}",
+                expected="a truth of its own for each exam",
+                remedy="replace the copies by the right files, or leave exams out with cohort.exclude",
+                cause="copied labels" if patients > 1 else "copied labels of one patient",
+            )
+            (problems if patients > 1 else warnings).append(problem)
+    return problems, warnings
+
+
+def _grids(exams: Sequence[ExamSummary]) -> list[Problem]:
+    """Exams whose voxels or slices are unlike those of the others: nothing is resampled."""
+    if len(exams) < 2:
+        return []
+    warnings = []
+    planes = Counter(exam.geometry.plane for exam in exams if exam.geometry.plane != "isotropic")
+    usual = planes.most_common(1)[0][0] if planes else "isotropic"
+    if len(planes) > 1:
+        warnings += [
+            Problem(
+                file=exam.label_file,
+                found=f"{exam.geometry.plane} slices ({_spacing(exam.geometry)} mm)",
+                expected=f"{usual}, as in {planes[usual]} of {len(exams)} exams",
+                remedy="nothing is resampled: a patch has another shape in this exam. Resample the cohort "
+                "to one spacing, "
+                "or leave the exam out with cohort.exclude",
+                cause="slices of another direction",
+            )
+            for exam in exams
+            if exam.geometry.plane not in (usual, "isotropic")
+        ]
+    typical = [median(exam.geometry.spacing_zyx_mm[axis] for exam in exams) for axis in range(3)]
+    for exam in exams:
+        ratios = [own / usual_mm for own, usual_mm in zip(exam.geometry.spacing_zyx_mm, typical, strict=True)]
+        if (
+            exam.geometry.plane in (usual, "isotropic")
+            and max(max(ratio, 1 / ratio) for ratio in ratios) > SPACING_ODD
+        ):
+            warnings.append(
+                Problem(
+                    file=exam.label_file,
+                    found=f"voxels of {_spacing(exam.geometry)} mm",
+                    expected=f"about {' x '.join(f'{mm:.3g}' for mm in reversed(typical))} mm, the cohort's median",
+                    remedy="nothing is resampled: structures have another size in voxels in this exam. Resample the "
+                    "cohort to one spacing, or leave the exam out with cohort.exclude",
+                    cause="voxels of another size",
+                )
+            )
+    return warnings
+
+
+def _spacing(geometry: Geometry) -> str:
+    return " x ".join(f"{mm:.3g}" for mm in reversed(geometry.spacing_zyx_mm))
+
+
+def _absent_files(exams: Sequence[ExamSummary], cohort: Cohort) -> list[Problem]:
+    """Classes without a file in some exams, where each has one of its own."""
+    if cohort.class_files is None:
+        return []
+    return [
+        Problem(
+            file=exam.label_file,
+            found=f"no file for class {name} in exam {exam.exam}",
+            expected="a file for each class that the exam has",
+            remedy="nothing needs to be done if the structure is absent; else add the file, or correct the "
+            "class's text",
+            cause=f"no file for class {name}",
+        )
+        for exam in exams
+        for name, item in zip(cohort.class_names, exam.files.labels, strict=True)
+        if item is None
+    ]

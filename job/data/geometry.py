@@ -1,0 +1,175 @@
+"""Where the voxels of a file lie: its grid, and the one mapping of its axes onto the canonical ones.
+
+The canonical grid has the file's own voxels, flipped and permuted, never resampled, so that x, y, z grow towards
+right, anterior, superior (RAS+). All files of an exam follow the mapping of one of them, the label map's: on an
+oblique slab at 45 degrees, rounding alone would send two files of one grid along different axes.
+"""
+
+import math
+from dataclasses import dataclass
+
+import nibabel as nib
+import numpy as np
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
+from numpy.typing import NDArray
+
+from job.contract.errors import DataError
+
+GRID_TOLERANCE = 0.1
+"""Files are on one grid if no corner is further apart than this, in edges of the smallest voxel."""
+
+AxisMap = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+"""For each axis of a file, in order: the axis that it becomes, and 1 or -1 if it then runs the other way."""
+IDENTITY: AxisMap = ((0, 1), (1, 1), (2, 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """A file's own grid, enough to write a prediction onto it."""
+
+    shape_xyz: tuple[int, int, int]
+    """Of the file, in its own axes."""
+    affine: NDArray[np.float64]
+    """(4, 4), voxel of the file to mm in RAS+."""
+    header: str
+    """The NIfTI header, base64."""
+    to_canonical: AxisMap
+    """How the file's axes become those of the canonical grid."""
+
+    @property
+    def spacing_zyx_mm(self) -> tuple[float, float, float]:
+        """Edges of a voxel of the canonical grid."""
+        canonical = [0.0, 0.0, 0.0]
+        for edge, (axis, _) in zip(
+            np.linalg.norm(self.affine[:3, :3], axis=0), self.to_canonical, strict=True
+        ):
+            canonical[axis] = float(edge)
+        x, y, z = canonical
+        return (z, y, x)
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel, also of one that is sheared."""
+        return abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000
+
+    @property
+    def orientation(self) -> str:
+        """Directions in which the file's axes grow, e.g. `LPS`."""
+        return "".join(("RAS" if sign > 0 else "LPI")[axis] for axis, sign in self.to_canonical)
+
+    @property
+    def plane(self) -> str:
+        """The plane of the slices, by the axis along which voxels are longest.
+
+        `isotropic` where they are less than half as long again as along the others.
+        """
+        z, y, x = self.spacing_zyx_mm
+        longest = max(x, y, z)
+        if longest < 1.5 * sorted((x, y, z))[1]:
+            return "isotropic"
+        return {x: "sagittal", y: "coronal", z: "axial"}[longest]
+
+    def canonical(self, array_xyz: NDArray[np.generic]) -> NDArray[np.generic]:
+        """An array on the file's axes as (Z, Y, X) of the canonical grid; a view where it can be one."""
+        array_ZYX: NDArray[np.generic] = reoriented(array_xyz, self.to_canonical).transpose(2, 1, 0)
+        return array_ZYX
+
+    def in_file(self, array_ZYX: NDArray[np.generic]) -> NDArray[np.generic]:
+        """The inverse of `canonical`."""
+        back = ornt_transform(_ornt(IDENTITY), _ornt(self.to_canonical))
+        array: NDArray[np.generic] = apply_orientation(array_ZYX.transpose(2, 1, 0), back)
+        return array
+
+    def axes_onto(self, other: "Geometry") -> AxisMap | None:
+        """How this file's axes become the other's, if both hold the same voxel centres; None if they do not."""
+        relative = np.linalg.inv(other.affine) @ self.affine
+        ornt = io_orientation(relative)
+        if np.isnan(ornt).any():
+            return None
+        shape = np.empty(3, int)
+        shape[ornt[:, 0].astype(int)] = self.shape_xyz
+        if tuple(shape.tolist()) != other.shape_xyz:
+            return None
+        affine = self.affine @ inv_ornt_aff(ornt, self.shape_xyz)
+        if self._corners_apart_mm(affine, other) > GRID_TOLERANCE * min(other.spacing_zyx_mm):
+            return None
+        return _axis_map(ornt)
+
+    def distance_voxels(self, other: "Geometry") -> float:
+        """Largest distance of corresponding corners, for the order of axes that fits best, in smallest voxel edges.
+
+        Infinite where no order of axes gives the same shape.
+        """
+        relative = np.linalg.inv(other.affine) @ self.affine
+        ornt = io_orientation(relative)
+        if np.isnan(ornt).any() or sorted(self.shape_xyz) != sorted(other.shape_xyz):
+            return math.inf
+        affine = self.affine @ inv_ornt_aff(ornt, self.shape_xyz)
+        return self._corners_apart_mm(affine, other) / min(other.spacing_zyx_mm)
+
+    @staticmethod
+    def _corners_apart_mm(affine: NDArray[np.float64], other: "Geometry") -> float:
+        last = np.array(other.shape_xyz) - 1
+        corners = np.array([[i, j, k, 1] for i in (0, last[0]) for j in (0, last[1]) for k in (0, last[2])]).T
+        return float(np.linalg.norm(((affine - other.affine) @ corners)[:3], axis=0).max())
+
+
+def canonical_axes(affine: NDArray[np.float64]) -> AxisMap:
+    """How the axes of a file with this affine become right, anterior, superior: each the nearest."""
+    return _axis_map(io_orientation(affine))
+
+
+def reoriented(array_xyz: NDArray[np.generic], axes: AxisMap) -> NDArray[np.generic]:
+    """An array with its axes flipped and permuted; a view."""
+    array: NDArray[np.generic] = apply_orientation(array_xyz, _ornt(axes))
+    return array
+
+
+class Grid:
+    """The grid that the files of an exam share: that of one of them, which names it in errors."""
+
+    def __init__(self, name: str, geometry: Geometry) -> None:
+        self.name = name
+        self.geometry = geometry
+
+    def axes_of(self, name: str, geometry: Geometry) -> AxisMap:
+        """How another file's axes become those of this grid's file.
+
+        Raises:
+            DataError: The file's voxels are not those of the grid.
+        """
+        axes = geometry.axes_onto(self.geometry)
+        if axes is not None:
+            return axes
+        if sorted(geometry.shape_xyz) != sorted(self.geometry.shape_xyz):
+            found, expected = f"{_by(geometry.shape_xyz)} voxels", _by(self.geometry.shape_xyz)
+        else:
+            apart = geometry.distance_voxels(self.geometry)
+            found, expected = f"a grid that is {apart:.3g} voxels away ({geometry.orientation})", "the grid"
+        raise DataError.of(
+            file=name,
+            found=found,
+            expected=f"{expected} of {self.name} ({self.geometry.orientation})",
+            remedy="resample the exam's files onto one grid, or let cohort.resample_to name the channel "
+            "whose grid all "
+            "files get",
+            cause="files of an exam are on different grids",
+        )
+
+
+def _by(shape: tuple[int, int, int]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _ornt(axes: AxisMap) -> NDArray[np.float64]:
+    return np.array(axes, dtype=np.float64)
+
+
+def _axis_map(ornt: NDArray[np.float64]) -> AxisMap:
+    x, y, z = ((int(axis), int(sign)) for axis, sign in ornt.tolist())
+    return (x, y, z)
+
+
+def orientation_of(affine: NDArray[np.float64]) -> str:
+    """Directions in which the axes of an affine grow, e.g. `LPS`."""
+    return "".join(nib.aff2axcodes(affine))

@@ -1,0 +1,166 @@
+"""The truth of an exam: a label map, or a binary file for each class; and the mask."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from job.contract.cohort import Cohort
+from job.contract.errors import DataError, Problem
+from job.data.nifti import Volume, integral
+
+OUTSIDE_MASK_SHARE = 0.01
+"""Of an exam's labelled voxels; a rim that a mask cuts off is usual, a structure outside is a mistake."""
+SHOWN_VALUES = 5
+"""Unknown label values that an error names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelMap:
+    """Labels of the store: 0 background, k the k-th class of the study."""
+
+    label_ZYX: NDArray[np.uint8]
+    warnings: tuple[Problem, ...] = ()
+
+
+def classes_of(stored_ZYX: NDArray[Any], volume: Volume, cohort: Cohort) -> LabelMap:
+    """The labels of a label map.
+
+    Args:
+        stored_ZYX: The file's stored numbers on the exam's canonical grid.
+        volume: The file.
+        cohort: Names the values of classes and background.
+
+    Raises:
+        DataError: Values that are not integral, or in no class and not background.
+    """
+    values_ZYX = integral(stored_ZYX, volume)
+    present, counts = np.unique(values_ZYX, return_counts=True)
+    known = dict.fromkeys(cohort.background, 0)
+    known |= {value: label for label, values in enumerate(cohort.class_values, start=1) for value in values}
+    found = dict(zip(present.tolist(), counts.tolist(), strict=True))  # Python's integers: none is rounded
+    unknown = {value: count for value, count in found.items() if value not in known}
+    if unknown:
+        raise _unknown_values(unknown, volume, cohort)
+    label_ZYX = np.zeros(values_ZYX.shape, np.uint8)
+    for value in found:
+        if known[value]:
+            label_ZYX[values_ZYX == np.array(value, values_ZYX.dtype)] = known[value]
+    return LabelMap(label_ZYX=label_ZYX)
+
+
+def _unknown_values(unknown: dict[int, int], volume: Volume, cohort: Cohort) -> DataError:
+    shown = ", ".join(f"{value} ({count} voxels)" for value, count in list(unknown.items())[:SHOWN_VALUES])
+    more = f" and {len(unknown) - SHOWN_VALUES} further values" if len(unknown) > SHOWN_VALUES else ""
+    classes = ", ".join(f"{c} = {list(v)}" for c, v in zip(cohort.classes, cohort.class_values, strict=True))
+    scaled = volume.is_scaled
+    return DataError.of(
+        file=volume.name,
+        found=f"unknown label values {shown}{more}"
+        + (f", after the header multiplied what is stored by {volume.slope:g} (scl_slope)" if scaled else ""),
+        expected=f"{classes}, background = {list(cohort.background)}",
+        remedy="write scl_slope = 1 and scl_inter = 0 into the header if what is stored are the labels"
+        if scaled
+        else "add the values to cohort.classes or cohort.background",
+        cause=f"unknown label values {sorted(unknown)[:SHOWN_VALUES]}",
+    )
+
+
+def classes_of_files(
+    files: Sequence[tuple[NDArray[Any], Volume] | None], shape_zyx: tuple[int, ...], cohort: Cohort
+) -> LabelMap:
+    """The labels of a binary file for each class; where they overlap, the class that comes first has the voxel.
+
+    Args:
+        files: By class, the file's stored numbers on the exam's canonical grid, and the file; None: absent.
+        shape_zyx: Of the grid.
+        cohort: Names the classes.
+
+    Raises:
+        DataError: A file that is not binary.
+    """
+    label_ZYX = np.zeros(shape_zyx, np.uint8)
+    warnings = []
+    for label, (name, file) in enumerate(zip(cohort.class_names, files, strict=True), start=1):
+        if file is None:
+            continue
+        inside_ZYX = binary(*file, f"class {name}")
+        overlap = int(np.count_nonzero(inside_ZYX & (label_ZYX > 0)))
+        if overlap:
+            earlier = np.unique(label_ZYX[inside_ZYX & (label_ZYX > 0)]).tolist()
+            first = ", ".join(cohort.class_names[k - 1] for k in earlier)
+            warnings.append(
+                Problem(
+                    file=file[1].name,
+                    found=f"{overlap} of {np.count_nonzero(inside_ZYX)} voxels of {name} that are {first} too",
+                    expected="classes that do not overlap",
+                    remedy=f"they count as {first}, which comes first in cohort.classes; change the order "
+                    "there if the "
+                    "other is meant, and use cohort.structures for a region that holds others",
+                    cause=f"files of classes that overlap: {name} and {first}",
+                )
+            )
+        label_ZYX[inside_ZYX & (label_ZYX == 0)] = label
+    return LabelMap(label_ZYX=label_ZYX, warnings=tuple(warnings))
+
+
+def binary(stored_ZYX: NDArray[Any], volume: Volume, what: str) -> NDArray[np.bool_]:
+    """Where a mask is not 0.
+
+    Raises:
+        DataError: It has other values than 0 and one more.
+    """
+    values_ZYX = integral(stored_ZYX, volume)
+    inside_ZYX: NDArray[np.bool_] = values_ZYX != 0
+    present = np.unique(values_ZYX[inside_ZYX])
+    if present.size > 1:
+        raise DataError.of(
+            file=volume.name,
+            found=f"{present.size + 1} values: 0, {', '.join(map(str, present[:SHOWN_VALUES].tolist()))}"
+            + (" ..." if present.size > SHOWN_VALUES else ""),
+            expected=f"a file of {what} alone: 0 outside, one other value inside",
+            remedy="leave {class} out of cohort.labels and give the values to cohort.classes, if this is a label map",
+            cause="a file of a class that is not binary",
+        )
+    return inside_ZYX
+
+
+def mask_of(stored_ZYX: NDArray[Any], volume: Volume) -> NDArray[np.uint8]:
+    """The mask: 1 where the file is not 0.
+
+    Raises:
+        DataError: Values that are not integral, or all 0.
+    """
+    mask_ZYX: NDArray[np.uint8] = (integral(stored_ZYX, volume) != 0).astype(np.uint8)
+    if not mask_ZYX.any():
+        raise DataError.of(
+            file=volume.name,
+            found="an empty mask",
+            expected="voxels that are not 0",
+            remedy="correct the mask",
+            cause="an empty mask",
+        )
+    return mask_ZYX
+
+
+def clear_outside(mask_ZYX: NDArray[np.uint8], label_ZYX: NDArray[np.uint8], name: str) -> int:
+    """Makes labels outside the mask background, in place; how many voxels that were.
+
+    Raises:
+        DataError: More than a rim lies outside.
+    """
+    labelled = np.count_nonzero(label_ZYX)
+    outside_ZYX = (mask_ZYX == 0) & (label_ZYX > 0)
+    outside = int(np.count_nonzero(outside_ZYX))
+    if outside > OUTSIDE_MASK_SHARE * labelled:
+        raise DataError.of(
+            file=name,
+            found=f"{outside} of {labelled} labelled voxels outside the mask ({outside / labelled:.0%})",
+            expected=f"at most {OUTSIDE_MASK_SHARE:.0%}, since what lies outside counts as background",
+            remedy="correct the mask or the labels, or leave cohort.mask out",
+            cause="labels outside the mask",
+        )
+    label_ZYX[outside_ZYX] = 0
+    return outside

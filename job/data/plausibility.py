@@ -1,0 +1,237 @@
+"""Whether a channel says anything: in one exam by itself, and beside the other exams.
+
+What cannot be right is an error; what is odd and may be right is a warning. Thresholds are wide, since scanners
+differ: they find maps in other units, failed fits and wrong regions, not unusual patients.
+"""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+from job.contract.cohort import Channel
+from job.contract.errors import Problem
+from job.data.channel_statistics import ChannelStatistics
+
+CLIPPED_SHARE = 0.5
+"""Of the informative voxels; where more of them are at one end of a fixed range, the unit is wrong."""
+USED_RANGE = 0.01
+"""Of a fixed range; where the voxels' spread is less of it, the unit is wrong."""
+NEARLY_ALL = 0.9
+"""Of the region's voxels that are not 0."""
+LEAST_INFORMATIVE = 0.01
+"""Of the mask's voxels; where fewer are not 0, the map tells of a part only."""
+FACTORS = (1e-3, 1e3, 1e-6, 1e6, 1e-2, 1e2, 1e-1, 1e1)
+"""What units of parameter maps differ by, the likeliest first."""
+FAR = 30.0
+"""Times by which a value in a given unit may differ from the other exams' typical one: more is another unit."""
+ODD = 4.0
+"""Times from which it is worth a look."""
+REGION_ODD = 2.0
+"""Times by which the region's share of the volume may differ from the other exams'."""
+
+
+def implausible(found: ChannelStatistics, channel: Channel, file: str) -> list[Problem]:
+    """What is wrong with a channel of an exam by itself."""
+    if channel.normalisation == "fixed":
+        return _outside_range(found, channel, file)
+    if found.minimum == found.maximum or (found.spread == 0 and found.informative_share > NEARLY_ALL):
+        return [_constant(found, "values that vary", channel, file)]
+    return []
+
+
+def _constant(found: ChannelStatistics, expected: str, channel: Channel, file: str) -> Problem:
+    value = found.percentiles[len(found.percentiles) // 2]
+    where = "everywhere" if found.minimum == found.maximum else "in more than 80 % of the region"
+    return Problem(
+        file=file,
+        found=f"one value {where}, {value:g} (channel {channel.name})",
+        expected=expected,
+        remedy="correct the file (a fit may have failed), or leave the exam out with cohort.exclude",
+        cause=f"constant: {channel.name}",
+    )
+
+
+def odd(found: ChannelStatistics, channel: Channel, file: str) -> list[Problem]:
+    """What is odd about a channel of an exam by itself, and may be right."""
+    warnings = []
+    if found.background is not None and found.background != 0:
+        warnings.append(
+            Problem(
+                file=file,
+                found=f"a background of {found.background:.4g} instead of 0 (channel {channel.name})",
+                expected="0 outside the body, or cohort.mask",
+                remedy="nothing needs to be done: it is left out of the region all the same",
+                cause=f"background that is not 0: {channel.name}",
+            )
+        )
+    if found.no_background:
+        warnings.append(
+            Problem(
+                file=file,
+                found=f"no value that most of the border has (channel {channel.name})",
+                expected="a background of 0, or cohort.mask",
+                remedy="it is scaled over the whole volume, air included; give a mask (body, brain) if there is one",
+                cause=f"no background: {channel.name}",
+            )
+        )
+    if found.filled:
+        warnings.append(
+            Problem(
+                file=file,
+                found=f"{found.filled} voxels outside the mask that are NaN or infinite (channel {channel.name})",
+                expected="numbers",
+                remedy="nothing needs to be done: outside the mask they count as 0",
+                cause=f"NaN outside the mask: {channel.name}",
+            )
+        )
+    if found.informative_share < LEAST_INFORMATIVE and found.region_share < 1:
+        warnings.append(
+            Problem(
+                file=file,
+                found=f"0 in {1 - found.informative_share:.1%} of the region (channel {channel.name})",
+                expected="values in most of it",
+                remedy="look at the map: a fit may have failed, or it was made inside a small region only, "
+                "which would "
+                "tell the network where the tumour is",
+                cause=f"mostly 0: {channel.name}",
+            )
+        )
+    return warnings
+
+
+def _outside_range(found: ChannelStatistics, channel: Channel, file: str) -> list[Problem]:
+    """A map of which the fixed range leaves nothing: constant, clipped to one value, or squeezed into a corner."""
+    assert channel.range is not None
+    low, high = channel.range
+    expected = f"values that fill the range [{low:g}, {high:g}] (channel {channel.name})"
+    if found.minimum == found.maximum:
+        return [_constant(found, expected, channel, file)]
+    clipped = max((found.at_low_end, "at or below", low), (found.at_high_end, "at or above", high))
+    used = found.spread / (high - low)
+    if clipped[0] > CLIPPED_SHARE:
+        what = f"{clipped[0]:.0%} of the voxels that are not 0 {clipped[1]} {clipped[2]:g}"
+    elif used < USED_RANGE and found.normalised_sd < USED_RANGE:
+        what = f"values that use {used:.2g} of the range"
+    else:
+        return []
+    return [
+        Problem(
+            file=file,
+            found=f"{what}: from {found.percentiles[0]:.4g} to {found.percentiles[-1]:.4g}, median "
+            f"{found.percentiles[2]:.4g}",
+            expected=expected,
+            remedy=_in_other_units(found, low, high),
+            cause=f"outside the fixed range: {channel.name}",
+        )
+    ]
+
+
+def _in_other_units(found: ChannelStatistics, low: float, high: float) -> str:
+    """What to do about a map in another unit: the factor that fits, if one does."""
+    for factor in FACTORS:
+        first, last = factor * found.percentiles[0], factor * found.percentiles[-1]
+        fits = low - 0.1 * (high - low) <= first and last <= high + 0.1 * (high - low)
+        if fits and last - first > 0.05 * (high - low):
+            return (
+                f"the values times {factor:g} would fit: multiply the file by it, or if all exams are in "
+                "this unit, write "
+                f"range = [{low / factor:g}, {high / factor:g}]"
+            )
+    return "correct the file, or write the range that the values have"
+
+
+def beside_others(
+    channel: Channel, exams: Mapping[str, tuple[str, ChannelStatistics]]
+) -> tuple[list[Problem], list[Problem]]:
+    """Errors and warnings about exams that are unlike the others in one channel.
+
+    Args:
+        channel: The channel.
+        exams: By exam, the file and its statistics.
+    """
+    errors: list[Problem] = []
+    warnings: list[Problem] = []
+    if len(exams) < 3:
+        return errors, warnings  # of two, either may be the odd one
+    sizes = {exam: _size(found) for exam, (_, found) in exams.items()}
+    shares = {exam: found.region_share for exam, (_, found) in exams.items()}
+    for exam, (file, found) in exams.items():
+        others = [size for other, size in sizes.items() if other != exam and size > 0]
+        if others and sizes[exam] > 0 and channel.normalisation in ("fixed", "none"):
+            _unlike(sizes[exam] / median(others), found, others, channel, file, errors, warnings)
+        if channel.normalisation in ("zscore", "percentile"):
+            warnings += _other_region(
+                found, median([s for e, s in shares.items() if e != exam]), channel, file
+            )
+            warnings += _other_shape(found, [f for e, (_, f) in exams.items() if e != exam], channel, file)
+    return errors, warnings
+
+
+def _size(found: ChannelStatistics) -> float:
+    """How large the values of a map are."""
+    return max(abs(found.percentiles[0]), abs(found.percentiles[-1])) if found.percentiles else 0.0
+
+
+def _unlike(
+    ratio: float,
+    found: ChannelStatistics,
+    others: Sequence[float],
+    channel: Channel,
+    file: str,
+    errors: list[Problem],
+    warnings: list[Problem],
+) -> None:
+    """Values in a given unit that are far larger or smaller than in the other exams."""
+    far = max(ratio, 1 / ratio)
+    if far < ODD:
+        return
+    nearest = min(FACTORS, key=lambda factor: abs(ratio * factor - 1))
+    problem = Problem(
+        file=file,
+        found=f"values {ratio:.3g} times those of the other exams (median {found.percentiles[2]:.4g}, 5 to 95 %: "
+        f"{found.percentiles[0]:.4g} to {found.percentiles[-1]:.4g})",
+        expected=f"about {median(others):.4g} as the largest (channel {channel.name}, normalisation "
+        f"{channel.normalisation})",
+        remedy=f"times {nearest:g} it would be like the others: correct the file's unit"
+        if far >= FAR
+        else "look at the map and its unit",
+        cause=f"unlike the other exams: {channel.name}",
+    )
+    (errors if far >= FAR else warnings).append(problem)
+
+
+def _other_region(found: ChannelStatistics, typical: float, channel: Channel, file: str) -> list[Problem]:
+    ratio = found.region_share / typical
+    if max(ratio, 1 / ratio) < REGION_ODD:
+        return []
+    return [
+        Problem(
+            file=file,
+            found=f"a region of {found.region_share:.0%} of the volume (channel {channel.name})",
+            expected=f"about {typical:.0%}, as in the other exams",
+            remedy="look at the exam's field of view, mask and background: the channel is scaled over this region",
+            cause=f"a region unlike the other exams': {channel.name}",
+        )
+    ]
+
+
+def _other_shape(
+    found: ChannelStatistics, others: Sequence[ChannelStatistics], channel: Channel, file: str
+) -> list[Problem]:
+    """Normalised values that lie elsewhere, or are spread much more or less, than in the other exams."""
+    low, _, middle, _, high = found.normalised_percentiles
+    typical_spread = median([o.normalised_percentiles[-1] - o.normalised_percentiles[0] for o in others])
+    typical_middle = median([o.normalised_percentiles[2] for o in others])
+    if typical_spread <= 0:
+        return []
+    spread, shift = (high - low) / typical_spread, abs(middle - typical_middle) / typical_spread
+    if 1 / ODD < spread < ODD and shift < 0.5:
+        return []
+    return [
+        Problem(
+            file=file,
+            found=f"normalised values from {low:.2g} to {high:.2g}, median {middle:.2g} (channel {channel.name})",
+            expected=f"about {typical_spread:.2g} wide around {typical_middle:.2g}, as in the other exams",
+            remedy="look at the exam: another contrast, a wrong region, or extreme voxels (try percentile)",
+            cause=f"unlike the other exams: {channel.name}",
+        )
+    ]
