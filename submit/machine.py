@@ -7,7 +7,6 @@ import numpy as np
 
 from job.contract.errors import StudyError
 from job.contract.study import Study
-from job.data.store import ExamRecord
 from job.machine import available_cores
 from submit.executors.local import Slot, slots_of
 
@@ -53,12 +52,10 @@ def within_memory(slots: Sequence[Slot], need_gib: float, available_gib: float) 
     return slots[: max(room, 1)], limit
 
 
-def fold_memory_gib(study: Study, records: Sequence[ExamRecord]) -> float:
-    """Memory of a fold on a CPU that holds all exams."""
-    exams = sum(
-        prod(record.shape_zyx) * (len(record.channels) * np.dtype(record.dtype).itemsize + LABEL_BYTES)
-        for record in records
-    )
+def fold_memory_gib(study: Study, shapes: Sequence[tuple[int, int, int]]) -> float:
+    """Memory of a fold on a CPU that holds exams of these shapes."""
+    voxel = len(study.cohort.channels) * np.dtype(study.store.dtype).itemsize + LABEL_BYTES
+    exams = sum(prod(shape) for shape in shapes) * voxel
     architecture, segment = study.network.architecture, study.training_segment
     patch = study.training.patch_shape or architecture.input_shape(segment)
     values = architecture.values_read(patch, architecture.output_shape(segment))

@@ -29,6 +29,7 @@ from submit.executors.local import LocalExecutor, fold_command
 from submit.executors.protocol import Executor, Snapshot
 from submit.exit_codes import FAILED, INTERRUPTED
 from submit.machine import fold_memory_gib, machine_slots, within_memory
+from submit.problems import by_cause
 from submit.progress import ExamProgress, SweepProgress
 from submit.results import missing_of
 from submit.runs import submitted_run
@@ -94,10 +95,13 @@ def sweep(study_file: Path, study: Study, folds: Sequence[int], console: Console
         prepared = prepare_cohort(
             cohort_root(study_file, study), store, study, workers=available_cores(), progress=progress
         )
+    if prepared.warnings:
+        causes = counted(len(by_cause(prepared.warnings)), "warning")
+        console.print(f"{causes} about the cohort; `submit check` shows them", highlight=False)
     index = prepared.index
     run, manifest = create_run(study_file, study, index)
     need_gib = fold_memory_gib(
-        study, [read_record(store, index.recipe, e.exam, e.digest) for e in index.exams]
+        study, [read_record(store, index.recipe, e.exam, e.digest).shape_zyx for e in index.exams]
     )
     slots, limit = within_memory(machine_slots(study), need_gib, available_memory_gib())
     with hold(run, store):

@@ -154,9 +154,15 @@ def _within_memory(workers: int, source: Storage, exams: Sequence[ExamFiles], st
         voxels = prod(read_volume(source.read(largest.key), largest.key, choice="sform").geometry.shape_xyz)
     except DataError:
         return workers  # it is named with the others' problems
-    stored = len(study.cohort.channels) * np.dtype(study.store.dtype).itemsize
-    need_gib = voxels * (3 * stored + BYTES_PER_VOXEL) / 2**30
-    return min(workers, max(int(available_memory_gib() / need_gib), 1))
+    return min(workers, max(int(available_memory_gib() / exam_memory_gib(voxels, study)), 1))
+
+
+def exam_memory_gib(voxels: int, study: Study) -> float:
+    """Memory that reading and normalising an exam of so many voxels takes."""
+    channels = study.cohort.channels
+    stored = len(channels) * np.dtype(study.store.dtype).itemsize
+    in_one_file = 4 * len(channels) if any(channel.index is not None for channel in channels) else 0
+    return voxels * (3 * stored + in_one_file + BYTES_PER_VOXEL) / 2**30
 
 
 def _each(

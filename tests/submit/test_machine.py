@@ -5,7 +5,7 @@ import pytest
 
 from job.contract.errors import StudyError
 from job.contract.study_file import parse_study
-from submit import machine
+from job.data.store import ExamRecord
 from submit.executors.local import Slot
 from submit.machine import fold_memory_gib, machine_slots, within_memory
 from tests.submit.conftest import STUDY
@@ -16,11 +16,11 @@ CPU = Slot(device="cpu", threads=1)
 
 def test_a_fold_needs_memory_for_all_exams(make_tiny_run: Any) -> None:
     tiny = make_tiny_run()
-    records = [machine.ExamRecord.model_validate_json(path.read_bytes()) for path in _records(tiny)]
+    records = [ExamRecord.model_validate_json(path.read_bytes()) for path in _records(tiny)]
     # 4 exams of 32 x 32 x 12 voxels, 4 channels of float16, label and mask
     assert len(records) == 4
     without_exams = fold_memory_gib(tiny.study, [])
-    exams = (fold_memory_gib(tiny.study, records) - without_exams) * GIB
+    exams = (fold_memory_gib(tiny.study, [record.shape_zyx for record in records]) - without_exams) * GIB
     assert exams == pytest.approx(4 * 12288 * (4 * 2 + 2), rel=1e-4)
 
 
