@@ -35,7 +35,7 @@ def code_of(error: Exception) -> ExitCode:
             return ExitCode.STOPPED
         case GivenUp():
             return ExitCode.GIVEN_UP
-        case Timeout():
+        case Timeout() | MemoryError():
             return ExitCode.TEMPORARY
         case OSError():
             return ExitCode.BUG if error.errno in (errno.EACCES, errno.EROFS) else ExitCode.TEMPORARY
@@ -62,6 +62,8 @@ def log_end(error: Exception) -> None:
             log.error(
                 "the GPU's memory does not suffice (%s); use a smaller training.batch_size or patch", error
             )
+        case MemoryError():
+            log.error("the machine's memory does not suffice now (%s); use one with more", error)
         case OSError():
             log.exception("storage failed")
         case _:

@@ -1,6 +1,5 @@
 """The command line: each command parses and calls."""
 
-import errno
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,8 +9,8 @@ import typer
 if TYPE_CHECKING:  # heavy imports wait for the command that needs them
     from rich.console import Console
 
-from job.contract.errors import DataError, StudyError
 from job.contract.exit_codes import ExitCode
+from submit.endings import exit_code_of
 
 app = typer.Typer(
     add_completion=False,
@@ -26,17 +25,6 @@ Run = Annotated[
 ]
 StudyOption = Annotated[Path, typer.Option("--study", help="Study file whose runs are meant.")]
 STUDY = Path("study.toml")
-
-TYPER_USAGE = 2
-"""Typer's own exit code for a wrong command line."""
-
-MISPLACED: dict[int | None, str] = {
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "name a place that you may write to"),
-    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "name a folder, not a file"),
-}
-"""Remedies by the system's reason why files cannot be read or written, where the command must be changed."""
-REMEDIES = MISPLACED | dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make space")
-"""All remedies."""
 
 
 @app.callback()
@@ -182,25 +170,5 @@ def _console() -> "Console":
 
 
 def main() -> None:
-    """Runs the command line; errors of the user are a message and an exit code, not a traceback."""
-    try:
-        app(prog_name="submit")
-    except SystemExit as end:
-        sys.exit(ExitCode.USAGE if end.code == TYPER_USAGE else end.code)
-    except StudyError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(ExitCode.USAGE)
-    except DataError as error:
-        from submit.check import show_problems
-
-        show_problems(error, _console())
-        sys.exit(ExitCode.DATA)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename is not None else ""
-        remedy = REMEDIES.get(error.errno, "check the path and the device it is on")
-        if str(error.filename).startswith("s3://") and error.errno == errno.EIO:
-            remedy = "check the network and AWS_ENDPOINT_URL"
-        # Errors of AWS have no number, and say themselves what to do.
-        then = "" if error.errno is None else f"; {remedy}, then run the command again"
-        typer.echo(f"error: {where}{error.strerror or error}{then}", err=True)
-        sys.exit(ExitCode.USAGE if error.errno in MISPLACED else ExitCode.TEMPORARY)
+    """Runs the command line; what ends it is a line and an exit code, not a traceback."""
+    sys.exit(exit_code_of(lambda: app(prog_name="submit")))

@@ -37,6 +37,8 @@ def load_study(path: Path) -> Study:
         raise StudyError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"{path}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise StudyError(f"{path}: not valid TOML: brackets within brackets without an end") from None
     return parse_study(table, source=str(path))
 
 

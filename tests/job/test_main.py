@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -50,6 +51,29 @@ def test_a_wrong_command_line_is_never_retried(arguments: list[str]) -> None:
     ended = job(*arguments)
     assert ended.returncode == ExitCode.USAGE
     assert "Traceback" not in ended.stderr
+
+
+def test_ctrl_c_while_a_cohort_is_prepared_is_a_stop_and_never_1(tmp_path: Path) -> None:
+    """While the study file is read: opening a pipe for writing waits for a reader."""
+    pipe = tmp_path / "study.toml"
+    os.mkfifo(pipe)
+    command = [sys.executable, "-m", "job", "prepare", str(pipe)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with pipe.open("w"):
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == ExitCode.STOPPED
+    assert "interrupted; the same command goes on" in errors
+    assert "Traceback" not in errors
+
+
+def test_output_that_nobody_reads_does_not_end_with_1() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "job", "--help"]
+    ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writer)
+    assert ended.returncode == ExitCode.BUG
 
 
 def test_a_missing_run_is_wrong_usage(tmp_path: Path) -> None:
