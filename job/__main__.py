@@ -24,7 +24,7 @@ from job.contract.fold_ranges import fold_at
 from job.contract.grid import Grid
 from job.endings import code_of, forget_end, log_end, record_end
 from job.machine import available_cores
-from job.storage import LocalStorage, Storage, open_storage
+from job.storage import LocalStorage, Storage, at_home, open_storage
 
 ALONE_SECONDS = 600.0
 """For which a worker waits for the end of another one at its fold, which finishes its step first."""
@@ -114,8 +114,8 @@ def prepare(
     if (study is None) == (request is None):
         raise StudyError("name either a study file or, with --request, the URL of a request")
     asked = open_storage(request) if request is not None else None
-    settings = read_request(asked) if asked is not None else load_study(study or Path())
-    file = study or Path(layout.REQUESTED_STUDY)
+    file = Path(at_home(str(study))) if study is not None else Path(layout.REQUESTED_STUDY)
+    settings = read_request(asked) if asked is not None else load_study(file)
     index, made = prepare_cohort(
         cohort_root(file, settings),
         store_root(file, settings),

@@ -8,7 +8,7 @@ from job.contract import layout
 from job.contract.errors import Damaged, StudyError
 from job.contract.manifest import Manifest
 from job.contract.study import Study
-from job.storage import Storage, open_storage
+from job.storage import Storage, at_home, open_storage
 
 
 def cohort_root(study_file: Path, study: Study) -> Storage:
@@ -32,8 +32,8 @@ def store_root(study_file: Path, study: Study) -> Storage:
 
 
 def resolve(study_file: Path, location: str) -> str:
-    """A folder or URL of the study file; folders are relative to the file."""
-    return location if "://" in location else str(study_file.resolve().parent / location)
+    """A folder or URL of the study file; folders are relative to the file, and `~` is the home folder."""
+    return location if "://" in location else str(study_file.resolve().parent / at_home(location))
 
 
 def read_manifest(run: Storage) -> Manifest:

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # heavy imports wait for the command that needs them
     from rich.console import Console
 
 from job.contract.exit_codes import ExitCode
+from job.storage import at_home
 from submit.endings import exit_code_of
 
 app = typer.Typer(
@@ -19,11 +20,22 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-StudyFile = Annotated[Path, typer.Argument(help="Study file.")]
+T = TypeVar("T", Path | None, str | None)
+
+
+def _at_home(location: T) -> T:
+    """A location of the command line: no shell replaces the `~` of `--store=~/store`."""
+    return location and type(location)(at_home(str(location)))
+
+
+StudyFile = Annotated[Path, typer.Argument(help="Study file.", callback=_at_home)]
 Run = Annotated[
-    str | None, typer.Argument(help="Run (folder or name), or study file; default: the newest run.")
+    str | None,
+    typer.Argument(help="Run (folder or name), or study file; default: the newest run.", callback=_at_home),
 ]
-StudyOption = Annotated[Path, typer.Option("--study", help="Study file whose runs are meant.")]
+StudyOption = Annotated[
+    Path, typer.Option("--study", help="Study file whose runs are meant.", callback=_at_home)
+]
 STUDY = Path("study.toml")
 
 
@@ -34,7 +46,7 @@ def submit() -> None:
 
 @app.command()
 def phantom(
-    folder: Annotated[Path, typer.Argument(help="New folder.")],
+    folder: Annotated[Path, typer.Argument(help="New folder.", callback=_at_home)],
     patients: Annotated[int, typer.Option(min=2)] = 6,
     visits: Annotated[int, typer.Option(min=1, help="Visits that some of the patients have.")] = 2,
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -154,8 +166,12 @@ def report(
     json: Annotated[
         bool, typer.Option("--json", help="Print report.json and the verdict, for scripts; write nothing.")
     ] = False,
-    output: Annotated[Path | None, typer.Option(help="Folder for the report; default: the run's.")] = None,
-    store: Annotated[str | None, typer.Option(help="Block store, if it was moved.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the report; default: the run's.", callback=_at_home)
+    ] = None,
+    store: Annotated[
+        str | None, typer.Option(help="Block store, if it was moved.", callback=_at_home)
+    ] = None,
 ) -> None:
     """Say how each arm did: tables, figures and a page."""
     from submit.report.command import make_report
