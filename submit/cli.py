@@ -170,7 +170,8 @@ def report(
         Path | None, typer.Option(help="Folder for the report; default: the run's.", callback=_at_home)
     ] = None,
     store: Annotated[
-        str | None, typer.Option(help="Block store, if it was moved.", callback=_at_home)
+        str | None,
+        typer.Option(help="Block store, if it is not where the study file says.", callback=_at_home),
     ] = None,
 ) -> None:
     """Say how each arm did: tables, figures and a page."""

@@ -29,7 +29,7 @@ from submit.report.material import Extras, Price, read_curves
 from submit.report.montage import ExamImages, Montages, montages_of
 from submit.report.pages import Report, write_report
 from submit.runs import find_run, require_run
-from submit.submissions import read_submission
+from submit.stores import find_store
 from submit.wording import counted
 
 REGION = re.compile(r"[a-z]+(-[a-z]+)+-\d+")
@@ -46,11 +46,13 @@ def make_report(
         study_file: The study whose runs are meant.
         as_json: Only the aggregate; no file is written.
         output: Folder to copy the report to.
-        store: Root of the block store, if it is not where the sweep had it.
+        store: Root of the block store, if it is neither where the sweep had it nor where the study file has it.
 
     Raises:
         StudyError: There is no such run.
     """
+    if name is not None and name.endswith(".toml"):
+        study_file, name = Path(name), None
     run = require_run(find_run(name, study_file))
     manifest = read_manifest(run)
     results = collect_results(run, manifest)
@@ -69,7 +71,7 @@ def make_report(
         results=results,
         aggregate=whole,
         analysis=analysis,
-        montages=_montages(run, manifest, results, store),
+        montages=_montages(run, manifest, results, store, study_file),
         extras=Extras(curves=curves, curve_folds=curve_folds, price=_prices(results, manifest)),
     )
     write_report(run, report)
@@ -83,10 +85,12 @@ def make_report(
     return "\n".join((*_summary(whole, analysis), *files))
 
 
-def _montages(run: Storage, manifest: Manifest, results: Results, store: str | None) -> Montages:
+def _montages(
+    run: Storage, manifest: Manifest, results: Results, store: str | None, study_file: Path
+) -> Montages:
     """Pictures of the tested exams; none, with a word, where the store is not to be had."""
     try:
-        images = open_storage(store or read_submission(run).store)
+        images = open_storage(store) if store is not None else find_store(run, manifest, study_file)
     except StudyError as error:
         print(f"no pictures of exams in the report: {error}", file=sys.stderr)
         return Montages()
