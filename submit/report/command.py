@@ -172,10 +172,10 @@ def _summary(whole: Aggregate, analysis: Analysis) -> list[str]:
         (
             verdict.arm,
             verdict.verdict + (" *" if verdict.depends_on_missing else ""),
-            _difference(found),
+            _difference(analysis.of_endpoint[verdict.arm]),
             _reason(verdict, metric),
         )
-        for verdict, found in zip(analysis.verdicts, analysis.comparisons, strict=False)
+        for verdict in analysis.verdicts
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines += [
