@@ -7,6 +7,7 @@ from pathlib import Path
 
 from job.contract import layout
 from job.contract.errors import DataError, StudyError
+from job.contract.grid import Fold
 from job.contract.manifest import Manifest
 from job.contract.results import Record, utc_now
 from job.contract.study import Study
@@ -130,6 +131,12 @@ def fulfil(request: Storage, run: Storage) -> None:
     """Says which run a request became: from now on the request's jobs find it."""
     run.write(layout.request_of_run(request.url.rpartition("/")[2]), b"{}\n")
     request.write(layout.REQUESTED_RUN, RequestedRun(run=run.url.rpartition("/")[2]).to_json())
+
+
+def prediction_keys(manifest: Manifest, fold: Fold) -> dict[str, str]:
+    """Where the predictions of a fold are, by exam."""
+    exams = [manifest.exams[exam].exam for exam in fold.test_exams]
+    return dict(zip(exams, layout.predictions(fold.index, len(exams)), strict=True))
 
 
 def place_outcome(run: Storage, key: str, data: bytes) -> None:

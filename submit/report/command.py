@@ -17,7 +17,7 @@ from job.contract.results import FoldResult
 from job.data.nifti import read_labels
 from job.data.store import open_exams
 from job.places import read_manifest
-from job.runs import read_outcome
+from job.runs import prediction_keys, read_outcome
 from job.storage import Storage, open_storage
 from submit.analysis.aggregate import Aggregate, aggregate
 from submit.analysis.analysis import Analysis, Verdict, analyse
@@ -99,15 +99,17 @@ def _montages(
         (source,) = open_exams(images, manifest, [exam])
         return ExamImages(
             image_CZYX=source.image(range(len(source.record.channels))),
+            channels=source.record.channels,
             truth_ZYX=source.label(),
             spacing_zyx_mm=source.record.spacing_zyx_mm,
         )
 
     def load_prediction(fold: int, exam: int) -> NDArray[np.uint8]:
-        tested = manifest.grid.fold(fold).test_exams
-        key = layout.predictions(fold, len(tested))[tested.index(exam)]
+        name = manifest.exams[exam].exam
+        key = prediction_keys(manifest, manifest.grid.fold(fold))[name]
         result = FoldResult.model_validate_json(run.read(layout.result(fold)))
-        data = read_outcome(run, key, result.exams[tested.index(exam)].prediction_sha256)
+        (digest,) = (own.prediction_sha256 for own in result.exams if own.exam == name)
+        data = read_outcome(run, key, digest)
         values_ZYX = read_labels(data, key)
         labels_ZYX = np.zeros(values_ZYX.shape, np.uint8)
         for label, values in enumerate(manifest.study.cohort.class_values, start=1):

@@ -15,7 +15,7 @@ from filelock import FileLock
 from job.__main__ import exit_code_of
 from job.contract import layout
 from job.contract.exit_codes import ExitCode
-from job.contract.results import Failure, Heartbeat
+from job.contract.results import Failure, FoldResult, Heartbeat
 from job.storage import Storage
 from tests.conftest import TinyRun
 
@@ -297,3 +297,21 @@ def test_a_prediction_that_is_not_the_one_that_was_scored_is_not_shown(make_tiny
     ended = job("report", **place)
     assert ended.returncode == ExitCode.DONE, ended.stderr
     assert "folds/0/prediction.nii.gz: found another file than the one that the fold" in ended.stderr
+
+
+def test_pictures_find_their_predictions_by_the_exam_s_name(make_tiny_run: Any) -> None:
+    """In whatever order a result names the two exams of its patient."""
+    tiny = make_tiny_run(training={"steps": 1}, sweep={"test_unit": "patient"})
+    grid = tiny.manifest.grid
+    index = next(n for n in range(len(grid)) if len(grid.fold(n).test_exams) == 2)
+    place = {"LOOSWEEP_RUN": tiny.run.url, "LOOSWEEP_STORE": tiny.store.url}
+    assert job("fold", "--index", str(index), "--device", "cpu", **place).returncode == ExitCode.DONE
+    result = FoldResult.model_validate_json(tiny.run.read(layout.result(index)))
+    digests = [own.prediction_sha256 for own in result.exams]
+    assert digests[0] != digests[1]
+    turned = result.model_copy(update={"exams": tuple(reversed(result.exams))})
+    tiny.run.write(layout.result(index), turned.to_json())
+    ended = job("report", **place)
+    assert ended.returncode == ExitCode.DONE, ended.stderr
+    assert "no picture" not in ended.stderr
+    assert tiny.run.read(layout.REPORT).count(b"data:image/png") == 2

@@ -185,6 +185,15 @@ def test_each_family_has_its_own_adjustment(whole: Analysis) -> None:
     assert raw != pytest.approx(adjusted(one_sided, "fdr_bh"))
 
 
+def test_comparisons_of_the_endpoint_are_found_by_arm_in_whatever_order_they_are(whole: Analysis) -> None:
+    assert [each.metric for each in whole.of_endpoint.values()] == ["dice"] * 4
+    turned = whole.model_copy(update={"comparisons": tuple(reversed(whole.comparisons))})
+    assert turned.of_endpoint == whole.of_endpoint
+    assert {
+        arm: -each.mean for arm, each in whole.of_endpoint.items() if each.mean is not None
+    } == pytest.approx({each.arm: each.loss for each in whole.verdicts})
+
+
 def told(**arms: list[float | None]) -> dict[str, str]:
     """The sentences of a study of so many patients, by arm."""
     count = len(next(iter(arms.values())))
