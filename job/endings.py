@@ -63,7 +63,8 @@ def log_end(error: Exception) -> None:
                 "the GPU's memory does not suffice (%s); use a smaller training.batch_size or patch", error
             )
         case MemoryError():
-            log.error("the machine's memory does not suffice now (%s); use one with more", error)
+            reasons = [str(error) or "no reason given", *getattr(error, "__notes__", ())]
+            log.error("the machine's memory does not suffice now (%s); use one with more", "; ".join(reasons))
         case OSError():
             log.exception("storage failed")
         case _:
