@@ -118,6 +118,12 @@ class Analysis(Record):
     worst_cases: tuple[WorstCase, ...]
 
     @property
+    def of_endpoint(self) -> dict[str, Comparison]:
+        """By arm, its comparison with the reference in the primary endpoint."""
+        endpoint = (self.endpoint["class"], self.endpoint["metric"])
+        return {each.arm: each for each in self.comparisons if (each.structure, each.metric) == endpoint}
+
+    @property
     def has_floor(self) -> bool:
         """Whether retraining was measured well enough to take a part in any verdict."""
         return any(verdict.noise_floor is not None for verdict in self.verdicts)
@@ -192,10 +198,9 @@ def _verdicts(
 ) -> tuple[Verdict, ...]:
     bounds = {case.arm: {case.against, case.in_favour} for case in worst if case.missing}
     left_out = dict(zip(design.arms, design.left_out, strict=True))
+    primary = {each.arm: each for each in comparisons if (each.structure, each.metric) == design.endpoint}
     verdicts = []
-    for own, comparison in zip(
-        evidence, comparisons, strict=False
-    ):  # those of the primary endpoint are first
+    for own in evidence:
         verdict = decide(own)
         harms = tuple(
             harm(each)
@@ -210,7 +215,7 @@ def _verdicts(
                 arm=own.arm,
                 left_out=left_out[own.arm],
                 verdict=verdict,
-                sentence=sentence(verdict, own, comparison, plan, design),
+                sentence=sentence(verdict, own, primary[own.arm], plan, design),
                 harms=harms if verdict != "needed" else (),
                 patients=patients,
                 loss=own.loss,

@@ -1,8 +1,8 @@
 """Every arm against the reference arm: differences, intervals, effect sizes, tests."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping
 from math import inf, isnan
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from pandas import DataFrame, concat
@@ -14,6 +14,8 @@ from submit.analysis.bootstrap import bootstrap_means
 from submit.analysis.design import LIMITS, METRICS, Design
 from submit.analysis.paired_tests import signed_rank
 from submit.analysis.pairing import EXAM, by_arm, by_patient, differences, false_alarms, statuses
+
+K = TypeVar("K", bound=Hashable)
 
 
 class Comparison(Record):
@@ -66,29 +68,35 @@ class Differences:
 def compare(found: Differences, design: Design) -> tuple[Comparison, ...]:
     """All comparisons: those of the primary endpoint first, in the order of the arms."""
     keys = sorted(found.tests, key=lambda key: key != design.endpoint)
-    columns = [(key, arm) for key in keys for arm in design.compared]
     intervals = _intervals(found, design.seed)
-    raw = [_compare(found, key, arm, intervals.get((key, arm))) for key, arm in columns]
-    primary = len(design.compared)
-    holm = adjusted([each.p for each in raw[:primary]], "holm")
-    others = adjusted([each.p for each in raw[primary:]], "fdr_bh")
+    raw = {
+        (key, arm): _compare(found, key, arm, intervals.get((key, arm)))
+        for key in keys
+        for arm in design.compared
+    }
+    holm = adjusted({column: each.p for column, each in raw.items() if column[0] == design.endpoint}, "holm")
+    others = adjusted({column: each.p for column, each in raw.items() if column not in holm}, "fdr_bh")
     return tuple(
-        each.model_copy(
-            update={"p_adjusted": p, "adjustment": "Holm" if number < primary else "Benjamini-Hochberg"}
-        )
-        for number, (each, p) in enumerate(zip(raw, (*holm, *others), strict=True))
+        each.model_copy(update={"p_adjusted": holm[column], "adjustment": "Holm"})
+        if column in holm
+        else each.model_copy(update={"p_adjusted": others[column], "adjustment": "Benjamini-Hochberg"})
+        for column, each in raw.items()
     )
 
 
-def adjusted(p: Sequence[float | None], method: Literal["holm", "fdr_bh"]) -> list[float | None]:
-    """Adjusted p; comparisons that could not be made (None) count as if they showed nothing."""
+def adjusted(p: Mapping[K, float | None], method: Literal["holm", "fdr_bh"]) -> dict[K, float | None]:
+    """Adjusted p of each comparison; those that could not be made (None) count as if they showed nothing."""
     if not p:
-        return []
-    _, values, _, _ = multipletests([1.0 if each is None else each for each in p], method=method)
-    return [None if raw is None else float(value) for raw, value in zip(p, values, strict=True)]
+        return {}
+    _, values, _, _ = multipletests([1.0 if each is None else each for each in p.values()], method=method)
+    return {
+        key: None if raw is None else float(value)
+        for (key, raw), value in zip(p.items(), values, strict=True)
+    }
 
 
 Key = tuple[str, str]
+"""Structure and metric."""
 
 
 def _intervals(found: Differences, seed: int) -> dict[tuple[Key, str], tuple[float, float]]:

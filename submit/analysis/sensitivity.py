@@ -51,7 +51,7 @@ def worst_cases(found: Differences, design: Design, noise: Noise | None) -> tupl
     tests = found.tests[design.endpoint].reindex(index=planned, columns=arms)
     dice = found.tests[design.structure, "dice"]
     best, worst = _ends(tests, design.metric)
-    verdicts = []
+    verdicts: dict[bool, dict[str, VerdictName]] = {}
     for arms_are_good in (False, True):
         values, ends = tests.copy(), statuses.copy()
         for arm in design.arms:
@@ -59,15 +59,16 @@ def worst_cases(found: Differences, design: Design, noise: Noise | None) -> tupl
             values.loc[missing[arm] & ~without_lesion, arm] = best if good else worst
             ends.loc[missing[arm], arm] = "ok"
             ends.loc[missing[arm] & without_lesion, arm] = CORRECT_ABSENCE if good else FALSE_ALARM
-        verdicts.append([decide(evidence) for evidence in gather(values, dice, ends, design, noise)])
+        found_so = gather(values, dice, ends, design, noise)
+        verdicts[arms_are_good] = {evidence.arm: decide(evidence) for evidence in found_so}
     return tuple(
         WorstCase(
             arm=arm,
             missing=int((missing[arm] | missing[REFERENCE]).sum()),
-            against=against,
-            in_favour=in_favour,
+            against=verdicts[False][arm],
+            in_favour=verdicts[True][arm],
         )
-        for arm, against, in_favour in zip(design.compared, *verdicts, strict=True)
+        for arm in design.compared
     )
 
 
@@ -108,20 +109,19 @@ def volume_effects(losses: DataFrame, volume: DataFrame, design: Design) -> tupl
         volume: What `volumes` gives.
         design: The design.
     """
-    found: list[tuple[str, int, float | None, float | None]] = []
+    found: dict[str, tuple[int, float | None, float | None]] = {}
     for arm in design.compared:
         both = losses[[arm]].join(volume).dropna() if arm in losses else DataFrame()
         values = both.to_numpy(dtype=np.float64)
         if len(values) < 4 or (np.ptp(values, axis=0) == 0).any():
-            found.append((arm, len(values), None, None))
+            found[arm] = (len(values), None, None)
         else:
             rho, p = stats.spearmanr(values[:, 0], values[:, 1])
-            found.append((arm, len(values), float(rho), float(p)))
+            found[arm] = (len(values), float(rho), float(p))
+    p_adjusted = adjusted({arm: p for arm, (_, _, p) in found.items()}, "fdr_bh")
     return tuple(
-        VolumeEffect(arm=arm, patients=n, rho=rho, p=p, p_adjusted=p_adjusted)
-        for (arm, n, rho, p), p_adjusted in zip(
-            found, adjusted([p for *_, p in found], "fdr_bh"), strict=True
-        )
+        VolumeEffect(arm=arm, patients=n, rho=rho, p=p, p_adjusted=p_adjusted[arm])
+        for arm, (n, rho, p) in found.items()
     )
 
 
@@ -159,23 +159,30 @@ def structure_contrasts(
     if not columns:
         return ()
     values = concat(columns.values(), axis=1).to_numpy(dtype=np.float64)
-    bounds = bootstrap_means(values, design.seed).intervals()
-    p = [signed_rank(own.to_numpy(dtype=np.float64)).p if len(own) else None for own in columns.values()]
+    lows, highs = bootstrap_means(values, design.seed).intervals()
+    bounds = dict(zip(columns, zip(lows, highs, strict=True), strict=True))
+    p = {
+        column: signed_rank(own.to_numpy(dtype=np.float64)).p if len(own) else None
+        for column, own in columns.items()
+    }
+    p_adjusted = adjusted(p, "fdr_bh")
     return tuple(
         StructureContrast(
             arm=arm,
             structures=(one, other),
             patients=len(own),
             mean=float(own.mean()) if len(own) else None,
-            low=float(low) if low == low else None,
-            high=float(high) if high == high else None,
-            p=raw,
-            p_adjusted=p_adjusted,
+            low=_defined(bounds[arm, one, other][0]),
+            high=_defined(bounds[arm, one, other][1]),
+            p=p[arm, one, other],
+            p_adjusted=p_adjusted[arm, one, other],
         )
-        for ((arm, one, other), own), low, high, raw, p_adjusted in zip(
-            columns.items(), *bounds, p, adjusted(p, "fdr_bh"), strict=True
-        )
+        for (arm, one, other), own in columns.items()
     )
+
+
+def _defined(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 class Agreement(Record):

@@ -177,26 +177,26 @@ def gather(
     }
     ends, bootstrap_p = _bootstrap(losses, design)
     ranks = {arm: signed_rank(values) for arm, values in by_arm.items() if len(values)}
-    p = adjusted([ranks[arm].p if arm in ranks else None for arm in by_arm], "holm")
+    p = adjusted({arm: ranks[arm].p if arm in ranks else None for arm in by_arm}, "holm")
     not_worse = adjusted(
-        [
-            float(np.fmax(found.p_below_upper, bootstrap_p[arm])) if found else None
+        {
+            arm: float(np.fmax(found.p_below_upper, bootstrap_p[arm])) if found else None
             for arm, found in equivalences.items()
-        ],
+        },
         "holm",
     )
     counts = exams_of_patients(tests)
     sensitive = _sensitive(dice, design)
     evidence = []
-    for (arm, values), p_different, p_not_worse in zip(by_arm.items(), p, not_worse, strict=True):
+    for arm, values in by_arm.items():
         exams = tuple(int(n) for n in counts[arm] if n) if arm in counts else ()
         of_arm, of_reference = false_alarms(statuses, arm)
         evidence.append(
             ArmEvidence(
                 arm=arm,
                 loss=float(values.mean()) if len(values) else None,
-                p=p_different,
-                p_not_worse=p_not_worse,
+                p=p[arm],
+                p_not_worse=not_worse[arm],
                 low=ends.get(arm, (None, None))[0],
                 high=ends.get(arm, (None, None))[1],
                 rank_sign=int(np.sign(ranks[arm].rank_biserial)) if arm in ranks else 0,
