@@ -15,12 +15,11 @@ def refuse(folder: Path, study: Any) -> str:
     """What both ways to read a cohort say of it; they must agree."""
     cohort = open_storage(str(folder / "cohort"))
     store = open_storage(str(folder / "store"))
-    with pytest.raises(DataError) as checked:
-        check_cohort(cohort, study, workers=2, progress=lambda *_: None)
+    found = check_cohort(cohort, study, workers=2, progress=lambda *_: None)
     with pytest.raises(DataError) as prepared:
         prepare_cohort(cohort, store, study, workers=2, progress=lambda *_: None)
-    assert str(checked.value) == str(prepared.value)
-    return str(checked.value)
+    assert prepared.value.problems == found.problems
+    return str(prepared.value)
 
 
 def test_an_exam_that_is_there_under_two_patients_is_refused(tiny_cohort: Path, tmp_path: Path) -> None:

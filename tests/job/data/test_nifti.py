@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from job.contract.errors import DataError
-from job.data.nifti import Geometry, integral, read_labels, read_volume, write_labels
+from job.data.geometry import Geometry
+from job.data.nifti import integral, read_labels, read_volume, write_labels
 
 NiftiBytes = Callable[..., bytes]
 SHARED = Path(__file__).parents[4] / "shared" / "data"
@@ -52,9 +53,9 @@ def test_every_voxel_of_any_orientation_lands_at_its_place_in_the_world(
     edges = np.abs(affine[:3, :3]).sum(axis=1)
     steps = np.rint((world - first) / edges).astype(np.int16)
     volume = read_volume(nifti_bytes((steps @ [1, 10, 100]).astype(np.int16), affine), "f")
-    z, y, x = np.indices(volume.data_ZYX.shape)
-    np.testing.assert_array_equal(volume.data_ZYX, x + 10 * y + 100 * z)
-    assert volume.data_ZYX.flags.c_contiguous
+    z, y, x = np.indices(volume.values_ZYX().shape)
+    np.testing.assert_array_equal(volume.values_ZYX(), x + 10 * y + 100 * z)
+    assert volume.values_ZYX().flags.c_contiguous
     assert volume.geometry.spacing_zyx_mm == tuple(edges[::-1])
     assert volume.geometry.orientation == "".join(nib.aff2axcodes(affine))
 
@@ -93,7 +94,7 @@ def test_an_oblique_file_goes_to_the_nearest_axes_and_comes_back() -> None:
     labels = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
     data = nib.Nifti1Image(labels, affine).to_bytes()
     straight = nib.Nifti1Image(labels, affine_of(ORIENTATIONS[13])).to_bytes()
-    np.testing.assert_array_equal(read_volume(data, "f").data_ZYX, read_volume(straight, "f").data_ZYX)
+    np.testing.assert_array_equal(read_volume(data, "f").values_ZYX(), read_volume(straight, "f").values_ZYX())
     np.testing.assert_allclose(
         read_volume(data, "f").geometry.spacing_zyx_mm, read_volume(straight, "f").geometry.spacing_zyx_mm
     )
@@ -108,7 +109,7 @@ def test_real_files_read_as_nibabel_reads_them(path: Path) -> None:
     expected = nib.as_closest_canonical(nib.load(path))
     volume = read_volume(path.read_bytes(), path.name)
     values = np.asarray(expected.dataobj, dtype=np.float32)
-    np.testing.assert_array_equal(volume.data_ZYX, values.transpose(2, 1, 0))
+    np.testing.assert_array_equal(volume.values_ZYX(), values.transpose(2, 1, 0))
     np.testing.assert_allclose(
         volume.geometry.spacing_zyx_mm, np.array(expected.header.get_zooms())[::-1], rtol=1e-6
     )
@@ -151,8 +152,8 @@ def test_any_real_format_is_read(
     values = np.arange(24).reshape(2, 3, 4)
     data = image_class(values.astype(dtype), np.eye(4), header).to_bytes()
     volume = read_volume(gzip.compress(data) if compressed else data, "f")
-    assert volume.data_ZYX.dtype == np.float32
-    np.testing.assert_array_equal(volume.data_ZYX, values.transpose(2, 1, 0))
+    assert volume.values_ZYX().dtype == np.float32
+    np.testing.assert_array_equal(volume.values_ZYX(), values.transpose(2, 1, 0))
     written = image_class.from_bytes(gzip.decompress(_rewritten(data)))
     np.testing.assert_array_equal(np.asarray(written.dataobj), values)
 
@@ -160,9 +161,9 @@ def test_any_real_format_is_read(
 def test_values_are_scaled_by_slope_and_intercept(nifti_bytes: NiftiBytes) -> None:
     stored = np.array([[[0, 1], [2, -3]]], np.int16)
     data = _patched(nifti_bytes(stored, np.eye(4)), 112, np.float32([0.5, -1]))
-    np.testing.assert_array_equal(read_volume(data, "f").data_ZYX.ravel(), [-1, 0, -0.5, -2.5])
+    np.testing.assert_array_equal(read_volume(data, "f").values_ZYX().ravel(), [-1, 0, -0.5, -2.5])
     unscaled = _patched(data, 112, np.float32([0, 7]))  # NIfTI: a slope of 0 means that there is none
-    np.testing.assert_array_equal(read_volume(unscaled, "f").data_ZYX.ravel(), [0, 2, 1, -3])
+    np.testing.assert_array_equal(read_volume(unscaled, "f").values_ZYX().ravel(), [0, 2, 1, -3])
 
 
 def test_predictions_are_not_scaled_by_the_label_map_s_slope(nifti_bytes: NiftiBytes) -> None:
@@ -181,13 +182,13 @@ def test_axes_of_one_voxel_after_the_third_are_dropped(nifti_bytes: NiftiBytes) 
     values = np.arange(24, dtype=np.uint8).reshape(2, 3, 4, 1, 1)
     volume = read_volume(nifti_bytes(values), "f")
     assert volume.geometry.shape_xyz == (2, 3, 4)
-    assert volume.data_ZYX.shape == (4, 3, 2)
+    assert volume.values_ZYX().shape == (4, 3, 2)
     written = nib.Nifti1Image.from_bytes(gzip.decompress(_rewritten(nifti_bytes(values))))
     np.testing.assert_array_equal(np.asarray(written.dataobj), values[..., 0, 0])
 
 
 def test_a_single_slice_is_a_volume(nifti_bytes: NiftiBytes) -> None:
-    assert read_volume(nifti_bytes(np.ones((5, 4, 1), np.uint8)), "f").data_ZYX.shape == (1, 4, 5)
+    assert read_volume(nifti_bytes(np.ones((5, 4, 1), np.uint8)), "f").values_ZYX().shape == (1, 4, 5)
 
 
 def test_extensions_of_the_header_are_skipped(nifti_bytes: NiftiBytes) -> None:
@@ -197,7 +198,7 @@ def test_extensions_of_the_header_are_skipped(nifti_bytes: NiftiBytes) -> None:
     data = image.to_bytes()
     assert len(data) > 352 + 24
     volume = read_volume(data, "f")
-    np.testing.assert_array_equal(volume.data_ZYX, plain.data_ZYX)
+    np.testing.assert_array_equal(volume.values_ZYX(), plain.values_ZYX())
     written = nib.Nifti1Image.from_bytes(gzip.decompress(_rewritten(data)))
     np.testing.assert_array_equal(np.asarray(written.dataobj), np.asarray(image.dataobj))
 
@@ -298,7 +299,7 @@ def test_tiny_voxels_are_voxels(nifti_bytes: NiftiBytes) -> None:
 def test_lengths_in_another_unit_than_mm_are_a_problem(nifti_bytes: NiftiBytes) -> None:
     assert "found lengths in metres; expected millimetres" in problem_of(nifti_bytes(SMALL, xyzt_units=1))
     assert "found lengths in micrometres" in problem_of(nifti_bytes(SMALL, xyzt_units=3 + 8))
-    assert read_volume(nifti_bytes(SMALL, xyzt_units=0), "f").data_ZYX.max() == 59
+    assert read_volume(nifti_bytes(SMALL, xyzt_units=0), "f").values_ZYX().max() == 59
 
 
 def _sound_files() -> list[bytes]:
@@ -334,7 +335,7 @@ def test_whatever_happened_to_a_file_it_is_read_or_a_problem(
     else:
         problems = ()
     assert all(p.file == "f" and p.found and p.expected and p.remedy for p in problems)
-    assert problems or (volume is not None and np.isfinite(volume.data_ZYX).all())
+    assert problems or (volume is not None and np.isfinite(volume.values_ZYX()).all())
 
 
 def test_labels_next_to_an_integer_are_that_integer_and_others_are_refused(nifti_bytes: NiftiBytes) -> None:
