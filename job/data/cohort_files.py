@@ -309,9 +309,7 @@ def _two_spellings(found: _Found) -> Problem | None:
 
 def _nothing_matches(cohort: Cohort, objects: list[StoredObject], roles: Sequence[_Role]) -> DataError:
     expressions = [expression_of(folded(role.pattern), folded(role.text)) for role in roles]
-    by_case = [
-        item.key for item in objects if any(each.fullmatch(folded(item.key)) for each in expressions)
-    ]
+    by_case = [item.key for item in objects if any(each.fullmatch(folded(item.key)) for each in expressions)]
     if by_case:
         return DataError.of(
             file=printable(by_case[0]),

@@ -98,7 +98,9 @@ def test_a_parameter_map_may_be_constant() -> None:
 
 @pytest.mark.parametrize("normalisation", ["zscore", "percentile", "none"])
 def test_an_empty_region_is_an_error(normalisation: str) -> None:
-    with pytest.raises(ValueError, match=r"no voxel in the region \(mask, or voxels that are not background\)"):
+    with pytest.raises(
+        ValueError, match=r"no voxel in the region \(mask, or voxels that are not background\)"
+    ):
         normalised(normalisation, region=np.zeros(VALUES.shape, bool))
 
 
