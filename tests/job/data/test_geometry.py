@@ -130,9 +130,7 @@ def test_axes_of_the_stored_array_grow_towards_right_anterior_superior(
     directions = np.array([step / np.linalg.norm(step) for step in steps])
     assert (np.diag(directions) > 0).all()
     best = max(sum(abs(directions[a, p[a]]) for a in range(3)) for p in permutations(range(3)))
-    assert (
-        np.trace(directions) > best - 0.5
-    )  # io_orientation takes one axis after another, which need not be the best
+    assert np.trace(directions) > best - 0.5  # nibabel takes one axis after another
 
 
 def exam_of(contents: dict[str, bytes], **cohort: Any) -> Exam:
@@ -167,7 +165,7 @@ def test_what_is_stored_of_an_exam_is_at_one_place_in_all_arrays(
     order: tuple[NDArray[np.int64], ...],
     form: tuple[Forms, ...],
 ) -> None:
-    """The label map's classes are the voxels' numbers, so are the channels' values, and the mask is of the odd ones."""
+    """The classes are the voxels' numbers, the channels' values too, and the mask is of the odd ones."""
     values = {
         "t1": IDENTITY,
         "t2": 3 * IDENTITY + 2,
@@ -273,9 +271,8 @@ def test_a_file_that_lies_elsewhere_is_another_grid(
     affine: NDArray[np.float64], order: NDArray[np.int64], by: float, axis: int, form: Forms
 ) -> None:
     moved = affine.copy()
-    moved[:3, 3] += (
-        by * affine[:3, axis] / np.linalg.norm(affine[:3, axis]) * min(np.linalg.norm(affine[:3, :3], axis=0))
-    )
+    edges = np.linalg.norm(affine[:3, :3], axis=0)
+    moved[:3, 3] += by * edges.min() * affine[:3, axis] / edges[axis]
     label = read_volume(stored(IDENTITY, affine, ORDERS[0], "both", "<i2"), "label")
     image = read_volume(stored(IDENTITY, moved, order, form, "<i2"), "image")
     with pytest.raises(
