@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from job.contract.errors import DataError
+from submit.init.files import some
 from submit.init.joining import ending_of, largest_joined
 from submit.init.layout import FoundChannel
 from submit.init.naming import names_of
@@ -38,6 +40,9 @@ def channels_of(
         examples: Files of the roles.
         known: Names by number.
         source: Where these are from.
+
+    Raises:
+        DataError: No two channels have one pattern.
     """
     channels = (
         _of_files(parts, examples, known)
@@ -76,7 +81,13 @@ def _of_volumes(role: Role, example: Example, known: Mapping[int, str]) -> Chann
 
 def _of_files(parts: Parts, examples: Mapping[Template, Example], known: Mapping[int, str]) -> Channels:
     joint = largest_joined(parts.channels, CHANNEL)
-    assert joint is not None  # two roles of one shape, or at worst one role, always have a pattern
+    if joint is None:
+        raise DataError.of(
+            file=some([role.text for role in parts.channels], 6),
+            found="channels of which no two have one pattern",
+            expected="names or folders that differ in one place, which {channel} stands for",
+            remedy="rename the files, or write the study file by hand (docs/study.md)",
+        )
     pattern, roles = joint
     order = in_order(readable(text) for text in pattern.texts)
     pairs = sorted(zip(pattern.texts, roles, strict=True), key=lambda pair: order.index(readable(pair[0])))

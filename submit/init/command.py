@@ -10,17 +10,18 @@ from pathlib import Path, PurePosixPath
 from rich.console import Console
 
 from job.contract.cohort import Cohort
-from job.contract.errors import DataError, StudyError
+from job.contract.errors import DataError, Problem, StudyError
 from job.contract.study_file import parse_study
 from job.data.cohort_files import find_exams
 from job.data.doubtful_names import doubtful_names
+from job.data.file_kinds import unpacked
 from job.data.patterns import folded, is_utf8
 from job.machine import available_cores
 from job.storage import LocalStorage, Storage, StoredObject, open_storage
 from submit.init.assembly import Evidence, layout_of
 from submit.init.confirm import objects_by_unit
 from submit.init.examining import Counts, by_completeness, count_labels, read_examples, share_inside_mask
-from submit.init.files import Listing, listing_of
+from submit.init.files import Listing, ending_of, listing_of
 from submit.init.identities import Unit
 from submit.init.layout import Layout
 from submit.init.metadata import NOTHING, Described, dataset_jsons, from_dataset_json, of_challenge
@@ -68,7 +69,7 @@ def recognised(source: Storage, listing: Listing, *, name: str, console: Console
     """
     reading = best_reading(listing.images)
     if reading is None or not reading.usual:
-        raise nothing_recognised(name, listing)
+        raise nothing_recognised(name, listing, _opened_file(source, listing))
     workers = available_cores()
     with ExamProgress(console) as progress:
         examples = read_examples(source, reading, workers=workers, progress=progress)
@@ -159,6 +160,16 @@ def _opened(folder: str) -> Storage:
 def _own_name(folder: str) -> str:
     """The folder's own name."""
     return PurePosixPath(folder).name if "://" in folder else Path(folder).resolve().name
+
+
+def _opened_file(source: Storage, listing: Listing) -> Problem | None:
+    """What is wrong with a file that has no ending: DICOM files often have none."""
+    for key in [key for key in listing.others if not ending_of(key)][:1]:
+        try:
+            unpacked(source.read(key), key)
+        except DataError as error:
+            return error.problems[0]
+    return None
 
 
 def _mask(source: Storage, parts: Parts) -> tuple[Role | None, Parts]:

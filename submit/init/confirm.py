@@ -48,7 +48,7 @@ class Strays:
 
 def strays_of(uses: Sequence[Use], listing: Listing, reading: Reading) -> Strays:
     """What patterns find too much, and how `cohort.ignore` names it."""
-    keys = [*(image.key for image in listing.images), *listing.others]
+    keys = [*(image.key for image in listing.images), *listing.others, *listing.twice]
     meant = [{image.key for image in use.role.files.values()} for use in uses]
     used = set().union(*meant)
     stray: set[str] = set()

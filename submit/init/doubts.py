@@ -34,6 +34,10 @@ def doubts_about_names(reading: Reading, listing: Listing) -> list[str]:
         doubts.append(
             f"{counted(len(keys), 'file')} {ending} cannot be used ({some(keys, 1)}): {CONVERSIONS[ending]}"
         )
+    if listing.twice:
+        doubts.append(
+            f"{counted(len(listing.twice), 'file')} not used, since .nii.gz is beside: {some(listing.twice)}"
+        )
     if listing.dead:
         doubts.append(
             f"{counted(len(listing.dead), 'link')} to files that are not there: {some(listing.dead)}"

@@ -22,7 +22,7 @@ from submit.init.templates import Template
 T = TypeVar("T")
 S = TypeVar("S")
 TRIED = 3
-"""Files of a role that are opened until one can be read and is not constant."""
+"""Files of a role that are opened: until one is an image, or all where they are like labels."""
 MOST_ROLES = 60
 """Of which a file is opened."""
 LABEL_BYTES = 2**30
@@ -74,6 +74,7 @@ def read_examples(
 
 def _example(source: Storage, images: Sequence[Image]) -> Example:
     faults: list[str] = []
+    values: set[int] = set()
     found: Example | None = None
     for image in images:
         try:
@@ -82,12 +83,13 @@ def _example(source: Storage, images: Sequence[Image]) -> Example:
             faults.append(printable(str(error.problems[0])))
             continue
         faults += [printable(str(contents.problem))] if contents.problem is not None else []
-        if found is None or not contents.is_constant:
+        if found is None or (found.contents is not None and found.contents.is_constant):
             found = Example(key=image.key, contents=contents)
-        if not contents.is_constant:
+        if not contents.is_label_like:
             break
+        values |= (contents.values or {}).keys()
     found = found or Example(key=images[0].key, contents=None)
-    return replace(found, faults=tuple(faults))
+    return replace(found, values=frozenset(values), faults=tuple(faults))
 
 
 def share_inside_mask(source: Storage, parts: Parts, mask: Role) -> float | None:

@@ -60,6 +60,8 @@ class Listing:
     """Links that lead to nothing."""
     not_utf8: tuple[str, ...]
     """Files whose names are no text."""
+    twice: tuple[str, ...] = ()
+    """Files that are there packed too (.nii beside .nii.gz), which are not looked at."""
 
     def endings(self) -> Mapping[str, list[str]]:
         """Files that are no NIfTI, by their ending in lower case; the most frequent first."""
@@ -75,7 +77,8 @@ class Listing:
 
 def listing_of(objects: Iterable[StoredObject], dead: Sequence[str] = ()) -> Listing:
     """The files of a folder by kind; hidden ones, and what macOS leaves in archives, are not looked at."""
-    images, others, not_utf8 = [], [], []
+    images: list[Image] = []
+    others, not_utf8 = [], []
     for item in objects:
         parts = PurePosixPath(item.key).parts
         if any(part.startswith((".", "__MACOSX")) for part in parts):
@@ -90,7 +93,15 @@ def listing_of(objects: Iterable[StoredObject], dead: Sequence[str] = ()) -> Lis
         else:
             others.append(item.key)
     shown = [key for key in dead if not any(part.startswith(".") for part in PurePosixPath(key).parts)]
-    return Listing(images=tuple(images), others=tuple(others), dead=tuple(shown), not_utf8=tuple(not_utf8))
+    packed = {image.components for image in images if image.ending.lower() == ".nii.gz"}
+    twice = [image for image in images if image.ending.lower() == ".nii" and image.components in packed]
+    return Listing(
+        images=tuple(image for image in images if image not in twice),
+        others=tuple(others),
+        dead=tuple(shown),
+        not_utf8=tuple(not_utf8),
+        twice=tuple(image.key for image in twice),
+    )
 
 
 def ending_of(key: str) -> str:

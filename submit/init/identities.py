@@ -17,8 +17,8 @@ Unit = tuple[str, str]
 """A patient and an exam; the exam is empty where every patient has one."""
 MOST_WORDS = 8
 """Of a file's name, from either end, that are tried as the name of a patient."""
-MOST_TOP_FOLDERS = 12
-"""Where there are more, a top folder is one patient's rather than one of several trees."""
+MOST_TREES = 12
+"""Where there are more folders side by side, one is a patient's rather than a tree with a part of all."""
 MOST_FILES = 200
 """Of an exam."""
 
@@ -37,7 +37,7 @@ def candidates(images: Sequence[Image]) -> Iterator[Candidate]:
     """Ways to read patients and exams off the names; each set of names once."""
     seen: set[frozenset[Unit]] = set()
     for placed in _placements(images):
-        for candidate in (_split_visits(placed), Candidate(units=placed)):
+        for candidate in (_split_visits(placed), Candidate(units=placed, says_visits=_all_visits(placed))):
             if candidate is None:
                 continue
             units = frozenset(candidate.units.values())
@@ -58,16 +58,19 @@ def _placements(images: Sequence[Image]) -> Iterator[dict[str, Unit]]:
 
 
 def _groups(images: Sequence[Image]) -> Iterator[list[Image]]:
-    """Files of one depth, all and by top folder: trees of one cohort are built differently."""
+    """Files of one depth, all and by folder: trees of one cohort are built differently."""
     by_depth: dict[int, list[Image]] = defaultdict(list)
-    by_top: dict[tuple[int, str], list[Image]] = defaultdict(list)
     for image in images:
-        depth = len(image.components)
-        by_depth[depth].append(image)
-        by_top[depth, image.components[0] if depth > 1 else ""].append(image)
-    yield from sorted(by_depth.values(), key=len, reverse=True)
-    if len({top for _, top in by_top}) <= MOST_TOP_FOLDERS:
-        yield from by_top.values()
+        by_depth[len(image.components)].append(image)
+    groups = sorted(by_depth.values(), key=len, reverse=True)
+    yield from groups
+    for group in groups:
+        for position in range(len(group[0].components) - 1):
+            by_folder: dict[tuple[str, ...], list[Image]] = defaultdict(list)
+            for image in group:
+                by_folder[image.components[: position + 1]].append(image)
+            if 1 < len(by_folder) <= MOST_TREES:
+                yield from by_folder.values()
 
 
 def _by_folders(group: Sequence[Image]) -> Iterator[dict[str, Unit]]:

@@ -1,7 +1,7 @@
 """Several roles as one pattern of the study file, with `{channel}` or `{class}` for what tells them apart."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +9,8 @@ from submit.init.reading import Role
 from submit.init.templates import EXAM, PATIENT, Template
 from submit.init.words import is_telling
 
-_PIECE = re.compile(r"(?:\{\w+\}|[^_\-. {])+|[_\-. ]+")
+_PIECE = re.compile(r"(?:\{\w+\}|\[[^\]]+\]|[^_\-. ])+|[_\-. ]+")
+"""A word of a pattern, placeholders and brackets included, or what is between two."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,15 +40,20 @@ def joined(templates: Sequence[Template], placeholder: str) -> Joined | None:
 
 
 def largest_joined(roles: Sequence[Role], placeholder: str) -> tuple[Joined, tuple[Role, ...]] | None:
-    """The pattern of as many of the roles as one can have, and these."""
-    shapes = Counter(_shape(role.template) for role in roles)
-    subsets: list[tuple[Role, ...]] = [tuple(roles)]
-    for shape, _ in shapes.most_common():
-        subsets.append(tuple(role for role in roles if _shape(role.template) == shape))
-    for subset in subsets:
-        found = joined([role.template for role in subset], placeholder) if subset else None
+    """The pattern of as many of the roles as one can have, and these; None if no two have one."""
+    by_shape: dict[tuple[tuple[str, ...], ...], list[Role]] = defaultdict(list)
+    by_folders: dict[Template, list[Role]] = defaultdict(list)
+    for role in roles:
+        by_shape[_shape(role.template)].append(role)
+        by_folders[role.template[:-1]].append(role)
+    subsets = [
+        *sorted(by_shape.values(), key=len, reverse=True),
+        *sorted(by_folders.values(), key=len, reverse=True),
+    ]
+    for subset in (roles, *subsets):
+        found = joined([role.template for role in subset], placeholder) if len(subset) > 1 else None
         if found is not None:
-            return found, subset
+            return found, tuple(subset)
     return None
 
 
@@ -73,7 +79,11 @@ def _of_one(template: Template, placeholder: str) -> Joined | None:
     """The pattern of a single role: the last telling word of its name, or all of it, is the placeholder's."""
     stem = template[-1]
     pieces = _PIECE.findall(stem)
-    words = [n for n, piece in enumerate(pieces) if "{" not in piece and not re.fullmatch(r"[_\-. ]+", piece)]
+    words = [
+        n
+        for n, piece in enumerate(pieces)
+        if not _has_placeholder(piece) and not re.fullmatch(r"[_\-. ]+", piece)
+    ]
     if words:
         first = words[-1]
         while first - 2 in words and is_telling(pieces[first - 2]):
@@ -83,7 +93,7 @@ def _of_one(template: Template, placeholder: str) -> Joined | None:
         pattern = "/".join((*template[:-1], f"{before}{placeholder}{after}"))
         return Joined(pattern=pattern, texts=(text,))
     for position in reversed(range(len(template) - 1)):
-        if "{" not in template[position]:
+        if not _has_placeholder(template[position]):
             folders = (*template[:position], placeholder, *template[position + 1 :])
             return Joined(pattern="/".join(folders), texts=(template[position],))
     return None
@@ -105,7 +115,7 @@ def _by_component(templates: Sequence[Template], placeholder: str) -> Joined | N
             own = middles[n]
             same = own is not None and own[1] == middle[1]
             pattern[n] = f"{own[0]}{placeholder}{own[2]}" if same and own is not None else "*"
-        if not any("{" in c for n in differing for c in columns[n] if pattern[n] == "*"):
+        if not any(_has_placeholder(c) for n in differing for c in columns[n] if pattern[n] == "*"):
             return Joined(pattern="/".join(pattern), texts=middle[1])
     return None
 
@@ -136,9 +146,13 @@ def _middles(texts: Sequence[str]) -> tuple[str, tuple[str, ...], str] | None:
     while after < shortest - before - 1 and _same([own[-1 - after] for own in pieces]):
         after += 1
     middles = tuple("".join(own[before : len(own) - after]) for own in pieces)
-    if not all(middles) or any("{" in middle.replace("[{]", "") for middle in middles):
+    if not all(middles) or any(_has_placeholder(middle) for middle in middles):
         return None
     return "".join(pieces[0][:before]), middles, "".join(pieces[0][len(pieces[0]) - after :]) if after else ""
+
+
+def _has_placeholder(text: str) -> bool:
+    return re.search(r"\{\w+\}", text) is not None
 
 
 def _same(pieces: Sequence[str]) -> bool:

@@ -57,8 +57,9 @@ def from_dataset_json(data: bytes, key: str) -> Described:
     classes, regions, ignored = _labels(labels if isinstance(labels, dict) else {})
     if not channels and not classes and not regions:
         return NOTHING
-    order = table.get("regions_class_order")
-    named = _of_regions(regions, order if isinstance(order, list) else [])
+    if any(len(values) > 1 for values in regions.values()):  # then single values are regions too
+        order = table.get("regions_class_order")
+        classes = _of_regions(regions, order if isinstance(order, list) else [])
     unsure = (
         (f"{key} has the label {ignored[0]} to be ignored in training; here it counts as background",)
         if ignored
@@ -67,7 +68,7 @@ def from_dataset_json(data: bytes, key: str) -> Described:
     return Described(
         source=key,
         channels=channels,
-        classes=named | classes,
+        classes=classes,
         structures={name: values for name, values in regions.items() if len(values) > 1},
         ignored=ignored,
         unsure=unsure,
@@ -85,7 +86,7 @@ def _by_number(names: Any) -> dict[int, str]:
 def _labels(
     labels: Mapping[str, Any],
 ) -> tuple[dict[int, str], dict[str, tuple[int, ...]], tuple[int, ...]]:
-    """Names by value of plain classes, values by name of regions, and values to be ignored."""
+    """Names of classes by value, values by name of all of them as regions, and values to be ignored."""
     classes: dict[int, str] = {}
     regions: dict[str, tuple[int, ...]] = {}
     ignored: list[int] = []
@@ -99,6 +100,7 @@ def _labels(
             ignored.append(value)
         elif value and str(name).lower() != "background":
             classes[value] = str(name)
+            regions[str(name)] = (value,)
     return classes, {name: values for name, values in regions.items() if values}, tuple(ignored)
 
 
@@ -112,8 +114,7 @@ def _of_regions(regions: Mapping[str, tuple[int, ...]], order: list[Any]) -> dic
         holding = [name for name, values in regions.items() if value in values]
         smallest = min(holding, key=lambda name: len(regions[name]))
         ordered = dict(zip(order, regions, strict=False)).get(value)
-        own = ordered if ordered in holding else smallest
-        names[value] = f"rest of {own}"
+        names[value] = f"rest of {ordered if ordered in holding else smallest}"
     doubled = {name for name in names.values() if list(names.values()).count(name) > 1}
     return {value: f"{name} ({value})" if name in doubled else name for value, name in sorted(names.items())}
 

@@ -30,8 +30,15 @@ class Example:
     key: str
     contents: Contents | None
     """None: no file of the role that was tried could be read."""
+    values: frozenset[int] = frozenset()
+    """In the files that were opened, if they look like labels."""
     faults: tuple[str, ...] = ()
     """What is wrong with the files that were opened."""
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether there is 0 and at most one more value in all files that were opened."""
+        return self.contents is not None and self.contents.is_binary and len(self.values - {0}) <= 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +98,8 @@ class _Sorter:
 
     def is_binary(self, role: Role) -> bool:
         """Whether the role's file has one value beside 0."""
-        found = self.contents(role)
-        return found is not None and found.is_binary
+        example = self.examples.get(role.template)
+        return example is not None and example.is_binary
 
     def looks_like_labels(self, role: Role) -> bool:
         """Whether the contents may be labels."""
@@ -109,27 +116,31 @@ class _Sorter:
     def labels(self) -> tuple[tuple[Role, ...], bool]:
         """The label map, or the files of classes."""
         named = [role for role in self.reading.roles if self._is_labels_by_name(role)]
+        likely = [role for role in self.reading.roles if self._may_be_a_class(role)]
         bare = [role for role in self.reading.roles if self.named[role.template] == "mask or labels"]
-        unnamed = [
-            role
-            for role in self.reading.roles
-            if self.named[role.template] is None
-            and self.looks_like_labels(role)
-            and not self._is_constant(role)
-        ]
-        chosen = named or unnamed or [role for role in bare if self.looks_like_labels(role)]
+        chosen = named or likely or [role for role in bare if self.looks_like_labels(role)]
         if not chosen:
             return (), False
         if not named:
-            what = "by what is in them" if unnamed else 'since nothing else is called "label" or "seg"'
+            what = "by what is in them" if likely else 'since nothing else is called "label" or "seg"'
             self.tell(chosen, f"{_names(chosen)}: taken for the labels {what}")
         chosen = self._of_one_rater(chosen)
+        folders = {role.template[:-1] for role in chosen}
+        beside = [r for r in likely if r not in chosen and r.template[:-1] in folders and self.is_binary(r)]
         usual = [role for role in chosen if role in self.reading.usual] or chosen
         maps = [role for role in usual if not self.is_binary(role)]
         generic = [role for role in usual if is_generic_label(_own_text(role, self.reading))]
-        if len(chosen) == 1 or maps or generic:
+        if len(chosen) + len(beside) == 1 or maps or generic:
             return self._one_map(maps, generic, usual, chosen), False
-        return self._files_of_classes(chosen, unnamed), True
+        return self._files_of_classes(chosen, beside), True
+
+    def _may_be_a_class(self, role: Role) -> bool:
+        """Whether a file is like labels, and its name says of what or nothing at all; not so a bare "mask"."""
+        kind, words = self.named[role.template], words_of(_own_text(role, self.reading))
+        if kind not in (None, "mask or labels") or any(is_channel_word(word) for word in words):
+            return False
+        of_something = kind is None or not is_generic_label(_own_text(role, self.reading))
+        return of_something and self.looks_like_labels(role) and not self._is_constant(role)
 
     def _is_labels_by_name(self, role: Role) -> bool:
         if self.named[role.template] != "labels":
@@ -156,10 +167,8 @@ class _Sorter:
             self.tell(others, f"{_names([first])} is taken for the labels; there are {_names(others)} too")
         return (first,)
 
-    def _files_of_classes(self, chosen: Sequence[Role], unnamed: Sequence[Role]) -> tuple[Role, ...]:
+    def _files_of_classes(self, chosen: Sequence[Role], beside: Sequence[Role]) -> tuple[Role, ...]:
         """Files of one class each, those with other names beside them too."""
-        folders = {role.template[:-1] for role in chosen}
-        beside = [r for r in unnamed if r not in chosen and r.template[:-1] in folders and self.is_binary(r)]
         if beside:
             self.tell([], f"{_names(beside)}: taken for classes, as files of 0 and 1 beside the others")
         classes: list[Role] = []
@@ -185,17 +194,15 @@ class _Sorter:
         """Of files of several people who drew the same, those of one."""
         by_rest: dict[str, list[Role]] = defaultdict(list)
         for role in roles:
-            rest = " ".join(
-                word for word in WORD.findall(role.text) if not is_rater(word) and not word.isdecimal()
-            )
-            by_rest[rest].append(role)
+            words = [word for word in WORD.findall(role.text) if not is_rater(word) and not word.isdecimal()]
+            by_rest[" ".join(words)].append(role)
         kept = []
         for same in by_rest.values():
             raters = [role for role in same if any(is_rater(word) for word in WORD.findall(role.text))]
             if len(same) < 2 or len(raters) < len(same) - 1:
                 kept += same
                 continue
-            first = next((r for r in same if "consensus" in r.text.lower()), None) or same[0]
+            first = next((role for role in same if "consensus" in role.text.lower()), same[0])
             others = [role for role in same if role is not first]
             self.tell(
                 others, f"{_names([first])} is taken for the labels; {_names(others)} seem to be of others"

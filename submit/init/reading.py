@@ -19,6 +19,7 @@ from submit.init.templates import (
     names_in,
     placed_by,
     with_groups,
+    without_case,
     without_noise,
     without_placeholders,
 )
@@ -29,7 +30,7 @@ USUAL_SHARE = 0.5
 MANY_EXAMS = 6
 """Of a patient; folders with more on average are parts of a cohort rather than patients."""
 GOOD_ENOUGH = 0.9
-"""Of the files; where fewer are explained, words that differ from exam to exam are tried as wildcards."""
+"""Of the files, and of those that all exams would have; where there are fewer, wildcards are tried."""
 FEW_FILES = 1000
 """More are not all looked at for each candidate, but those of some patients."""
 SAMPLED = 40
@@ -207,11 +208,13 @@ def _readings(
         everywhere.append(False)  # "1" may stand for other things than patient 1
     for each in everywhere:
         placed, unplaced = placed_by(candidate, images, names, everywhere=each)
+        placed = without_case(placed)
         plain = _reading(placed, unplaced, candidate)
         if plain is None:
             continue
         yield plain
-        if sum(len(role.files) for role in plain.usual) < GOOD_ENOUGH * len(images):
+        usual = sum(len(role.files) for role in plain.usual)
+        if usual < GOOD_ENOUGH * max(len(images), len(plain.usual) * len(plain.units)):
             for changed in (with_groups(placed), without_noise(placed)):
                 if (reading := _reading(changed, unplaced, candidate)) is not None:
                     yield reading

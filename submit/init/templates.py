@@ -114,10 +114,30 @@ def literal(text: str) -> str:
 
 
 def readable(text: str) -> str:
-    """A part of a pattern as a name: without wildcards, and what stands for itself as it is."""
+    """A part of a pattern as a name: without wildcards, of two letters the first, and the rest as it is meant."""
     plain = re.sub(r"\[([\[*?{])\]", lambda match: f"\0{match[1]}", text)
-    plain = re.sub(r"(?<!\0)\*", "", plain).replace("[sz]", "s").replace("\0", "")
+    plain = re.sub(r"\[(\w)\w\]", r"\1", re.sub(r"(?<!\0)\*", "", plain)).replace("\0", "")
     return plain.strip(_SEPARATORS + "/")
+
+
+def without_case(placed: Placed) -> Placed:
+    """The same with both letters, `[tT]1`, where names of one role differ by case, and no exam has both of them."""
+    spellings: dict[str, dict[Template, set[Unit]]] = defaultdict(lambda: defaultdict(set))
+    for unit, template, _ in placed:
+        spellings["/".join(template).casefold()][template].add(unit)
+    either: dict[Template, Template] = {}
+    for own in spellings.values():
+        apart = sum(map(len, own.values())) == len(set().union(*own.values()))
+        if len(own) > 1 and apart and len({tuple(map(len, template)) for template in own}) == 1:
+            ordered = sorted(own, key=lambda template: (-len(own[template]), template))
+            both = tuple(map(_either_case, zip(*ordered, strict=True)))
+            either |= dict.fromkeys(own, both)
+    return [(unit, either.get(template, template), image) for unit, template, image in placed]
+
+
+def _either_case(spellings: Sequence[str]) -> str:
+    letters = (dict.fromkeys(each) for each in zip(*spellings, strict=True))
+    return "".join(f"[{''.join(each)}]" if len(each) > 1 else next(iter(each)) for each in letters)
 
 
 def with_groups(placed: Placed) -> Placed:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from job.contract.presets import PRESETS
 from job.data.patterns import printable
+from submit.init.files import some
 from submit.init.layout import FoundChannel, FoundClass, Layout
 from submit.init.parts import PATIENTS_NEEDED
 from submit.wording import counted
@@ -16,6 +17,8 @@ COLUMNS = 108
 """Of a comment."""
 LISTED = 6
 """Exams that a comment names."""
+SHOWN = 12
+"""Channels, or classes, that a terminal shows."""
 
 
 def study_text(layout: Layout, *, name: str, folder: str, root: str) -> str:
@@ -208,8 +211,8 @@ def summary(layout: Layout) -> Sequence[str]:
     lines = [found_in_words(layout), f"  images: {layout.pattern}", f"  labels: {layout.labels}"]
     lines += [f"  mask: {layout.mask}"] if layout.mask is not None else []
     lines += [
-        f"  channels: {', '.join(channel.name for channel in layout.channels)}",
-        f"  classes: {', '.join(each.name for each in layout.classes)}",
+        f"  channels: {some([channel.name for channel in layout.channels], SHOWN)}",
+        f"  classes: {some([each.name for each in layout.classes], SHOWN)}",
         f"  grid: {grid_in_words(layout)}",
     ]
     return [*map(printable, lines), *(f"unsure: {doubt}" for doubt in doubts(layout))]

@@ -31,7 +31,9 @@ _MASK = re.compile(r"masks?(?:t[rs])?")
 _PREDICTION = re.compile(
     r"pred(?:s|ict(?:ed|ions?))?|prob(?:s|seg|abilit(?:y|ies))?|softmax|logits|uncertainty"
 )
-_RATER = re.compile(r"(?:raters?|readers?|observers?|experts?|annotators?|manual|obs)\d*", re.IGNORECASE)
+_RATER = re.compile(
+    r"(?:raters?|readers?|observers?|experts?|annotators?|manual|consensus|obs)\d*", re.IGNORECASE
+)
 _GROUP = re.compile(
     r"(?:site|cent(?:er|re)|hospital|clinic|scanner|vendor|batch|group|cohort|part|arm|set|fold|institution)s?"
     r"[-_ ]?\w{0,12}|train(?:ing)?\w*|val(?:id\w*)?|test(?:ing)?|[hl]gg|data(?:set)?\w{0,4}|nifti|raw|derivatives",
@@ -115,7 +117,7 @@ def is_telling(word: str) -> bool:
 
 
 def is_rater(word: str) -> bool:
-    """Whether a word names one of several people who drew the same structures."""
+    """Whether a word names one of several people who drew the same structures, or all of them."""
     return _RATER.fullmatch(word) is not None
 
 
