@@ -136,7 +136,8 @@ def root_of(folder: str, output: Path) -> str:
     where = output.absolute().parent.resolve()
     for target in (Path(folder).absolute(), Path(folder).resolve()):
         relative = Path(os.path.relpath(target, where))
-        if relative.parts.count("..") <= FARTHEST and (where / relative).exists():
+        there = Path(os.path.normpath(where / relative))  # the study file's folder may not be there yet
+        if relative.parts.count("..") <= FARTHEST and there.is_dir() and there.samefile(target):
             return relative.as_posix()
     return str(Path(folder).resolve())
 

@@ -43,13 +43,14 @@ def largest_joined(roles: Sequence[Role], placeholder: str) -> tuple[Joined, tup
     """The pattern of as many of the roles as one can have, and these; None if no two have one."""
     by_shape: dict[tuple[tuple[str, ...], ...], list[Role]] = defaultdict(list)
     by_folders: dict[Template, list[Role]] = defaultdict(list)
+    by_name: dict[str, list[Role]] = defaultdict(list)
     for role in roles:
         by_shape[_shape(role.template)].append(role)
         by_folders[role.template[:-1]].append(role)
-    subsets = [
-        *sorted(by_shape.values(), key=len, reverse=True),
-        *sorted(by_folders.values(), key=len, reverse=True),
-    ]
+        by_name[role.template[-1]].append(role)
+    # Of roles of one name in several folders, the one that lies with most others.
+    named = [max(same, key=lambda role: len(by_folders[role.template[:-1]])) for same in by_name.values()]
+    subsets = sorted((named, *by_shape.values(), *by_folders.values()), key=len, reverse=True)
     for subset in (roles, *subsets):
         found = joined([role.template for role in subset], placeholder) if len(subset) > 1 else None
         if found is not None:

@@ -140,9 +140,10 @@ def score_of(reading: Reading, *, files: int, scale: float = 1.0) -> float:
     kinds = reading.kinds()
     known = sum(kinds[role.template] is not None for role in usual) / len(usual)
     score = explained * filled + 0.2 * known
-    score += 0.4 * ("labels" in kinds.values() or "mask or labels" in kinds.values())
+    labels = [role for role in reading.roles if kinds[role.template] in ("labels", "mask or labels")]
+    score += 0.8 * len({unit for role in labels for unit in role.files}) / len(reading.units)
     score -= 0.3 * _labelled_twice(usual, kinds)
-    score -= _looks_wrong(reading) + 0.6 * (len(reading.units) == 1)  # one exam lacks nothing
+    score -= _looks_wrong(reading) + 0.6 * (len(reading.patients) == 1)  # one exam lacks nothing
     texts = len(usual) + scale * len(reading.patients) + len(reading.exams)
     return score + 0.05 * reading.says_visits - 0.05 * texts / files + 0.03 * _numbered(reading)
 
@@ -151,7 +152,7 @@ def _is_perfect(reading: Reading) -> bool:
     """Whether no other reading need be looked at."""
     complete = all(len(role.files) == len(reading.units) and not role.doubled for role in reading.roles)
     plain = not any("*" in role.text for role in reading.roles)
-    if not complete or not plain or reading.unplaced or len(reading.units) < 2:
+    if not complete or not plain or reading.unplaced or len(reading.patients) < 2:
         return False
     kinds = list(reading.kinds().values())
     return kinds.count("labels") == 1 and None not in kinds and _looks_wrong(reading) == 0
