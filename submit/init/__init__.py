@@ -3,12 +3,18 @@
 files       what lies in the folder
 words       what the words of names say
 identities  which parts of the names may be the patient, and which the exam
-reading     the files as a table of exams and roles, for one of these; the table that explains most
-contents    the numbers in the files
+templates   paths with placeholders for these
+reading     the files as a table of exams by roles; of all such tables the one that explains most
+contents    the numbers in a file
+examining   opens a file of each role, and the labels of all exams
 parts       which role is a channel, the labels, the mask
-joining     roles as one pattern of the study file
-metadata    dataset.json and the codings of known challenges
-layout      all of it as one value
+joining     several roles as one pattern
+metadata    names from a dataset.json or a challenge's coding
+channels, classes, doubts, confirm, naming
+            the pieces of a layout
+assembly    from all of this to a layout
+layout      what was found, as one value
+refusals    the errors of folders that make no study
 text        the study file
 command     the way from the folder to the file
 """

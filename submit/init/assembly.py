@@ -48,7 +48,6 @@ def layout_of(evidence: Evidence) -> Layout:
     if strays.clashes:
         raise _not_told_apart(channels.pattern, classes.pattern, strays.clashes)
     lacking = _lacking(evidence, channels)
-    used = [*channels.roles, *parts.labels, *([evidence.mask] if evidence.mask else [])]
     layout = Layout(
         pattern=channels.pattern,
         labels=classes.pattern,
@@ -71,7 +70,7 @@ def layout_of(evidence: Evidence) -> Layout:
             *classes.unsure,
             *described.unsure,
             *doubts_about_names(reading, evidence.listing),
-            *doubts_about_contents(used, parts, evidence.examples, evidence.counts),
+            *doubts_about_contents(channels.roles, parts, evidence.examples, evidence.counts),
         ),
     )
     return _with_bids_prefixes(layout)

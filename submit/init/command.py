@@ -12,10 +12,10 @@ from rich.console import Console
 from job.contract.cohort import Cohort
 from job.contract.errors import DataError, Problem, StudyError
 from job.contract.study_file import parse_study
-from job.data.cohort_files import find_exams
+from job.data.cohort_files import ExamFiles, find_exams
 from job.data.doubtful_names import doubtful_names
 from job.data.file_kinds import unpacked
-from job.data.patterns import folded, is_utf8
+from job.data.patterns import folded, is_utf8, printable
 from job.machine import available_cores
 from job.storage import LocalStorage, Storage, StoredObject, open_storage
 from submit.init.assembly import Evidence, layout_of
@@ -51,7 +51,8 @@ def init_study(folder: str, output: Path, console: Console) -> str:
     source, name = _opened(folder), _own_name(folder)
     objects = list(source.list())
     layout = recognised(source, listing_of(objects, source.dead_links()), name=name, console=console)
-    layout = _with_visits(finished(layout, objects), source)
+    layout, exams = finished(layout, objects)
+    layout = replace(layout, unsure=(*layout.unsure, *_visits(layout, source, exams)))
     root = root_of(folder, output)
     text = study_text(layout, name=study_name(name), folder=name, root=root)
     study = parse_study(tomllib.loads(text), source=str(output))
@@ -71,11 +72,12 @@ def recognised(source: Storage, listing: Listing, *, name: str, console: Console
     if reading is None or not reading.usual:
         raise nothing_recognised(name, listing, _opened_file(source, listing))
     workers = available_cores()
-    with ExamProgress(console) as progress:
+    with ExamProgress(console, "kinds of files") as progress:
         examples = read_examples(source, reading, workers=workers, progress=progress)
-        parts = parts_of(reading, examples)
-        require_parts(parts, reading, examples, listing)
-        mask, parts = _mask(source, parts)
+    parts = parts_of(reading, examples)
+    require_parts(parts, reading, examples, listing)
+    mask, parts = _mask(source, parts)
+    with ExamProgress(console, "exams' labels") as progress:
         units = by_completeness(reading)
         counts = count_labels(source, parts, units, workers=workers, progress=progress)
     return layout_of(
@@ -91,8 +93,10 @@ def recognised(source: Storage, listing: Listing, *, name: str, console: Console
     )
 
 
-def finished(layout: Layout, objects: Sequence[StoredObject]) -> Layout:
-    """The layout after its patterns were tried: exams that they give with problems are among those that lack files.
+def finished(layout: Layout, objects: Sequence[StoredObject]) -> tuple[Layout, tuple[ExamFiles, ...]]:
+    """The layout after its patterns were tried, and the exams that they give.
+
+    Exams with problems are then among those that lack files.
 
     Raises:
         DataError: The patterns find other exams, or none.
@@ -107,7 +111,7 @@ def finished(layout: Layout, objects: Sequence[StoredObject]) -> Layout:
         exams = find_exams(readable, _whole(layout))
     if {(exam.patient, exam.visit) for exam in exams} != set(layout.units) - layout.lacking.keys():
         raise not_told_apart(layout)
-    return layout
+    return layout, exams
 
 
 def cohort_of(layout: Layout, root: str = ".") -> Cohort:
@@ -155,6 +159,10 @@ def _opened(folder: str) -> Storage:
     if "://" not in folder and not Path(folder).is_dir():
         what = "is a file" if Path(folder).exists() else "no such folder"
         raise StudyError(f"{folder}: {what}; name the folder that holds the images of all patients")
+    if not is_utf8(str(Path(folder).resolve())):
+        raise StudyError(
+            f"{printable(folder)}: is no name in UTF-8, which a study file is written in; rename it"
+        )
     return open_storage(folder)
 
 
@@ -218,13 +226,9 @@ def _whole(layout: Layout) -> Cohort:
     return cohort_of(layout).model_copy(update={"exclude": exclude})
 
 
-def _with_visits(layout: Layout, source: Storage) -> Layout:
-    """The layout with a doubt about patients whose names look like exams of one person."""
+def _visits(layout: Layout, source: Storage, exams: Sequence[ExamFiles]) -> list[str]:
+    """Doubts about patients whose names look like exams of one person."""
     if layout.has_visits:
-        return layout
-    cohort = _whole(layout)
-    exams = find_exams([item for item in source.list() if is_utf8(item.key)], cohort)
-    doubts = [
-        f"{d.file}: {d.found}; {d.remedy}" for d in doubtful_names(source, cohort, exams) if d.cause == VISITS
-    ]
-    return replace(layout, unsure=(*layout.unsure, *doubts))
+        return []
+    warnings = doubtful_names(source, _whole(layout), exams)
+    return [f"{each.file}: {each.found}; {each.remedy}" for each in warnings if each.cause == VISITS]

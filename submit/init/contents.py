@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from math import prod
@@ -77,10 +78,10 @@ def contents_of(data: bytes, key: str) -> Contents:
     some = values[:: max(values.size // SAMPLED, 1)]
     some = some[(some != 0) & np.isfinite(some)]
     low, high = (float(p) for p in np.percentile(some, (5, 95))) if some.size else (0.0, 0.0)
-    try:
-        counts = _counts(integral(volume.stored_xyz, volume))
-    except DataError:
-        counts = None
+    counts = None
+    if bool(np.all(np.abs(some - np.rint(some)) < 0.01)):  # else it takes a second to see it of all voxels
+        with suppress(DataError):
+            counts = _counts(integral(volume.stored_xyz, volume))
     return Contents(
         geometry=volume.geometry,
         volumes=_volumes(volume.geometry),

@@ -48,10 +48,10 @@ def doubts_about_names(reading: Reading, listing: Listing) -> list[str]:
 
 
 def doubts_about_contents(
-    used: Sequence[Role], parts: Parts, examples: Mapping[Template, Example], counts: Counts
+    channels: Sequence[Role], parts: Parts, examples: Mapping[Template, Example], counts: Counts
 ) -> list[str]:
     """What the files that were read leave in doubt."""
-    faults = [fault for role in used for fault in examples[role.template].faults]
+    faults = [fault for role in (*channels, *parts.labels) for fault in examples[role.template].faults]
     faults += [fault for fault in (*counts.unreadable, *counts.odd) if fault not in faults]
     doubts = faults[:SHOWN]
     if len(faults) > SHOWN:

@@ -80,11 +80,7 @@ def _of_one(template: Template, placeholder: str) -> Joined | None:
     """The pattern of a single role: the last telling word of its name, or all of it, is the placeholder's."""
     stem = template[-1]
     pieces = _PIECE.findall(stem)
-    words = [
-        n
-        for n, piece in enumerate(pieces)
-        if not _has_placeholder(piece) and not re.fullmatch(r"[_\-. ]+", piece)
-    ]
+    words = [n for n, piece in enumerate(pieces) if piece.strip("_-. ") and not _has_placeholder(piece)]
     if words:
         first = words[-1]
         while first - 2 in words and is_telling(pieces[first - 2]):

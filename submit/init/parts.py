@@ -271,9 +271,10 @@ class _Sorter:
         """Of images that are there raw and processed, the ones that are the furthest along."""
         versions: dict[str, dict[int, Role]] = defaultdict(dict)
         for role in roles:
-            word = next((word for word in WORD.findall(role.text) if version_rank(word) is not None), "")
-            rest = " ".join(other for other in WORD.findall(role.text) if other != word)
-            versions[rest].setdefault(version_rank(word) or 0, role)
+            words = WORD.findall(role.text)
+            ranked = [(rank, word) for word in [*words, ""] if (rank := version_rank(word)) is not None]
+            rank, own_word = ranked[0]
+            versions[" ".join(word for word in words if word != own_word)].setdefault(rank, role)
         several = [own for own in versions.values() if len(own) > 1]
         if not several or 2 * len(several) < len(versions):
             return list(roles)
@@ -306,8 +307,9 @@ def with_doubt(parts: Parts, words: str) -> Parts:
 
 
 def _telling_name(role: Role, reading: Reading) -> str:
-    text = readable(_own_text(role, reading))
-    return "" if is_generic_label(text) else text
+    """What a role's name says of what it shows; empty if it only says that it is labels."""
+    words = readable(_own_text(role, reading)).split(" ")
+    return " ".join(word for word in words if not is_generic_label(word))
 
 
 def _own_text(role: Role, reading: Reading) -> str:

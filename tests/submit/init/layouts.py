@@ -1,9 +1,11 @@
-"""One small cohort, written in the ways in which groups keep theirs."""
+"""The exams of a phantom, written in the ways in which groups keep theirs."""
 
 import gzip
 import json
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,12 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from job.data.phantom import make_phantom
+
 AFFINE = np.array([[-2.0, 0, 0, 15], [0, -2, 0, 13], [0, 0, 3, -12], [0, 0, 0, 1]])
-SHAPE_XYZ = (16, 14, 8)
-CHANNELS = ("adc", "flair", "t1", "t2")
+CHANNELS = ("adc", "ktrans", "t1", "t1c", "t2", "t2star", "ve")
 """In the order in which every layout has them."""
-CLASSES = ("core", "oedema")
+CLASSES = ("GTV-T", "GTV-Ln")
 """Values 1 and 2."""
 
 
@@ -30,24 +33,35 @@ class ExamArrays:
     mask: NDArray[np.uint8]
 
 
+def phantom(folder: Path) -> None:
+    """The four exams as `submit phantom` writes them."""
+    make_phantom(folder, patients=4, visits=1, seed=0, shape=(24, 24, 12))
+
+
 def exams(visits: bool = True) -> list[ExamArrays]:
-    """Four exams of three patients, of whom the second comes twice; or of four patients."""
+    """The phantom's four exams as those of three patients, of whom the second comes twice; or of four patients."""
     keys = [(1, 1), (2, 1), (2, 2), (3, 1)] if visits else [(1, 1), (2, 1), (3, 1), (4, 1)]
-    return [_exam(seed, patient, visit) for seed, (patient, visit) in enumerate(keys)]
+    return [
+        ExamArrays(patient=patient, visit=visit, channels=channels, label=label, mask=mask)
+        for (patient, visit), (channels, label, mask) in zip(keys, _arrays(), strict=True)
+    ]
 
 
-def _exam(seed: int, patient: int, visit: int) -> ExamArrays:
-    draws = np.random.default_rng(seed)
-    x, y, z = np.meshgrid(*(np.linspace(-1, 1, n) for n in SHAPE_XYZ), indexing="ij")
-    mask = (x**2 + y**2 + z**2 < 0.9).astype(np.uint8)
-    where = draws.uniform(-0.2, 0.2, 3)
-    distance = np.sqrt((x - where[0]) ** 2 + (y - where[1]) ** 2 + (z - where[2]) ** 2)
-    label = np.where(distance < 0.3, 1, np.where(distance < 0.5, 2, 0)).astype(np.uint8)
-    channels = {
-        name: np.where(mask, draws.normal(300 + 100 * (label > 0), 50), 0).astype(np.float32)
-        for name in CHANNELS
-    }
-    return ExamArrays(patient=patient, visit=visit, channels=channels, label=label, mask=mask)
+@cache
+def _arrays() -> list[tuple[dict[str, NDArray[np.float32]], NDArray[np.uint8], NDArray[np.uint8]]]:
+    def read(path: Path, dtype: type) -> NDArray[Any]:
+        return np.asarray(nib.load(path).dataobj).astype(dtype)
+
+    with tempfile.TemporaryDirectory() as name:
+        phantom(Path(name))
+        return [
+            (
+                {channel: read(folder / f"{channel}.nii.gz", np.float32) for channel in CHANNELS},
+                read(folder / "label.nii.gz", np.uint8),
+                read(folder / "mask.nii.gz", np.uint8),
+            )
+            for folder in sorted(Path(name).glob("*/*/"))
+        ]
 
 
 def nifti(
@@ -149,26 +163,28 @@ def one_4d_file(folder: Path) -> None:
 
 
 def file_for_each_class(folder: Path) -> None:
-    """Binary masks, as radiotherapy exports are; the last exam has no core."""
+    """Binary masks, as radiotherapy exports are; an exam without a lymph node has no file for it."""
     for exam in exams(visits=False):
         for name, array in exam.channels.items():
             save(folder / f"p{exam.patient}/{name}.nii.gz", array)
-        for value, name in enumerate(CLASSES, start=1):
-            save(folder / f"p{exam.patient}/masks/{name}.nii.gz", (exam.label == value).astype(np.uint8))
+        for value, name in enumerate(("GTV", "LN"), start=1):
+            if (exam.label == value).any():
+                save(folder / f"p{exam.patient}/masks/{name}.nii.gz", (exam.label == value).astype(np.uint8))
 
 
 def bids(*, sessions: bool) -> Layout:
     """Brain Imaging Data Structure: maps beside the anatomy, labels and mask among the derivatives."""
 
     def write(folder: Path) -> None:
-        suffixes = {"flair": "FLAIR", "t1": "T1w", "t2": "T2w"}
+        suffixes = {"t1": "T1w", "t1c": "ce-gd_T1w", "t2": "T2w", "t2star": "T2starw"}
         for exam in exams(visits=sessions):
             subject, session = f"sub-{exam.patient:02}", f"ses-{exam.visit}"
             place = f"{subject}/{session}" if sessions else subject
             name = f"{subject}_{session}" if sessions else subject
             for channel, suffix in suffixes.items():
                 save(folder / place / f"anat/{name}_{suffix}.nii.gz", exam.channels[channel])
-            save(folder / place / f"dwi/{name}_ADC.nii.gz", exam.channels["adc"])
+            for channel in ("adc", "ktrans", "ve"):
+                save(folder / place / f"perf/{name}_{channel}.nii.gz", exam.channels[channel])
             derived = folder / "derivatives/manual" / place / "anat"
             save(derived / f"{name}_dseg.nii.gz", exam.label)
             save(derived / f"{name}_desc-brain_mask.nii.gz", exam.mask)
@@ -196,6 +212,15 @@ def numbered_series(folder: Path) -> None:
         save(folder / f"p{exam.patient}/mask.nii.gz", exam.mask)
 
 
+def labels_apart(folder: Path) -> None:
+    """Images, labels and masks in trees of their own."""
+    for exam in exams(visits=False):
+        for name, array in exam.channels.items():
+            save(folder / f"images/p{exam.patient}/{name}.nii.gz", array)
+        save(folder / f"labels/p{exam.patient}.nii.gz", exam.label)
+        save(folder / f"masks/p{exam.patient}.nii.gz", exam.mask)
+
+
 def grades(folder: Path) -> None:
     """Patients in the folders of two groups, as BraTS 2017."""
     for exam in exams(visits=False):
@@ -220,7 +245,7 @@ LAYOUTS: dict[str, Layout] = {
     "folders of channels, named again": by_exam("{file}/p{p}_{file}.nii.gz", visits=False),
     "one folder": by_exam("p_{p}_{file}.nii.gz", visits=False, t2="t2_tse"),
     "one folder, channel first": by_exam("{file}_p{p}.nii.gz", visits=False),
-    "a tree for labels": by_exam("{file}.nii.gz", visits=False),
+    "a tree for labels": labels_apart,
     "a folder below the patient's": by_exam("p{p}/nifti/{file}.nii", visits=False),
     "flat BIDS names": by_exam("sub-{p:02}_ses-{v}_run-1_{file}.nii.gz"),
     "BraTS 2020": by_exam(
@@ -230,7 +255,7 @@ LAYOUTS: dict[str, Layout] = {
         "BraTS-GLI-0000{p}-00{v}/BraTS-GLI-0000{p}-00{v}-{file}.nii.gz",
         labels="seg",
         mask="",
-        **{"flair": "t2f", "t1": "t1n", "t2": "t2w"},
+        **{"t1": "t1n", "t2": "t2w", "t2star": "t2f"},
     ),
     "BraTS 2017": grades,
     "nnU-Net": nnunet(2),
@@ -244,14 +269,3 @@ LAYOUTS: dict[str, Layout] = {
     "numbered series": numbered_series,
 }
 """By name."""
-
-
-def _labels_apart(folder: Path) -> None:
-    for exam in exams(visits=False):
-        for name, array in exam.channels.items():
-            save(folder / f"images/p{exam.patient}/{name}.nii.gz", array)
-        save(folder / f"labels/p{exam.patient}.nii.gz", exam.label)
-        save(folder / f"masks/p{exam.patient}.nii.gz", exam.mask)
-
-
-LAYOUTS["a tree for labels"] = _labels_apart

@@ -16,13 +16,13 @@ from job.data.store import ExamReader, read_record
 from job.places import cohort_root
 from job.storage import Storage, open_storage
 from submit.init.command import init_study
-from tests.submit.init.layouts import CHANNELS, CLASSES, LAYOUTS, by_exam
+from tests.submit.init.layouts import CHANNELS, CLASSES, LAYOUTS, phantom
 
 ORIGINAL = {
     **{name: name for name in CHANNELS},
     **{f"channel_{n}": name for n, name in enumerate(CHANNELS)},
-    **{"T1w": "t1", "T2w": "t2", "FLAIR": "flair", "ADC": "adc"},
-    **{"t1n": "t1", "t2w": "t2", "t2f": "flair", "t2_tse": "t2"},
+    **{"T1w": "t1", "ce-gd_T1w": "t1c", "T2w": "t2", "T2starw": "t2star"},
+    **{"t1n": "t1", "t2w": "t2", "t2f": "t2star", "t2_tse": "t2"},
 }
 """Which channel of the cohort a layout's name stands for."""
 PATTERNS = {
@@ -74,9 +74,9 @@ def stored(source: Storage, store: Storage, study: Study) -> list[Arrays]:
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bool], list[Arrays]]:
-    """The store of the plain layout by a study that was written by hand, with and without the mask."""
+    """The store of the phantom by a study that was written by hand, with and without the mask."""
     folder = tmp_path_factory.mktemp("expected")
-    by_exam("{p}/{v}/{file}.nii.gz")(folder / "data")
+    phantom(folder / "data")
     stores: dict[bool, list[Arrays]] = {}
     for masked in (True, False):
         cohort = {

@@ -16,9 +16,30 @@ from job.data.cohort_files import find_cohort
 from job.data.prepare import check_cohort
 from job.places import cohort_root
 from submit import cli
-from tests.submit.init.layouts import AFFINE, CHANNELS, LAYOUTS, SHAPE_XYZ, bids, exams, nnunet, save
+from tests.submit.init import layouts
+from tests.submit.init.layouts import AFFINE, LAYOUTS, ExamArrays, bids, nnunet, save
 
 PATIENTS = ("p1", "p2", "p3", "p4")
+CHANNELS = ("adc", "flair", "t1", "t2")
+SHAPE_XYZ = (16, 14, 8)
+
+
+def drawn(seed: int) -> ExamArrays:
+    """An exam with a core (1) and a rim (2) around it."""
+    draws = np.random.default_rng(seed)
+    x, y, z = np.meshgrid(*(np.linspace(-1, 1, n) for n in SHAPE_XYZ), indexing="ij")
+    mask = (x**2 + y**2 + z**2 < 0.9).astype(np.uint8)
+    where = draws.uniform(-0.2, 0.2, 3)
+    distance = np.sqrt((x - where[0]) ** 2 + (y - where[1]) ** 2 + (z - where[2]) ** 2)
+    label = np.where(distance < 0.3, 1, np.where(distance < 0.5, 2, 0)).astype(np.uint8)
+    channels = {
+        name: np.where(mask, draws.normal(300 + 100 * (label > 0), 50), 0).astype(np.float32)
+        for name in CHANNELS
+    }
+    return ExamArrays(patient=seed + 1, visit=1, channels=channels, label=label, mask=mask)
+
+
+EXAMS = [drawn(seed) for seed in range(4)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +109,7 @@ def plain(
     mask: str = "",
 ) -> None:
     """A folder for each patient with channels, a label map and a mask, the latter two where they have a name."""
-    for exam, patient in zip(exams(visits=False), patients, strict=False):
+    for exam, patient in zip(EXAMS, patients, strict=False):
         for name, array in zip(channels, exam.channels.values(), strict=False):
             save(folder / patient / f"{name}.nii.gz", array)
         if label:
@@ -173,8 +194,8 @@ def test_an_exam_without_labels_is_named_and_the_rest_is_found(
 
 def test_files_beside_are_named_and_not_used(data: Path, init: Callable[..., Ended]) -> None:
     plain(data)
-    save(data / "p1/localizer.nii.gz", exams()[0].channels["t1"])
-    save(data / "atlas.nii.gz", exams()[0].channels["t1"])
+    save(data / "p1/localizer.nii.gz", EXAMS[0].channels["t1"])
+    save(data / "atlas.nii.gz", EXAMS[0].channels["t1"])
     (data / "p1/t1.json").write_text("{}")
     (data / "p9").mkdir()
     (data / "p9/IM1.dcm").write_bytes(bytes(128) + b"DICM")
@@ -190,11 +211,11 @@ def test_files_that_a_wildcard_would_find_are_ignored(
     patients: int, data: Path, init: Callable[..., Ended]
 ) -> None:
     bids(sessions=False)(data)
-    for exam in exams(visits=False)[:patients]:
+    for exam in layouts.exams(visits=False)[:patients]:
         name = f"sub-{exam.patient:02}"
         save(data / name / f"old/{name}_T1w.nii.gz", exam.channels["t1"] + 1)
     ended = init()
-    assert ended.cohort.channel_names == ("ADC", "FLAIR", "T1w", "T2w")
+    assert ended.cohort.channel_names == ("adc", "ce-gd_T1w", "ktrans", "T1w", "T2starw", "T2w", "ve")
     assert ended.cohort.pattern == "sub-{patient}/*/sub-{patient}_{channel}.nii.gz"
     assert ended.cohort.ignore == ("*/old/*_T1w.nii.gz",)
     assert ended.problems == []
@@ -202,7 +223,7 @@ def test_files_that_a_wildcard_would_find_are_ignored(
 
 def test_a_folder_beside_those_of_the_groups_is_ignored(data: Path, init: Callable[..., Ended]) -> None:
     LAYOUTS["BraTS 2017"](data)
-    save(data / "atlas/Brats17_X/Brats17_X_t1.nii.gz", exams()[0].channels["t1"])
+    save(data / "atlas/Brats17_X/Brats17_X_t1.nii.gz", EXAMS[0].channels["t1"])
     ended = init()
     assert ended.cohort.pattern == "*/{patient}/{patient}_{channel}.nii.gz"
     assert ended.cohort.ignore == ("atlas/**",)
@@ -211,7 +232,7 @@ def test_a_folder_beside_those_of_the_groups_is_ignored(data: Path, init: Callab
 
 def test_two_raters_drew_the_same(data: Path, init: Callable[..., Ended]) -> None:
     plain(data, label="seg_rater1")
-    for exam, patient in zip(exams(visits=False), PATIENTS, strict=True):
+    for exam, patient in zip(EXAMS, PATIENTS, strict=True):
         save(data / patient / "seg_rater2.nii.gz", exam.label)
     ended = init()
     assert ended.cohort.labels == "{patient}/seg_rater1.nii.gz"
@@ -224,7 +245,7 @@ def test_two_raters_drew_the_same(data: Path, init: Callable[..., Ended]) -> Non
 def test_files_of_classes_that_lie_inside_each_other(data: Path, init: Callable[..., Ended]) -> None:
     """The core (value 1) is a part of the whole tumour: a class of its own, and the whole a union."""
     plain(data, label="")
-    for exam, patient in zip(exams(visits=False), PATIENTS, strict=True):
+    for exam, patient in zip(EXAMS, PATIENTS, strict=True):
         save(data / patient / "seg_a_whole.nii.gz", (exam.label > 0).astype(np.uint8))
         save(data / patient / "seg_core.nii.gz", (exam.label == 1).astype(np.uint8))
     ended = init()
@@ -236,7 +257,7 @@ def test_files_of_classes_that_lie_inside_each_other(data: Path, init: Callable[
 
 def test_a_structure_without_a_file_in_some_exams(data: Path, init: Callable[..., Ended]) -> None:
     plain(data, label="", mask="body")
-    for number, (exam, patient) in enumerate(zip(exams(visits=False), PATIENTS, strict=True)):
+    for number, (exam, patient) in enumerate(zip(EXAMS, PATIENTS, strict=True)):
         save(data / patient / "GTVp.nii.gz", (exam.label == 1).astype(np.uint8) * 255)
         if number % 2 == 0:
             save(data / patient / "GTVn.nii.gz", (exam.label == 2).astype(np.uint8))
@@ -279,7 +300,7 @@ def test_labels_are_known_by_their_contents_where_no_name_says_so(
 
 def test_one_class_has_the_name_of_its_file(data: Path, init: Callable[..., Ended]) -> None:
     plain(data, label="")
-    for exam, patient in zip(exams(visits=False), PATIENTS, strict=True):
+    for exam, patient in zip(EXAMS, PATIENTS, strict=True):
         save(data / patient / "lesion.nii.gz", (exam.label > 0).astype(np.uint8) * 7)
     assert init().cohort.classes == {"lesion": 7}
 
@@ -314,7 +335,7 @@ def test_a_diffusion_series_beside_the_channels_is_not_used(data: Path, init: Ca
 
 def test_files_on_several_grids_are_a_doubt(data: Path, init: Callable[..., Ended]) -> None:
     plain(data)
-    for exam, patient in zip(exams(visits=False), PATIENTS, strict=True):
+    for exam, patient in zip(EXAMS, PATIENTS, strict=True):
         save(data / patient / "adc.nii.gz", exam.channels["adc"][::2], AFFINE @ np.diag([2, 1, 1, 1]))
     ended = init()
     assert '# resample_to = "flair"' in ended.text
@@ -325,8 +346,8 @@ def test_a_cohort_in_a_folder_of_an_nnunet_tree(data: Path, init: Callable[..., 
     nnunet(2)(data / "Dataset005_Brain")
     ended = init()
     assert ended.cohort.pattern == "Dataset005_Brain/imagesTr/{patient}_{channel}.nii.gz"
-    assert [channel.files for channel in ended.cohort.channels] == ["0000", "0001", "0002", "0003"]
-    assert ended.cohort.channel_names == CHANNELS
+    assert [channel.files for channel in ended.cohort.channels] == [f"{n:04}" for n in range(7)]
+    assert ended.cohort.channel_names == layouts.CHANNELS
 
 
 def test_regions_of_nnunet_become_structures(data: Path, init: Callable[..., Ended]) -> None:
@@ -366,7 +387,7 @@ def _empty(folder: Path) -> None:
 
 
 def _one_file(folder: Path) -> None:
-    save(folder / "p1/t1.nii.gz", exams()[0].channels["t1"])
+    save(folder / "p1/t1.nii.gz", EXAMS[0].channels["t1"])
 
 
 def _one_exam_without_a_folder(folder: Path) -> None:
@@ -387,14 +408,14 @@ def _only_labels(folder: Path) -> None:
 
 def _labels_in_4d(folder: Path) -> None:
     plain(folder, label="")
-    for exam, patient in zip(exams(visits=False), PATIENTS, strict=True):
+    for exam, patient in zip(EXAMS, PATIENTS, strict=True):
         each = np.stack([exam.label == 1, exam.label == 2], axis=3).astype(np.uint8)
         save(folder / patient / "label.nii.gz", each)
 
 
 def _probabilities(folder: Path) -> None:
     plain(folder, label="")
-    for exam, patient in zip(exams(visits=False), PATIENTS, strict=True):
+    for exam, patient in zip(EXAMS, PATIENTS, strict=True):
         save(folder / patient / "label.nii.gz", exam.label.astype(np.float32) * 0.4)
 
 
@@ -405,7 +426,7 @@ def _no_class(folder: Path) -> None:
 
 
 def _labels_without_a_word(folder: Path) -> None:
-    for exam, patient in zip(exams(visits=False), PATIENTS, strict=True):
+    for exam, patient in zip(EXAMS, PATIENTS, strict=True):
         save(folder / f"{patient}_t1.nii.gz", exam.channels["t1"])
         save(folder / f"{patient}_t2.nii.gz", exam.channels["t2"])
         save(folder / f"{patient}.nii.gz", exam.label)
@@ -453,7 +474,7 @@ def test_what_makes_no_study_is_refused_with_what_was_found(
 def test_labels_without_images_say_what_is_missing(data: Path, init: Callable[..., Ended]) -> None:
     """As of a challenge that gives its truths alone."""
     plain(data, channels=(), label="label_midRT")
-    for exam, patient in zip(exams(visits=False), PATIENTS, strict=True):
+    for exam, patient in zip(EXAMS, PATIENTS, strict=True):
         save(data / patient / "preRT_mask_registered.nii.gz", np.roll(exam.label, 1, 0))
     ended = init()
     assert ended.code == 65

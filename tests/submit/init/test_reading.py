@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from job.data.patterns import composed, expression_of
 from job.storage import StoredObject
 from submit.init.files import Listing, listing_of
 from submit.init.reading import Reading, best_reading
@@ -138,6 +141,25 @@ def test_hidden_files_and_what_macos_adds_are_not_looked_at() -> None:
     found = keys("{}/{file}", ["p1", "p2"])
     odd = ["p1/._t1.nii.gz", ".trash/p1/t1.nii.gz", "__MACOSX/p1/t1.nii.gz"]
     assert len(listing(found + odd).images) == 6
+
+
+NAME_PARTS = st.sampled_from(
+    ["t1", "seg", "p1", "p2", "1", "01", "ses-1", "v2", "[x]", "*", "ä", "A b", "{c}"]
+)
+NAMES = st.lists(NAME_PARTS, min_size=1, max_size=3).map("_".join)
+KEYS = st.lists(NAMES, min_size=1, max_size=3).map(lambda parts: "/".join(parts) + ".nii.gz")
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.sets(KEYS, max_size=12))
+def test_roles_of_any_files_are_patterns_that_give_them_back(found: set[str]) -> None:
+    best = best_reading(listing(found).images)
+    for role in best.roles if best is not None else ():
+        expression = expression_of(f"{role.text}.nii.gz")
+        for (patient, exam), image in role.files.items():
+            match = expression.fullmatch(composed(image.key))
+            assert match is not None
+            assert (match["patient"], match.groupdict().get("exam", "")) == (patient, exam)
 
 
 def test_thousands_of_files_are_read_by_a_sample_and_all_of_them() -> None:
