@@ -59,6 +59,17 @@ def phantom(
 
 
 @app.command()
+def init(
+    folder: Annotated[str, typer.Argument(help="Folder of NIfTI files, or an s3:// URL.")],
+    output: Annotated[Path, typer.Option(help="Study file to be written.")] = STUDY,
+) -> None:
+    """Look at a folder of images, recognise its layout, and write a study file of it."""
+    from submit.init.command import init_study
+
+    typer.echo(init_study(folder, output, _console()))
+
+
+@app.command()
 def check(study: StudyFile = STUDY) -> None:
     """Read every file of the cohort and show all problems in one table."""
     from submit.check import check_study

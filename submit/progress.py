@@ -21,11 +21,11 @@ REFRESH_SECONDS = 1.0
 
 
 class ExamProgress:
-    """Exams prepared or checked, of all."""
+    """Exams prepared or checked, of all; or other things that are counted."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, what: str = "exams") -> None:
         self._bar = Progress(
-            TextColumn("exams"),
+            TextColumn(what),
             BarColumn(),
             MofNCompleteColumn(),
             console=console,

@@ -69,7 +69,7 @@ def study_file(tmp_path: Path) -> Path:
 def test_help_names_every_command(submit: Submit) -> None:
     ended = submit("--help")
     assert ended.code == 0
-    for command in ("phantom", "check", "prepare", "sweep", "status", "logs", "cancel", "report"):
+    for command in ("phantom", "init", "check", "prepare", "sweep", "status", "logs", "cancel", "report"):
         assert command in ended.out
 
 

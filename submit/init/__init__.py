@@ -1,0 +1,20 @@
+"""`submit init`: what a folder of images is, and a study file of it.
+
+files       what lies in the folder
+words       what the words of names say
+identities  which parts of the names may be the patient, and which the exam
+templates   paths with placeholders for these
+reading     the files as a table of exams by roles; of all such tables the one that explains most
+contents    the numbers in a file
+examining   opens a file of each role, and the labels of all exams
+parts       which role is a channel, the labels, the mask
+joining     several roles as one pattern
+metadata    names from a dataset.json or a challenge's coding
+channels, classes, doubts, confirm, naming
+            the pieces of a layout
+assembly    from all of this to a layout
+layout      what was found, as one value
+refusals    the errors of folders that make no study
+text        the study file
+command     the way from the folder to the file
+"""

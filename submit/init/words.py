@@ -1,0 +1,136 @@
+"""What the words in the names of files and folders say."""
+
+import re
+from functools import lru_cache
+from typing import Literal
+
+Kind = Literal["channel", "labels", "mask", "mask or labels", "prediction"]
+"""What a name says that a file is; `mask or labels`: a bare "mask", which groups use for both."""
+
+WORD = re.compile(r"[^_\-. /]+")
+"""A word of a name, between underscores, dashes, dots and spaces."""
+_CAMEL = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+
+_CHANNEL = re.compile(
+    r"t[12](?:[a-z]\w{0,7})?|flair\w{0,3}|pdw?|adc\w{0,3}|dwi\w{0,3}|b\d{1,4}|swi|swan|qsm|mprage|mp2rage|vibe|stir|tirm"
+    r"|tse|fse|dce|dsc|asl|ktrans|kep|r?cb[vf]|mtt|ttp|tmax|[tr][12]star|[tr][12]map|ct|cect|ncct|cta|pet|suv|mra|tof"
+    r"|fa|md|ve|vp|mri?|imagest[rs]|images?|img|scan|anat"
+)
+_GENERIC_LABEL = re.compile(
+    r"labels?(?:t[rs]|map|maps)?|lbls?|segs?|segm|d?seg|gt|truths?|ground|groundtruths?|annot(?:ation)?s?|rois?|contours?"
+    r"|delineations?|manual|consensus|segmentations?|rtstruct|structures?"
+)
+_NAMED_LABEL = re.compile(
+    r"\w*lesions?\w*|\w*tumou?rs?\w*|o?edema|necrosis|infarct\w*|metastas[ie]s|wmh|\w*segmentations?"
+    r"|(?:gtv|ctv|ptv|itv)\w*|\w*seg|\w*labels?"
+)
+_REGION = re.compile(
+    r"(?:brain|body|head|skull|foreground|fov)(?:_?mask)?|external|bet|brainextraction|bodycontour|outline"
+)
+_MASK = re.compile(r"masks?(?:t[rs])?")
+_PREDICTION = re.compile(
+    r"pred(?:s|ict(?:ed|ions?))?|prob(?:s|seg|abilit(?:y|ies))?|softmax|logits|uncertainty"
+)
+_RATER = re.compile(
+    r"(?:raters?|readers?|observers?|experts?|annotators?|manual|consensus|obs)\d*", re.IGNORECASE
+)
+_GROUP = re.compile(
+    r"(?:site|cent(?:er|re)|hospital|clinic|scanner|vendor|batch|group|cohort|part|arm|set|fold|institution)s?"
+    r"[-_ ]?\w{0,12}|train(?:ing)?\w*|val(?:id\w*)?|test(?:ing)?|[hl]gg|data(?:set)?\w{0,4}|nifti|raw|derivatives",
+    re.IGNORECASE,
+)
+_MAP = re.compile(
+    r"adc\w*|ktrans|kep|ve|vp|[tr][12](?:star)?_?map|[tr][12]star|r?cb[vf]|mtt|ttp|tmax|fa|md|suv\w*|ct|cect|ncct|qsm"
+)
+_VISIT = (
+    r"ses(?:sion)?[-_ ]?[A-Za-z0-9]+|visit[-_ ]?[A-Za-z0-9]+|v\d{1,2}|tp[-_]?\d{1,2}|time(?:point)?[-_ ]?\d+"
+    r"|(?:day|week|month|year)[-_ ]?\d+|m\d{2}|baseline|bl|follow[-_]?up[-_]?\d*|fu[-_]?\d*|pre-?op|post-?op"
+    r"|(?:pre|mid|post)-?rt|(?:19|20)\d{2}[-.]?[01]\d[-.]?[0-3]\d"
+)
+VISIT = re.compile(rf"(?:{_VISIT})", re.IGNORECASE)
+"""A name of an exam that says so."""
+ENDS_WITH_VISIT = re.compile(
+    rf"(?P<patient>.*[^_\-. ])(?P<between>[_\-. ]+)(?P<exam>{_VISIT})", re.IGNORECASE
+)
+"""A name of a patient's exam: the patient, then what says which exam it is."""
+BRATS_2023 = re.compile(r"(?P<patient>BraTS-[A-Za-z]+-\d{5})(?P<between>-)(?P<exam>\d{3})", re.IGNORECASE)
+"""The challenges' names of exams since 2023: the last number is the time point."""
+
+VERSIONS: tuple[frozenset[str], ...] = (
+    frozenset({"normalised", "normalized", "norm", "normalisation", "normalization", "normali[sz]ation"}),
+    frozenset({"preproc", "preprocessed", "processed"}),
+    frozenset({"registered", "reg", "coreg", "coregistered", "aligned", "resampled", "resample", "warped"}),
+    frozenset({"n4", "biascorr", "bfc", "corrected", "denoised"}),
+    frozenset({"bet", "brain", "stripped", "skullstripped", "ss"}),
+    frozenset({""}),
+    frozenset({"raw", "orig", "original", "native", "unprocessed", "source"}),
+)
+"""Words for what was done to an image, the version that is the furthest along first; empty: no such word."""
+
+
+@lru_cache(maxsize=2**16)
+def words_of(text: str) -> frozenset[str]:
+    """The words of a name in lower case, also those that only capitals set apart."""
+    plain = WORD.findall(text)
+    camel = [
+        part for word in plain for part in _CAMEL.findall(word) if not part.isdecimal() and len(part) > 1
+    ]
+    return frozenset(word.lower() for word in (*plain, *camel))
+
+
+@lru_cache(maxsize=2**16)
+def kind_of(words: frozenset[str]) -> Kind | None:
+    """What a file is by the words of its name; None if they do not say."""
+
+    def has(expression: re.Pattern[str]) -> bool:
+        return any(expression.fullmatch(word) for word in words)
+
+    if has(_PREDICTION):
+        return "prediction"
+    if has(_REGION) and (has(_MASK) or not (has(_CHANNEL) or has(_GENERIC_LABEL) or has(_NAMED_LABEL))):
+        return "labels" if has(_NAMED_LABEL) else "mask"
+    if has(_NAMED_LABEL) or has(_GENERIC_LABEL):
+        return "labels"
+    if has(_MASK):
+        return "mask or labels"
+    return "channel" if has(_CHANNEL) else None
+
+
+def is_channel_word(word: str) -> bool:
+    """Whether a word names an MRI contrast or a parameter map."""
+    return _CHANNEL.fullmatch(word.lower()) is not None
+
+
+def is_generic_label(text: str) -> bool:
+    """Whether a name says that there are labels, and not of what."""
+    words = WORD.findall(text.lower())
+    return all(_GENERIC_LABEL.fullmatch(w) or _MASK.fullmatch(w) or w.isdecimal() for w in words)
+
+
+def is_telling(word: str) -> bool:
+    """Whether a word says what an image shows, so that it belongs to a channel's or class's name."""
+    word = word.lower()
+    if _GENERIC_LABEL.fullmatch(word):
+        return False
+    kinds = (_CHANNEL, _NAMED_LABEL, _REGION)
+    return any(kind.fullmatch(word) for kind in kinds) and word not in ("mr", "mri", "image", "img", "scan")
+
+
+def is_rater(word: str) -> bool:
+    """Whether a word names one of several people who drew the same structures, or all of them."""
+    return _RATER.fullmatch(word) is not None
+
+
+def is_group(text: str) -> bool:
+    """Whether a folder's name is that of a part of the cohort, a site or a split, rather than of a patient."""
+    return _GROUP.fullmatch(text) is not None
+
+
+def is_parameter_map(name: str) -> bool:
+    """Whether a channel's name is that of a map in a unit of its own."""
+    return any(_MAP.fullmatch(word) for word in (name.lower(), *words_of(name)))
+
+
+def version_rank(word: str) -> int | None:
+    """Place of a word among `VERSIONS`; None: it says nothing of what was done to an image."""
+    return next((rank for rank, words in enumerate(VERSIONS) if word.lower() in words), None)
