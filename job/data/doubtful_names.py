@@ -28,6 +28,8 @@ _NUMBERED = re.compile(
     r"(?P<stem>.*\d.*?)[_\-. ]?(?:[a-z]{0,3}\d{1,3}|[a-z]|(?:19|20)\d{2}-?\d{2}-?\d{2})", re.IGNORECASE
 )
 """A name with a digit that ends with a short number, a letter or a date of its own."""
+MAYBE_VISITS = "patients that look like visits"
+"""Cause of the warning about such names."""
 MOST_VISITS = 6
 """Of a patient: names of which more share a stem are counted through, as `site1-01` to `site1-20`."""
 
@@ -197,6 +199,6 @@ def _maybe_visits(exams: Sequence[ExamFiles]) -> list[Problem]:
             "it, e.g. {patient}_{exam}_ or sub-{patient}_ses-{exam}_; if they are different people, "
             "nothing needs to be "
             "done",
-            cause="patients that look like visits",
+            cause=MAYBE_VISITS,
         )
     ]

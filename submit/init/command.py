@@ -13,7 +13,7 @@ from job.contract.cohort import Cohort
 from job.contract.errors import DataError, Problem, StudyError
 from job.contract.study_file import parse_study
 from job.data.cohort_files import ExamFiles, find_exams
-from job.data.doubtful_names import doubtful_names
+from job.data.doubtful_names import MAYBE_VISITS, doubtful_names
 from job.data.file_kinds import unpacked
 from job.data.patterns import folded, is_utf8, printable
 from job.machine import available_cores
@@ -36,8 +36,6 @@ INSIDE_MASK = 0.99
 """Share of the labels that a mask must hold, as `submit check` asks it."""
 FARTHEST = 2
 """Folders up from the study file at which its root is still written relative to it."""
-VISITS = "patients that look like visits"
-"""Cause of the warning about names of patients."""
 
 
 def init_study(folder: str, output: Path, console: Console) -> str:
@@ -231,4 +229,4 @@ def _visits(layout: Layout, source: Storage, exams: Sequence[ExamFiles]) -> list
     if layout.has_visits:
         return []
     warnings = doubtful_names(source, _whole(layout), exams)
-    return [f"{each.file}: {each.found}; {each.remedy}" for each in warnings if each.cause == VISITS]
+    return [f"{each.file}: {each.found}; {each.remedy}" for each in warnings if each.cause == MAYBE_VISITS]
