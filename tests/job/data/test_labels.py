@@ -232,7 +232,8 @@ def test_two_files_for_a_class_are_refused(per_class: OddCohort) -> None:
         per_class.check(**PER_CLASS)
     assert str(error.value) == (
         "p2/gtv_oe*.nii.gz: found 2 files for class oedema: p2/gtv_oedema.nii.gz, p2/gtv_oes.nii.gz; expected one "
-        "file; make the pattern or the class's `files` more specific, or name the files that are not meant in cohort.ignore"
+        "file; make the pattern or the class's `files` more specific, or name the files that are not meant in "
+        "cohort.ignore"
     )
 
 
