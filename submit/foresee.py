@@ -86,7 +86,7 @@ def _memory(study: Study, exams: Sequence[ExamSummary], available_gib: float) ->
     if not shapes:
         return []
     needs = {
-        "preparing the largest exam": max(exam_memory_gib(prod(shape), study) for shape in shapes),
+        "preparing the largest exam": max(exam_memory_gib(shape, study) for shape in shapes),
         "a fold on the CPU": fold_memory_gib(study, shapes),
     }
     return [

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from job.contract.manifest import Manifest
 from job.contract.study import Study
@@ -15,6 +16,8 @@ from job.data.phantom import make_phantom
 from job.data.prepare import prepare_cohort
 from job.storage import Storage, open_storage
 from tests.s3_server import ACCESS, BUCKET, s3_server, weed
+
+settings.register_profile("long", print_blob=True)  # pytest --hypothesis-profile=long: see tests/fuzzing.py
 
 TINY: dict[str, Any] = {
     "name": "tiny",

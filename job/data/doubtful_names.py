@@ -18,16 +18,18 @@ IMAGE_ENDINGS = (
 SHOWN = 5
 """Names that a warning gives before it counts the rest."""
 _VISIT = re.compile(
-    r"(?:^|[_\-. ])(?:ses(?:sion)?[-_]?\w+|run[-_]?\d+|visit[-_ ]?\w*|v\d{1,2}|tp?\d{1,2}|time(?:point)?[-_ ]?\d+"
-    r"|(?:scan|day|week|month)[-_ ]?\d+|m\d{2}|baseline|follow[-_]?up\d*|fu\d*|pre|post|(?:pre|mid|post)[a-z]*rt)"
-    r"(?=$|[_\-. ])",
+    r"[_\-. ](?:ses(?:sion)?[-_]?\w+|visit[-_ ]?\w*|time(?:point)?[-_ ]?\d+|(?:scan|day|week|month)[-_ ]?\d+|baseline"
+    r"|follow[-_]?up\d*|fu\d*|pre|post|(?:pre|mid|post)[a-z]*rt)(?=$|[_\-. ])",
     re.IGNORECASE,
 )
 """A part of a name that says which exam of a patient it is."""
-_NUMBERED = re.compile(
-    r"(?P<stem>.*\d.*?)[_\-. ]?(?:[a-z]{0,3}\d{1,3}|[a-z]|(?:19|20)\d{2}-?\d{2}-?\d{2})", re.IGNORECASE
+_NUMBER = re.compile(
+    r"[_\-. ](?:run[-_]?\d+|v\d{1,2}|tp?\d{1,2}|m\d{2})(?=$|[_\-. ])"
+    r"|(?<=\d)[_\-. ](?:[a-z]{0,3}\d{1,3}|[a-z]|(?:19|20)\d{2}-?\d{2}-?\d{2})$"
+    r"|(?<=\d)[a-z]{1,3}\d{1,3}$|(?<=\d)[a-z]$",
+    re.IGNORECASE,
 )
-"""A name with a digit that ends with a short number, a letter or a date of its own."""
+"""One that may say so: a short number, a letter or a date behind a number; or that counts a site's patients."""
 MAYBE_VISITS = "patients that look like visits"
 """Cause of the warning about such names."""
 MOST_VISITS = 6
@@ -171,34 +173,45 @@ def _unicode_forms(exams: Iterable[ExamFiles]) -> list[Problem]:
 def _maybe_visits(exams: Sequence[ExamFiles]) -> list[Problem]:
     """Patients whose names look like exams of one patient: two visits would train on each other."""
     patients = sorted({exam.patient for exam in exams})
-    groups: dict[str, list[str]] = defaultdict(list)
-    for patient in patients:
-        if match := _VISIT.search(patient):
-            groups[folded(patient[: match.start()])].append(patient)
-        elif match := _NUMBERED.fullmatch(patient):
-            groups[folded(match["stem"])].append(patient)
-    several = [names for names in groups.values() if 1 < len(names) <= MOST_VISITS]
-    if len(groups) == 1 and len(patients) > 2:
-        several = [names for names in several if any(_VISIT.search(name) for name in names)]
-    grouped = {name for names in several for name in names}
-    named = [name for name in patients if _VISIT.search(name) and name not in grouped]
-    doubtful = [*(name for names in several for name in names), *named]
-    if not doubtful:
+    groups = [*_by_stem(patients, _VISIT).values(), *_numbered(patients)]
+    several = [names for names in groups if len(names) > 1]
+    if not several:
         return []
-    groups_shown = [" and ".join(map(repr, names[:3])) for names in several]
-    shown = "; ".join([*groups_shown, *map(repr, named)][:SHOWN])
+    grouped = {name for names in several for name in names}
+    alone = [name for name in patients if _VISIT.search(name) and name not in grouped]
+    groups_shown = [*(" and ".join(map(repr, names[:3])) for names in several), *map(repr, alone)]
+    shown = "; ".join(groups_shown[:SHOWN])
     return [
         Problem(
-            file=shown + (" ..." if len(groups_shown) + len(named) > SHOWN else ""),
-            found=f"{len(doubtful)} patients whose names look like exams of {len(several) + len(named)} "
-            "people, with a "
-            "visit, session, run or number at their end",
+            file=shown + (" ..." if len(groups_shown) > SHOWN else ""),
+            found=f"{len(grouped) + len(alone)} patients whose names look like exams of {len(groups_shown)} people, "
+            "with a visit, session, run or number at their end",
             expected="one name for a person: an exam of a patient who is tested may not be trained on",
-            remedy="if they are visits, write the patterns so that {patient} ends before that part and "
-            "{exam} stands for "
-            "it, e.g. {patient}_{exam}_ or sub-{patient}_ses-{exam}_; if they are different people, "
-            "nothing needs to be "
-            "done",
+            remedy="if they are visits, write the patterns so that {patient} ends before that part and {exam} stands "
+            "for it, e.g. {patient}_{exam}_ or sub-{patient}_ses-{exam}_; if they are different people, nothing "
+            "needs to be done",
             cause=MAYBE_VISITS,
         )
     ]
+
+
+def _by_stem(patients: Sequence[str], part: re.Pattern[str]) -> dict[str, list[str]]:
+    """Patients that differ only from such a part of their names on; a name without one may be another's stem."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for patient in patients:
+        if match := part.search(patient):
+            groups[folded(patient[: match.start()])].append(patient)
+    for patient in patients:
+        if not part.search(patient) and folded(patient) in groups:
+            groups[folded(patient)].insert(0, patient)
+    return groups
+
+
+def _numbered(patients: Sequence[str]) -> list[list[str]]:
+    """Patients that differ only by a number at their end, where this cannot be what counts the patients."""
+    groups = _by_stem([patient for patient in patients if not _VISIT.search(patient)], _NUMBER)
+    counted = sum(len(names) for names in groups.values() if len(names) > MOST_VISITS)
+    if counted > sum(map(len, groups.values())) / 2:
+        return []
+    several = [names for names in groups.values() if 1 < len(names) <= MOST_VISITS]
+    return [] if len(several) == 1 and len(several[0]) == len(patients) > 2 else several

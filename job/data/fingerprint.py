@@ -8,9 +8,13 @@ from numpy.typing import NDArray
 
 BLOCKS = 8
 """Along each axis: a fingerprint is the means of 8 x 8 x 8 blocks, which average out rounding."""
-ALIKE = 1e-5
-"""1 - correlation of two fingerprints up to which they are of one scan. Copies that were rounded to 8 bits have up to
-5e-6 in small volumes, to 16 bits 1e-9; two visits of one patient on one grid have above 1e-4, patients above 1e-2."""
+ALIKE = 1e-4
+"""1 - correlation of two fingerprints up to which they are of one scan.
+
+Measured: copies that were rounded to 8 bits have up to 2e-6 (3e-5 where a small volume is nothing but noise), to 16
+bits 1e-9. Other scans have at least 2e-3 (one patient's, before and after contrast agent) or 5e-3 (the phantom's
+visits; T1 images of two patients). A copy that was clipped (1e-3), or scaled apart from its background, is not found.
+"""
 ROWS_AT_ONCE = 2048
 
 

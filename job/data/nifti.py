@@ -18,6 +18,21 @@ from job.data.nifti_header import Choice, affine_of
 FIRST_VOXEL = {1: 352, 2: 544}
 """Byte at which voxels begin at the earliest, by version: after the header and the four bytes that announce
 extensions. Where `vox_offset` says less, the standard means this."""
+SMALLEST_SLOPE = 2.3e-16
+"""ITK takes a smaller one for none."""
+COMPOUND_INTENTS = {
+    1004: "a matrix",
+    1005: "a symmetric matrix",
+    1006: "a displacement",
+    1007: "a vector",
+    1008: "a point",
+    1009: "a triangle",
+    1010: "a quaternion",
+    2003: "a colour",
+    2004: "a colour",
+    2005: "a point of a surface",
+}
+"""NIfTI's codes of what is more than a number."""
 _OTHER_UNITS = {1: "metres", 3: "micrometres"}
 """NIfTI's codes of units of length; 2 is mm, and files with 0 (unknown) are taken as mm too."""
 
@@ -107,7 +122,7 @@ def read_unpacked(
         raise _wrong(name, f"lengths in {_OTHER_UNITS[unit]}", "millimetres", "correct the header's units")
     of_affine: tuple[Problem, ...] = ()
     if geometry is None:
-        affine, of_affine = affine_of(header, name, choice)
+        affine, of_affine = affine_of(header, shape, name, choice)
         geometry = Geometry(
             shape_xyz=shape,
             affine=affine,
@@ -121,14 +136,14 @@ def read_unpacked(
     number = _volume_number(index, volumes, name)
     voxels = math.prod(shape)
     stored = np.frombuffer(data, dtype, count=voxels, offset=start + number * voxels * dtype.itemsize)
-    slope, intercept = _scale(header)
+    slope, intercept, of_scale = _scale(header, name)
     return Volume(
         name=name,
         stored_xyz=stored.reshape(shape, order="F"),
         slope=slope,
         intercept=intercept,
         geometry=geometry,
-        warnings=(*odd, *of_shape, *of_start, *of_affine),
+        warnings=(*odd, *of_shape, *of_start, *of_affine, *of_scale, *_intent(header, name)),
     )
 
 
@@ -233,12 +248,31 @@ def _start(data: bytes, header: Any, version: int, size: int, name: str) -> tupl
     return start, tuple(warnings)
 
 
-def _scale(header: Any) -> tuple[float, float]:
-    """Slope and intercept; NIfTI: a slope of 0 means that there is none, and NaN is how nibabel says so."""
+def _scale(header: Any, name: str) -> tuple[float, float, tuple[Problem, ...]]:
+    """Slope and intercept. The standard: a slope of 0 means that there is neither."""
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    said = f"a scale of {slope:g} (scl_slope) and {intercept:g} (scl_inter)"
+    taken, meant = (slope, intercept), "both are taken, where some tools take none"
     if slope == 0 or not math.isfinite(slope):
-        return 1.0, 0.0
-    return slope, intercept if math.isfinite(intercept) else 0.0
+        taken, meant = (1.0, 0.0), "values are taken as they are stored, as the standard means it"
+    elif not math.isfinite(intercept):
+        taken, meant = (slope, 0.0), "the intercept is taken as 0"
+    plain = slope == intercept == 0 or (abs(slope) >= SMALLEST_SLOPE and math.isfinite(slope + intercept))
+    if plain:
+        return *taken, ()
+    expected = f"finite numbers, the slope 0 with an intercept of 0, or at least {SMALLEST_SLOPE:g}"
+    return *taken, (
+        _odd(name, said, expected, f"{meant}; correct the header if they are meant", "an odd scale"),
+    )
+
+
+def _intent(header: Any, name: str) -> tuple[Problem, ...]:
+    code = int(header["intent_code"])
+    if code not in COMPOUND_INTENTS:
+        return ()
+    found = f"intent_code = {code}, which says that a voxel holds {COMPOUND_INTENTS[code]}"
+    meant = "taken as plain numbers, where some tools change their signs; look whether it is the right file"
+    return (_odd(name, found, "one number per voxel", meant, "intent"),)
 
 
 def _type_name(dtype: np.dtype[Any]) -> str:

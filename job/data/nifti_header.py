@@ -25,12 +25,17 @@ ANGLE_TOLERANCE_DEGREES = 1.0
 SHEAR_TOLERANCE_DEGREES = 0.1
 """By which the angle between two axes may differ from 90 degrees."""
 PLACE_TOLERANCE_VOXELS = 0.1
-"""By which sform and qform may place the volume differently."""
+"""By which two statements may place a corner of the volume differently."""
 LONGEST_QUATERNION = 1.001
 """b² + c² + d² of a rotation is at most 1; what is above by rounding is scaled back, as the standard's code does."""
 
+LARGEST_CODE = 5
+"""Of sform_code and qform_code; nibabel takes larger ones for 0, others for any that is above 0."""
 FARTHEST_MM = 1e9
 """No number of an affine is beyond it; NIfTI-2's doubles could overflow otherwise."""
+
+SMALLEST_EDGE_MM = 1e-6
+"""Of a voxel; less is 0, rounded."""
 
 _REPAIR = "repair the header with the tool that made the file"
 _CHOOSE = ', or say which header counts: cohort.geometry = "sform" or "qform"'
@@ -46,15 +51,18 @@ class _Statements:
     """(4, 4), where qform_code is above 0."""
     pixdim: NDArray[np.float64]
     """(3,), mm, as written."""
+    odd: tuple[Problem, ...] = ()
+    """What is said of a statement that is none."""
 
 
 def affine_of(
-    header: Any, name: str, choice: Choice | None
+    header: Any, shape_xyz: tuple[int, int, int], name: str, choice: Choice | None
 ) -> tuple[NDArray[np.float64], tuple[Problem, ...]]:
     """The (4, 4) affine of a file, voxel to mm in RAS+, and what was odd about it.
 
     Args:
         header: A NIfTI header, by field.
+        shape_xyz: Of a volume.
         name: The file's key, for errors.
         choice: Which statement counts where two disagree; None: neither, that is an error.
 
@@ -69,11 +77,12 @@ def affine_of(
     assert affine is not None
     _require_volume(affine, name, "sform" if from_sform else "qform")
     odd = [
+        *said.odd,
         *_shear(affine, name, allowed=choice == "sform"),
         *_spacing(said, affine, name, choice),
         *_axes(said, name, choice),
     ]
-    return affine, tuple(odd)
+    return affine, tuple(odd or _place(said, affine, shape_xyz, name, choice))
 
 
 def _statements(header: Any, name: str, choice: Choice | None) -> _Statements:
@@ -83,13 +92,36 @@ def _statements(header: Any, name: str, choice: Choice | None) -> _Statements:
         sform = np.eye(4)
         sform[:3] = [np.asarray(header[f"srow_{axis}"], dtype=np.float64) for axis in "xyz"]
     qform = None
+    odd = [
+        _odd(
+            name,
+            f"{field} = {int(header[field])}",
+            f"0 to {LARGEST_CODE}",
+            "taken as one that says how the voxels lie, where some tools take none",
+            "a code that the standard does not know",
+        )
+        for field in ("sform_code", "qform_code")
+        if int(header[field]) > LARGEST_CODE
+    ]
+    if int(header["qform_code"]) > 0 and pixdim[0] not in (-1, 0, 1):
+        odd.append(
+            _odd(
+                name,
+                f"pixdim[0] = {pixdim[0]:g}",
+                "1 or -1, the handedness of the qform",
+                f"taken as {_handedness(pixdim):g}, by its sign; some tools take 1",
+                "handedness",
+            )
+        )
     if int(header["qform_code"]) > 0:
         try:
             qform = _qform(header, pixdim, name)
-        except DataError:
+        except DataError as error:
             if sform is None or choice != "sform":
                 raise
-    return _Statements(sform=sform, qform=qform, pixdim=pixdim[1:4])
+            found, expected = error.problems[0].found, error.problems[0].expected
+            odd.append(_odd(name, found, expected, "the sform counts (cohort.geometry)", "no rotation"))
+    return _Statements(sform=sform, qform=qform, pixdim=pixdim[1:4], odd=tuple(odd))
 
 
 def _qform(header: Any, pixdim: NDArray[np.float64], name: str) -> NDArray[np.float64]:
@@ -115,11 +147,15 @@ def _qform(header: Any, pixdim: NDArray[np.float64], name: str) -> NDArray[np.fl
             [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
         ]
     )
-    handedness = -1.0 if pixdim[0] < 0 else 1.0
     affine = np.eye(4)
-    affine[:3, :3] = rotation * (pixdim[1:4] * np.array([1.0, 1.0, handedness]))
+    with np.errstate(all="ignore"):  # an edge may be anything, and is looked at later
+        affine[:3, :3] = rotation * (pixdim[1:4] * np.array([1.0, 1.0, _handedness(pixdim)]))
     affine[:3, 3] = [float(header[f"qoffset_{axis}"]) for axis in "xyz"]
     return affine
+
+
+def _handedness(pixdim: NDArray[np.float64]) -> float:
+    return -1.0 if pixdim[0] < 0 else 1.0
 
 
 def _without_orientation(
@@ -135,6 +171,14 @@ def _without_orientation(
             "exam has one "
             'and all are stored alike, say so: cohort.geometry = "voxels"',
             cause=cause,
+        )
+    if (said.pixdim < 0).any():
+        raise _wrong(
+            name,
+            f"a spacing of {_by(said.pixdim)} mm",
+            "edges above 0 (pixdim)",
+            _REPAIR,
+            cause="negative spacing",
         )
     affine = np.diag([*said.pixdim, 1.0])
     _require_volume(affine, name, "pixdim")
@@ -160,7 +204,7 @@ def _require_volume(affine: NDArray[np.float64], name: str, which: str) -> None:
             cause="numbers of an affine",
         )
     edges = np.linalg.norm(affine[:3, :3], axis=0)
-    if which != "sform" and (edges <= 0).any():
+    if which != "sform" and (edges < SMALLEST_EDGE_MM).any():
         raise _wrong(
             name,
             f"a spacing of {_by(edges)} mm",
@@ -170,7 +214,7 @@ def _require_volume(affine: NDArray[np.float64], name: str, which: str) -> None:
         )
     with np.errstate(all="ignore"):
         directions = affine[:3, :3] / edges
-    if not np.isfinite(directions).all() or abs(np.linalg.det(directions)) < 1e-3:
+    if (edges < SMALLEST_EDGE_MM).any() or abs(np.linalg.det(directions)) < 1e-3:
         raise _wrong(
             name,
             f"a {which} that cannot be inverted",
@@ -236,7 +280,7 @@ def _spacing(
 
 
 def _axes(said: _Statements, name: str, choice: Choice | None) -> list[Problem]:
-    """The sform's axes and place against the qform's."""
+    """The sform's axes against the qform's."""
     if said.sform is None or said.qform is None:
         return []
     with np.errstate(all="ignore"):
@@ -244,32 +288,51 @@ def _axes(said: _Statements, name: str, choice: Choice | None) -> list[Problem]:
             form[:3, :3] / np.linalg.norm(form[:3, :3], axis=0) for form in (said.sform, said.qform)
         )
         cosines = (one * other).sum(axis=0)
-        apart = (
-            np.linalg.norm(said.sform[:3, 3] - said.qform[:3, 3])
-            / np.linalg.norm(said.sform[:3, :3], axis=0).min()
-        )
-    angle = (
-        math.degrees(math.acos(float(np.clip(cosines.min(), -1, 1))))
-        if np.isfinite(cosines).all()
-        else math.nan
-    )
+    angle = math.nan
+    if np.isfinite(cosines).all():
+        angle = math.degrees(math.acos(float(np.clip(cosines.min(), -1, 1))))
+    if angle <= ANGLE_TOLERANCE_DEGREES:
+        return []
     counts = "qform" if choice == "qform" else "sform"
-    if not angle <= ANGLE_TOLERANCE_DEGREES:
-        found = f"sform and qform whose axes are {angle:.3g} degrees apart"
-        _contradiction(name, found, "one orientation", choice, said)
-        return [
-            _odd(name, found, "one orientation", f"the {counts} counts (cohort.geometry)", "sform and qform")
-        ]
-    if not apart <= PLACE_TOLERANCE_VOXELS:
-        return [
-            _odd(
-                name,
-                f"sform and qform that place the volume {apart:.3g} voxels apart",
-                "one place",
-                f"the {counts} counts; nothing needs to be done if the exam's files agree in it",
-                "sform and qform place the volume differently",
-            )
-        ]
+    found = f"sform and qform whose axes are {angle:.3g} degrees apart"
+    _contradiction(name, found, "one orientation", choice, said)
+    return [_odd(name, found, "one orientation", f"the {counts} counts (cohort.geometry)", "sform and qform")]
+
+
+def _place(
+    said: _Statements,
+    affine: NDArray[np.float64],
+    shape_xyz: tuple[int, int, int],
+    name: str,
+    choice: Choice | None,
+) -> list[Problem]:
+    """Where other tools see the volume's corners: by the other form, or by the sform's axes and pixdim's edges."""
+    if said.sform is None:
+        return []
+    last = np.array(shape_xyz) - 1
+    corners = np.array([[i, j, k, 1] for i in (0, last[0]) for j in (0, last[1]) for k in (0, last[2])]).T
+    with np.errstate(all="ignore"):
+        edges = np.linalg.norm(said.sform[:3, :3], axis=0)
+        by_pixdim = said.sform @ np.diag([*said.pixdim / edges, 1.0])
+        others = {"sform and pixdim": by_pixdim, "sform and qform": said.qform}
+        if choice == "qform":
+            others = {"sform and qform": said.sform}
+        smallest = np.linalg.norm(affine[:3, :3], axis=0).min()
+        for names, other in others.items():
+            if other is None:
+                continue
+            apart = float(np.linalg.norm(((affine - other) @ corners)[:3], axis=0).max() / smallest)
+            if not apart <= PLACE_TOLERANCE_VOXELS:
+                return [
+                    _odd(
+                        name,
+                        f"{names} that place the volume {apart:.3g} voxels apart",
+                        "one place",
+                        f"the {'qform' if choice == 'qform' else 'sform'} counts; nothing needs to be done if the "
+                        "exam's files agree in it",
+                        f"{names} place the volume differently",
+                    )
+                ]
     return []
 
 

@@ -11,16 +11,18 @@ from job.contract.cohort import Channel
 from job.contract.errors import Problem
 from job.data.channel_statistics import ChannelStatistics
 
-CLIPPED_SHARE = 0.5
+LOST_SHARE = 0.9
 """Of the informative voxels; where more of them are at one end of a fixed range, the unit is wrong."""
+CLIPPED_SHARE = 0.5
+"""The same, from which it is worth a look: air in a window of CT may be more than half."""
 USED_RANGE = 0.01
 """Of a fixed range; where the voxels' spread is less of it, the unit is wrong."""
 NEARLY_ALL = 0.9
 """Of the region's voxels that are not 0."""
 LEAST_INFORMATIVE = 0.01
-"""Of the mask's voxels; where fewer are not 0, the map tells of a part only."""
-FACTORS = (1e-3, 1e3, 1e-6, 1e6, 1e-2, 1e2, 1e-1, 1e1)
-"""What units of parameter maps differ by, the likeliest first."""
+"""Of the mask's voxels, or of the volume's; where fewer tell something, the map is of a part only."""
+FACTORS = (1e-3, 1e3, 1e-6, 1e6, 60.0, 1 / 60, 1e-2, 1e2, 1e-1, 1e1)
+"""What units of parameter maps differ by (60: per minute and per second), the likeliest first."""
 FAR = 30.0
 """Times by which a value in a given unit may differ from the other exams' typical one: more is another unit."""
 ODD = 4.0
@@ -84,19 +86,28 @@ def odd(found: ChannelStatistics, channel: Channel, file: str) -> list[Problem]:
                 cause=f"NaN outside the mask: {channel.name}",
             )
         )
-    if found.informative_share < LEAST_INFORMATIVE and found.region_share < 1:
-        warnings.append(
-            Problem(
-                file=file,
-                found=f"0 in {1 - found.informative_share:.1%} of the region (channel {channel.name})",
-                expected="values in most of it",
-                remedy="look at the map: a fit may have failed, or it was made inside a small region only, "
-                "which would "
-                "tell the network where the tumour is",
-                cause=f"mostly 0: {channel.name}",
-            )
+    if channel.normalisation == "fixed":
+        warnings += _clipped(found, channel, file)
+    return [*warnings, *_mostly_nothing(found, channel, file)]
+
+
+def _mostly_nothing(found: ChannelStatistics, channel: Channel, file: str) -> list[Problem]:
+    """A map that has values in a small part only."""
+    unmasked = found.background is not None or found.region_share == 1
+    told = found.informative_share * (found.region_share if unmasked else 1)
+    if told >= LEAST_INFORMATIVE:
+        return []
+    return [
+        Problem(
+            file=file,
+            found=f"nothing but {found.background or 0:.4g} in {1 - told:.1%} of the "
+            f"{'volume' if unmasked else 'mask'} (channel {channel.name})",
+            expected="values in most of it",
+            remedy="look at the map: a fit may have failed, or it was made inside a small region only, which would "
+            "tell the network where the tumour is",
+            cause=f"mostly nothing: {channel.name}",
         )
-    return warnings
+    ]
 
 
 def _outside_range(found: ChannelStatistics, channel: Channel, file: str) -> list[Problem]:
@@ -106,19 +117,15 @@ def _outside_range(found: ChannelStatistics, channel: Channel, file: str) -> lis
     expected = f"values that fill the range [{low:g}, {high:g}] (channel {channel.name})"
     if found.minimum == found.maximum:
         return [constant(found.minimum, channel, file, "everywhere in the region")]
-    clipped = max((found.at_low_end, "at or below", low), (found.at_high_end, "at or above", high))
     used = found.spread / (high - low)
-    if clipped[0] > CLIPPED_SHARE:
-        what = f"{clipped[0]:.0%} of the voxels that are not 0 {clipped[1]} {clipped[2]:g}"
-    elif used < USED_RANGE and found.normalised_sd < USED_RANGE:
-        what = f"values that use {used:.2g} of the range"
-    else:
+    if max(found.at_low_end, found.at_high_end) > LOST_SHARE:
+        return [_beyond(found, channel, file)]
+    if used >= USED_RANGE or found.normalised_sd >= USED_RANGE:
         return []
     return [
         Problem(
             file=file,
-            found=f"{what}: from {found.percentiles[0]:.4g} to {found.percentiles[-1]:.4g}, median "
-            f"{found.percentiles[2]:.4g}",
+            found=f"values that use {used:.2g} of the range: {_span(found)}",
             expected=expected,
             remedy=_in_other_units(found, low, high),
             cause=f"outside the fixed range: {channel.name}",
@@ -126,17 +133,43 @@ def _outside_range(found: ChannelStatistics, channel: Channel, file: str) -> lis
     ]
 
 
+def _clipped(found: ChannelStatistics, channel: Channel, file: str) -> list[Problem]:
+    """A map of which the fixed range takes much away."""
+    if CLIPPED_SHARE < max(found.at_low_end, found.at_high_end) <= LOST_SHARE:
+        return [_beyond(found, channel, file)]
+    return []
+
+
+def _beyond(found: ChannelStatistics, channel: Channel, file: str) -> Problem:
+    assert channel.range is not None
+    low, high = channel.range
+    share, where, end = max((found.at_low_end, "at or below", low), (found.at_high_end, "at or above", high))
+    return Problem(
+        file=file,
+        found=f"{share:.0%} of the voxels that are not background {where} {end:g}: {_span(found)}",
+        expected=f"values that fill the range [{low:g}, {high:g}] (channel {channel.name})",
+        remedy=_in_other_units(found, low, high),
+        cause=f"outside the fixed range: {channel.name}",
+    )
+
+
+def _span(found: ChannelStatistics) -> str:
+    low, _, middle, _, high = found.percentiles
+    return f"from {low:.4g} to {high:.4g}, median {middle:.4g}"
+
+
 def _in_other_units(found: ChannelStatistics, low: float, high: float) -> str:
-    """What to do about a map in another unit: the factor that fits, if one does."""
-    for factor in FACTORS:
-        first, last = factor * found.percentiles[0], factor * found.percentiles[-1]
-        fits = low - 0.1 * (high - low) <= first and last <= high + 0.1 * (high - low)
-        if fits and last - first > 0.05 * (high - low):
-            return (
-                f"the values times {factor:g} would fit: multiply the file by it, or if all exams are in "
-                "this unit, write "
-                f"range = [{low / factor:g}, {high / factor:g}]"
-            )
+    """What to do about a map in another unit: the likeliest factor that fits, if one does."""
+    range_ = high - low
+    for least in (0.2, 0.05):  # of the range that the values then fill
+        for factor in FACTORS:
+            first, middle, last = (factor * found.percentiles[n] for n in (0, 2, 4))
+            inside = low - 0.1 * range_ <= first and low < middle < high and last <= high + 0.1 * range_
+            if inside and last - first > least * range_:
+                return (
+                    f"the values times {factor:.4g} would fit: multiply the file by it, or if all exams are in this "
+                    f"unit, write range = [{low / factor:g}, {high / factor:g}]"
+                )
     return "correct the file, or write the range that the values have"
 
 
@@ -192,7 +225,7 @@ def _unlike(
         f"{found.percentiles[0]:.4g} to {found.percentiles[-1]:.4g})",
         expected=f"about {median(others):.4g} as the largest (channel {channel.name}, normalisation "
         f"{channel.normalisation})",
-        remedy=f"times {nearest:g} it would be like the others: correct the file's unit"
+        remedy=f"times {nearest:.4g} it would be like the others: correct the file's unit"
         if far >= FAR
         else "look at the map and its unit",
         cause=f"unlike the other exams: {channel.name}",

@@ -1,14 +1,20 @@
+"""Scans and labels that are there twice: a leak between training and test, or a channel that says nothing new."""
+
 import gzip
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from job.contract.errors import DataError
 from job.data.prepare import check_cohort, prepare_cohort
 from job.storage import open_storage
 from tests.conftest import tiny_study
+from tests.job.data.odd_cohorts import SHAPE, OddCohort, exam_of, nifti, sound_cohort
 
 
 def refuse(folder: Path, study: Any) -> str:
@@ -58,3 +64,107 @@ def test_copied_labels_of_two_patients_are_refused(tiny_cohort: Path, tmp_path: 
         "patient-01/visit-1/label.nii.gz: found the same labels as patient-03/visit-1/label.nii.gz; expected a truth "
         "of its own for each exam; replace the copies by the right files, or leave exams out with cohort.exclude"
     )
+
+
+@pytest.fixture
+def four(tmp_path: Path) -> OddCohort:
+    """p1 to p3 and p4, whose exam a test puts in place."""
+    return sound_cohort(tmp_path / "cohort", ("p1", "p2", "p3", "p4"))
+
+
+def int16_with_automatic_slope(data: Any) -> nib.Nifti1Image:
+    image = nifti(data)
+    image.header.set_data_dtype(np.int16)
+    return image
+
+
+def rounded_to_8_bits(data: Any) -> nib.Nifti1Image:
+    return nifti(np.rint(data * (255 / data.max())).astype(np.uint8))
+
+
+COPIES: dict[str, Callable[[Any], nib.Nifti1Image]] = {
+    "plain": nifti,
+    "int16": int16_with_automatic_slope,
+    "uint8": rounded_to_8_bits,
+    "float64": lambda data: nifti(data.astype(np.float64)),
+    "scaled": lambda data: nifti(data / np.float32(7.3)),
+    "shifted": lambda data: nifti(data - np.float32(100)),
+    "along other axes": lambda data: nifti(data).as_reoriented(np.array([[1, -1], [2, 1], [0, 1]])),
+}
+UNCHANGED = ("plain", "float64", "along other axes")
+
+
+@pytest.mark.parametrize("copy", COPIES)
+def test_a_channel_saved_anew_under_another_patient_is_refused(four: OddCohort, copy: str) -> None:
+    four.write("p4", "t2", COPIES[copy](exam_of(0)["t2"]))
+    problems, warnings = four.words()
+    assert len(problems) == 1
+    how = "" if copy in UNCHANGED else ", but for rounding or scaling"
+    assert problems[0].startswith(
+        f"p1/t2.nii.gz: found the same image as p4/t2.nii.gz{how}; expected a scan of its own"
+    )
+    assert warnings == []
+
+
+@pytest.mark.parametrize("copy", COPIES)
+def test_a_channel_that_another_one_of_its_exam_was_made_of(four: OddCohort, copy: str) -> None:
+    """Equal voxels are refused; what is equal but for rounding is said, since maps may be made of each other."""
+    four.write("p4", "t2", COPIES[copy](exam_of(3)["t1"]))
+    problems, warnings = four.words()
+    lines = problems if copy in UNCHANGED else warnings
+    assert [len(problems), len(warnings)] == ([1, 0] if copy in UNCHANGED else [0, 1])
+    assert lines[0].startswith("p4/t1.nii.gz: found the same image as p4/t2.nii.gz")
+
+
+def test_an_exam_that_is_another_visit_s_copy_is_said_or_refused(tmp_path: Path) -> None:
+    odd = sound_cohort(tmp_path / "cohort", ("p1_a", "p1_b", "p2_a", "p3_a"))
+    patterns = {
+        "pattern": "{patient}_{exam}/{channel}.nii.gz",
+        "labels": "{patient}_{exam}/label.nii.gz",
+        "mask": "{patient}_{exam}/mask.nii.gz",
+    }
+    for name, data in exam_of(0).items():
+        odd.write("p1_b", name, int16_with_automatic_slope(data) if data.dtype == np.float32 else nifti(data))
+    problems, (image, labels) = odd.words(**patterns)
+    assert problems == []
+    assert image.startswith(
+        "p1_a/t1.nii.gz: found the same image as p1_b/t1.nii.gz, but for rounding or scaling (one"
+    )
+    assert "so are 2 other channels of these exams" in image
+    assert labels.startswith("p1_a/label.nii.gz: found the same labels as p1_b/label.nii.gz")
+    for name, data in exam_of(0).items():
+        odd.write("p1_b", name, nifti(data))
+    (problem,), (labels,) = odd.words(**patterns)
+    assert problem.startswith(
+        "p1_a/t1.nii.gz: found the same image as p1_b/t1.nii.gz; so are 2 other channels"
+    )
+    assert labels.startswith("p1_a/label.nii.gz: found the same labels as p1_b/label.nii.gz")
+
+
+def test_labels_without_a_structure_are_no_copies(four: OddCohort) -> None:
+    for patient in ("p3", "p4"):
+        four.write(patient, "label", nifti(np.zeros(SHAPE, np.uint8)))
+    assert four.words() == ([], [])
+
+
+def test_three_copies_are_one_problem(four: OddCohort) -> None:
+    for patient in ("p3", "p4"):
+        for name, data in exam_of(0).items():
+            four.write(patient, name, nifti(data))
+    problems, _ = four.words()
+    assert len(problems) == 2
+    assert problems[0].startswith(
+        "p1/t1.nii.gz: found the same image as p3/t1.nii.gz, p4/t1.nii.gz; so are 2 other"
+    )
+    assert problems[1].startswith(
+        "p1/label.nii.gz: found the same labels as p3/label.nii.gz, p4/label.nii.gz"
+    )
+
+
+def test_two_visits_of_the_phantom_are_two_scans(tiny_cohort: Path) -> None:
+    found = check_cohort(
+        open_storage(str(tiny_cohort / "cohort")), tiny_study(), workers=2, progress=lambda *_: None
+    )
+    assert {exam.patient for exam in found.exams if exam.files.visit == "visit-2"} == {"patient-02"}
+    assert found.problems == ()
+    assert [warning for warning in found.warnings if "same" in warning.found] == []
