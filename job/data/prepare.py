@@ -4,6 +4,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
 from math import prod
@@ -26,7 +27,7 @@ from job.data.cohort_summary import (
     without_class,
 )
 from job.data.doubtful_names import doubtful_names
-from job.data.exam import collecting, load_exam
+from job.data.exam import ChannelSeen, collecting, load_exam, read_exam
 from job.data.nifti import read_volume
 from job.data.store import ExamRecord, Source, delete_exam, is_whole, recipe_of, write_exam
 from job.machine import available_memory_gib
@@ -41,6 +42,8 @@ a channel. Measured: 63 to 79 in all with 7 channels of float16."""
 
 Progress = Callable[[int, int], None]
 """Told how many exams are done, of how many."""
+Watch = Callable[[ExamFiles], AbstractContextManager[ChannelSeen]]
+"""Gives who sees the channels of an exam, which may turn out to be wrong."""
 
 
 class StoreIndex(BaseModel):
@@ -123,8 +126,17 @@ def read_index(store: Storage, study: Study) -> StoreIndex | None:
         return None
 
 
-def check_cohort(source: Storage, study: Study, *, workers: int, progress: Progress) -> Findings:
+def check_cohort(
+    source: Storage, study: Study, *, workers: int, progress: Progress, watch: Watch | None = None
+) -> Findings:
     """What is in a cohort's files, after every one was read and checked as `prepare_cohort` would.
+
+    Args:
+        source: The cohort's root.
+        study: Says what to find and how to normalise it.
+        workers: Exams at a time, at most; fewer where memory does not suffice.
+        progress: Told of each finished exam.
+        watch: Asked, for each exam in its own thread, who is to see its channels; ended when they are read.
 
     Raises:
         DataError: The files' names make no cohort.
@@ -132,7 +144,9 @@ def check_cohort(source: Storage, study: Study, *, workers: int, progress: Progr
     exams = find_cohort(source, study.cohort)
 
     def summary(files: ExamFiles) -> ExamSummary:
-        return summary_of(files, load_exam(source, files, study.cohort, study.store.dtype), study.cohort)
+        with nullcontext() if watch is None else watch(files) as seen:
+            exam = read_exam(source, files, study.cohort, study.store.dtype, seen=seen)
+        return summary_of(files, exam, study.cohort)
 
     done, problems = _each(summary, exams, _within_memory(workers, source, exams, study), progress)
     summaries = [done[files.exam] for files in exams if files.exam in done]
