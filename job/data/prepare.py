@@ -17,7 +17,7 @@ from job.contract import layout
 from job.contract.errors import DataError, Problem
 from job.contract.manifest import ExamEntry
 from job.contract.study import Study
-from job.data.cohort_files import ExamFiles, find_cohort
+from job.data.cohort_files import ExamFiles, find_cohort, sound_exams
 from job.data.cohort_summary import (
     ExamSummary,
     Findings,
@@ -139,9 +139,11 @@ def check_cohort(
         watch: Asked, for each exam in its own thread, who is to see its channels; ended when they are read.
 
     Raises:
-        DataError: The files' names make no cohort.
+        DataError: No file's name fits the patterns.
     """
-    exams = find_cohort(source, study.cohort)
+    exams, misnamed = sound_exams(source.list(), study.cohort, dead=source.dead_links())
+    if not exams:
+        return Findings(exams=(), problems=tuple(misnamed), warnings=())
 
     def summary(files: ExamFiles) -> ExamSummary:
         with nullcontext() if watch is None else watch(files) as seen:
@@ -151,13 +153,14 @@ def check_cohort(
     done, problems = _each(summary, exams, _within_memory(workers, source, exams, study), progress)
     summaries = [done[files.exam] for files in exams if files.exam in done]
     side_by_side, warnings = beside_each_other(summaries, study)
-    if problems:  # a class may be in the exams that could not be read
+    if misnamed or problems:  # a class may be in the exams that could not be read
         lacking = without_class(summaries, study)
         side_by_side = [problem for problem in side_by_side if problem not in lacking]
+    doubtful = [] if misnamed else doubtful_names(source, study.cohort, exams)
     return Findings(
         exams=tuple(summaries),
-        problems=(*problems, *side_by_side),
-        warnings=(*doubtful_names(source, study.cohort, exams), *warnings),
+        problems=(*misnamed, *problems, *side_by_side),
+        warnings=(*doubtful, *warnings),
     )
 
 
