@@ -18,7 +18,7 @@ from job.contract.manifest import Manifest, grid_of
 from job.contract.results import Failure
 from job.contract.study import Study
 from job.contract.study_file import load_study
-from job.data.cohort_files import find_cohort
+from job.data.cohort_files import ExamFiles, find_cohort
 from job.data.prepare import prepare_cohort
 from job.data.store import read_record
 from job.machine import available_cores, available_memory_gib
@@ -55,7 +55,15 @@ def expected_grid(study_file: Path, study: Study) -> Grid:
         StudyError: The cohort is too small.
         DataError: Files are missing or doubled.
     """
-    exams = find_cohort(cohort_root(study_file, study), study.cohort)
+    return grid_over(find_cohort(cohort_root(study_file, study), study.cohort), study_file, study)
+
+
+def grid_over(exams: Sequence[ExamFiles], study_file: Path, study: Study) -> Grid:
+    """The grid of a study over the exams of its cohort.
+
+    Raises:
+        StudyError: The cohort is too small.
+    """
     try:
         return grid_of(study, [exam.patient for exam in exams])
     except ValueError as error:

@@ -63,8 +63,10 @@ class ExamSummary:
 class Findings:
     """What a cohort's exams are like, and what is wrong or odd about them."""
 
+    files: tuple[ExamFiles, ...]
+    """All exams whose names are in order, in the order of the grid."""
     exams: tuple[ExamSummary, ...]
-    """Those that could be read, in the order of the grid."""
+    """Those of them that could be read."""
     problems: tuple[Problem, ...]
     """What stops a run."""
     warnings: tuple[Problem, ...]

@@ -143,7 +143,7 @@ def check_cohort(
     """
     exams, misnamed = sound_exams(source.list(), study.cohort, dead=source.dead_links())
     if not exams:
-        return Findings(exams=(), problems=tuple(misnamed), warnings=())
+        return Findings(files=(), exams=(), problems=tuple(misnamed), warnings=())
 
     def summary(files: ExamFiles) -> ExamSummary:
         with nullcontext() if watch is None else watch(files) as seen:
@@ -158,6 +158,7 @@ def check_cohort(
         side_by_side = [problem for problem in side_by_side if problem not in lacking]
     doubtful = [] if misnamed else doubtful_names(source, study.cohort, exams)
     return Findings(
+        files=exams,
         exams=tuple(summaries),
         problems=(*misnamed, *problems, *side_by_side),
         warnings=(*doubtful, *warnings),
