@@ -92,7 +92,7 @@ def measured(exams: Sequence[ExamSummary], cohort: Cohort) -> Measured:
         odd_axes=rare(axes),
         spacing_xyz=(x, y, z),
         volumes={
-            name: _amount(name, "ml", [exam.volume_ml(label) for exam in exams])
+            name: _volume(name, [exam.volume_ml(label) for exam in exams])
             for label, name in enumerate(cohort.class_names, start=1)
         },
         mask=_amount("mask", "%", [100 * share for share in shares]) if cohort.mask else None,
@@ -139,6 +139,14 @@ def significant(value: float) -> str:
 
 def _amount(name: str, unit: str, values: Sequence[float]) -> Amount:
     return Amount(name=name, unit=unit, values=tuple(values), marks=stands_out(values))
+
+
+def _volume(name: str, values: Sequence[float]) -> Amount:
+    """Volumes of a class: that it is absent is marked only where that is rare."""
+    far = stands_out([value or None for value in values])
+    absent = rare([value == 0 for value in values])
+    marks = [large if value else odd for value, large, odd in zip(values, far, absent, strict=True)]
+    return Amount(name=name, unit="ml", values=tuple(values), marks=tuple(marks))
 
 
 def _location(name: str, values: Sequence[float], spread: float | None) -> Amount:

@@ -3,8 +3,12 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
+
+if TYPE_CHECKING:  # what draws waits for --output
+    from submit.check.pictures import Album
 
 from job.contract.errors import DataError
 from job.contract.study import Study
@@ -13,17 +17,9 @@ from job.data.cohort_summary import Findings
 from job.data.prepare import check_cohort
 from job.machine import available_cores
 from job.places import cohort_root
+from job.storage import open_storage
 from submit.check.amounts import measured
-from submit.check.contents import (
-    EXAMS_SHOWN,
-    channels_table,
-    classes_table,
-    exams_table,
-    files_table,
-    grids_table,
-    patients_table,
-    unusual_table,
-)
+from submit.check.contents import EXAMS_SHOWN, exams_table, overview, unusual_table
 from submit.check.tables import Table
 from submit.check.terminal import show_table
 from submit.problems import by_cause, show_problems, show_warnings
@@ -46,11 +42,14 @@ def check_study(study_file: Path, console: Console, output: Path | None = None) 
     """
     study = load_study(study_file)
     source = cohort_root(study_file, study)
+    album = None if output is None else _album(output)
     with ExamProgress(console) as progress:
-        found = check_cohort(source, study, workers=available_cores(), progress=progress)
-    terminal = Console(file=sys.stdout)
-    for table in overview(found, study):
-        show_table(table, terminal)
+        watch = None if album is None else album.watch
+        found = check_cohort(source, study, workers=available_cores(), progress=progress, watch=watch)
+    for table in tables(found, study):
+        show_table(table, Console(file=sys.stdout))
+    if output is not None and album is not None:
+        _write_page(output, study, found, album)
     if not found.problems:
         print("\n".join(summary(study_file, study, found)))
     sys.stdout.flush()  # what follows goes to stderr
@@ -60,19 +59,12 @@ def check_study(study_file: Path, console: Console, output: Path | None = None) 
     return not found.problems
 
 
-def overview(found: Findings, study: Study) -> Iterator[Table]:
-    """The tables of a cohort, as far as it could be read; of many exams the odd ones only."""
-    if found.files:
-        yield files_table(found.files, study.cohort)
-        read = {exam.exam for exam in found.exams}
-        yield patients_table(found.files, [files.exam for files in found.files if files.exam not in read])
-    if found.exams:
-        own = measured(found.exams, study.cohort)
-        yield classes_table(own, study.cohort)
-        yield grids_table(found.exams)
-        yield channels_table(own, study.cohort)
-        few = len(found.exams) <= EXAMS_SHOWN
-        yield exams_table(own) if few else unusual_table(own)
+def tables(found: Findings, study: Study) -> Iterator[Table]:
+    """The tables of a cohort for a terminal: with a row for each exam if they are few, else for the odd ones."""
+    own = measured(found.exams, study.cohort) if found.exams else None
+    yield from overview(found, study.cohort, own)
+    if own is not None:
+        yield exams_table(own) if len(own.exams) <= EXAMS_SHOWN else unusual_table(own)
 
 
 def summary(study_file: Path, study: Study, found: Findings) -> Iterator[str]:
@@ -95,6 +87,21 @@ def summary(study_file: Path, study: Study, found: Findings) -> Iterator[str]:
         f"network: {study.network.name} {study.network.variant}, receptive field {_by(field)}; "
         f"patch {_by(patch)} -> {_by(predicted)} voxels predicted"
     )
+
+
+def _album(output: Path) -> "Album":
+    """An empty album; the folder is made first, so that a wrong one is not found after an hour of reading."""
+    from submit.check.pictures import Album
+
+    output.mkdir(parents=True, exist_ok=True)
+    return Album()
+
+
+def _write_page(output: Path, study: Study, found: Findings, album: "Album") -> None:
+    from submit.check.page import Check, page_name, write_pages
+
+    write_pages(open_storage(str(output)), Check(study=study, found=found, pictures=album.exams))
+    print(f"page: {output / page_name(0)}")
 
 
 def _by(shape: tuple[int, int, int]) -> str:

@@ -4,13 +4,13 @@ All but `exams_table` are short for a cohort of 36 exams and for one of 3,000.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from job.contract.cohort import Channel, Cohort
 from job.data.channel_statistics import ChannelStatistics
 from job.data.cohort_files import ExamFiles
-from job.data.cohort_summary import ExamSummary
+from job.data.cohort_summary import ExamSummary, Findings
 from job.data.geometry import Geometry
 from job.data.normalisation import DEFAULT_PERCENTILES
 from job.storage import StoredObject
@@ -30,6 +30,24 @@ RANGES = "of the median exam (smallest to largest)"
 
 Kind = TypeVar("Kind")
 Member = TypeVar("Member")
+
+
+def overview(found: Findings, cohort: Cohort, own: Measured | None) -> Iterator[Table]:
+    """All tables but those of exams, as far as the cohort could be read.
+
+    Args:
+        found: What is in its files.
+        cohort: Channels and classes.
+        own: The amounts of its exams; None if none could be read.
+    """
+    if found.files:
+        read = {exam.exam for exam in found.exams}
+        yield files_table(found.files, cohort)
+        yield patients_table(found.files, [files.exam for files in found.files if files.exam not in read])
+    if own is not None:
+        yield classes_table(own, cohort)
+        yield grids_table(own.exams)
+        yield channels_table(own, cohort)
 
 
 def files_table(files: Sequence[ExamFiles], cohort: Cohort) -> Table:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from math import log
+from math import inf, log
 from statistics import median
 
 MARK = "*"
@@ -33,35 +33,22 @@ def stands_out(values: Sequence[float | None], *, unit: float | None = None) -> 
     """For each exam, whether its value is marked: it is far from the median, measured by the others' distances to it.
 
     Robust SD: the median distance to the median, x 1.4826 (Iglewicz and Hoaglin, How to Detect and Handle Outliers,
-    1993). Amounts are compared by their logarithms, so that half as much is as far as twice as much. An amount of 0
-    among others has no logarithm; it is marked where it is rare, as for `rare`.
+    1993). Amounts are compared by their logarithms, so that half as much is as far as twice as much, and 0 is far
+    from any other. Where more than a fifth of the exams are far they are a group of their own, and none is marked.
 
     Args:
         values: By exam; None where there is none.
         unit: Of values that can be negative, whose differences it measures; None: amounts, of 0 and above.
     """
-    some = [value for value in values if value is not None and (unit is not None or value > 0)]
-    marks = [False] * len(values)
-    if unit is None:
-        absent = rare([None if value is None else value == 0 for value in values])
-        marks = [value == 0 and odd for value, odd in zip(values, absent, strict=True)]
-    if len(some) < FEWEST:
-        return tuple(marks)
-    scaled = [log(value) for value in some] if unit is None else some
-    middle = median(scaled)
-    sd = SD_PER_MAD * median(abs(value - middle) for value in scaled)
+    scaled = [None if value is None else value if unit is not None else _log(value) for value in values]
+    some = [value for value in scaled if value is not None]
+    middle = median(some) if len(some) >= FEWEST else -inf
+    if middle == -inf:  # too few, or most are 0
+        return (False,) * len(values)
+    sd = SD_PER_MAD * median(abs(value - middle) for value in some)
     least = log(1 + LEAST) if unit is None else LEAST * unit
     limit = max(CUTOFF * (1 + SMALL_COHORT / len(some)) * sd, least)
-
-    def far(value: float | None) -> bool:
-        if value is None or (unit is None and value <= 0):
-            return False
-        return abs((log(value) if unit is None else value) - middle) > limit
-
-    distant = [far(value) for value in values]
-    if not _few(distant, len(some)):
-        return tuple(marks)
-    return tuple(zero or apart for zero, apart in zip(marks, distant, strict=True))
+    return _if_few([value is not None and abs(value - middle) > limit for value in scaled], len(some))
 
 
 def rare(kinds: Sequence[object]) -> tuple[bool, ...]:
@@ -71,10 +58,15 @@ def rare(kinds: Sequence[object]) -> tuple[bool, ...]:
         kinds: By exam; None where there is none.
     """
     counts = Counter(kind for kind in kinds if kind is not None)
-    most = max(RARE_SHARE * counts.total(), 1)
-    odd = [counts.total() >= FEWEST and 0 < counts[kind] <= most for kind in kinds]
-    return tuple(odd) if _few(odd, counts.total()) else (False,) * len(kinds)
+    exams = counts.total()
+    most = max(RARE_SHARE * exams, 1)
+    return _if_few([exams >= FEWEST and 0 < counts[kind] <= most for kind in kinds], exams)
 
 
-def _few(marks: Sequence[bool], exams: int) -> bool:
-    return sum(marks) <= max(MOST_SHARE * exams, 1)
+def _if_few(marks: Sequence[bool], exams: int) -> tuple[bool, ...]:
+    few = sum(marks) <= max(MOST_SHARE * exams, 1)
+    return tuple(few and mark for mark in marks)
+
+
+def _log(amount: float) -> float:
+    return log(amount) if amount > 0 else -inf
