@@ -22,9 +22,9 @@ from submit.check.amounts import measured
 from submit.check.contents import EXAMS_SHOWN, exams_table, overview, unusual_table
 from submit.check.tables import Table
 from submit.check.terminal import show_table
+from submit.grids import grid_over
 from submit.problems import by_cause, show_problems, show_warnings
 from submit.progress import ExamProgress
-from submit.sweep import grid_over
 from submit.wording import counted
 
 
