@@ -70,18 +70,23 @@ def init(
 
 
 @app.command()
-def check(study: StudyFile = STUDY) -> None:
-    """Read every file of the cohort and show all problems in one table."""
-    from submit.check import check_study
+def check(
+    study: StudyFile = STUDY,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for a page with pictures of every exam (check.html).")
+    ] = None,
+) -> None:
+    """Read every file of the cohort; show what was understood, and everything that is wrong or odd."""
+    from submit.check.command import check_study
 
-    if not check_study(study, _console()):
+    if not check_study(study, _console(), output):
         raise typer.Exit(ExitCode.DATA)
 
 
 @app.command()
 def prepare(study: StudyFile = STUDY) -> None:
     """Make the block store of the cohort; a second time, only what is missing or damaged."""
-    from submit.check import prepare_study
+    from submit.prepare import prepare_study
 
     typer.echo(prepare_study(study, _console()))
 

@@ -24,8 +24,8 @@ from submit.analysis.power import POWER, detectable, patients_needed, sd_of_pati
 from submit.analysis.results_table import collect_results, structures_of
 from submit.analysis.verdict import MIN_FREEDOM
 from submit.analysis.wording import METRIC_STYLES
+from submit.grids import expected_grid
 from submit.runs import NoRunYet, find_run
-from submit.sweep import expected_grid
 from submit.wording import counted
 
 DICE_SD = 0.107

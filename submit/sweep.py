@@ -14,11 +14,10 @@ from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.fold_ranges import format_folds, parse_folds
 from job.contract.grid import Grid
-from job.contract.manifest import Manifest, grid_of
+from job.contract.manifest import Manifest
 from job.contract.results import Failure
 from job.contract.study import Study
 from job.contract.study_file import load_study
-from job.data.cohort_files import find_cohort
 from job.data.prepare import prepare_cohort
 from job.data.store import read_record
 from job.machine import available_cores, available_memory_gib
@@ -28,6 +27,7 @@ from job.storage import Storage
 from submit.executors.local import LocalExecutor, fold_command
 from submit.executors.protocol import Executor, Snapshot
 from submit.exit_codes import FAILED, INTERRUPTED
+from submit.grids import expected_grid
 from submit.machine import fold_memory_gib, machine_slots, within_memory
 from submit.problems import by_cause
 from submit.progress import ExamProgress, SweepProgress
@@ -47,20 +47,6 @@ class Outcome:
     manifest: Manifest
     snapshot: Snapshot
     interrupted: bool
-
-
-def expected_grid(study_file: Path, study: Study) -> Grid:
-    """The grid of a study, from the names of its files alone.
-
-    Raises:
-        StudyError: The cohort is too small.
-        DataError: Files are missing or doubled.
-    """
-    exams = find_cohort(cohort_root(study_file, study), study.cohort)
-    try:
-        return grid_of(study, [exam.patient for exam in exams])
-    except ValueError as error:
-        raise StudyError(f"{study_file}: {error}") from None
 
 
 def require_array(grid: Grid, array: int | None) -> None:

@@ -75,26 +75,30 @@ def statistics(
         filled: Voxels that were not finite.
         masked: Whether the region is a mask's.
     """
-    values = image_ZYX[region.inside_ZYX].astype(np.float64)
-    normalised = normalised_ZYX[region.inside_ZYX]
+    inside = np.flatnonzero(region.inside_ZYX)
+    values = image_ZYX.ravel()[inside].astype(np.float64)
+    normalised = normalised_ZYX.ravel()[inside]
     informative = values != region.empty
-    share = float(np.count_nonzero(informative)) / values.size
-    some = np.flatnonzero(informative if share else np.ones_like(informative))
-    some = some[:: max(some.size // SAMPLED, 1)].copy()  # without the others' memory
+    count = int(np.count_nonzero(informative))
+    if 0 < count < values.size:
+        some = np.flatnonzero(informative)[:: max(count // SAMPLED, 1)].copy()  # without the others' memory
+    else:
+        some = np.arange(0, values.size, max(values.size // SAMPLED, 1))
     sampled = values[some]
+    mean = values.mean()
     low, high = channel.range if channel.normalisation == "fixed" and channel.range else (-np.inf, np.inf)
     scaled = channel.normalisation in ("zscore", "percentile")
     return ChannelStatistics(
         voxels=values.size,
-        mean=float(values.mean()),
-        sd=float(values.std()),
+        mean=float(mean),
+        sd=float(values.std(mean=mean)),
         minimum=float(values.min()),
         maximum=float(values.max()),
         normalised_sd=float(normalised.std(dtype=np.float64)),
         background=region.background,
         no_background=scaled and not masked and region.background is None,
         region_share=values.size / image_ZYX.size,
-        informative_share=share,
+        informative_share=count / values.size,
         percentiles=_percentiles(sampled),
         normalised_percentiles=_percentiles(normalised[some].astype(np.float64)),
         at_low_end=float(np.mean(sampled <= low)),
@@ -106,4 +110,6 @@ def statistics(
 
 
 def _percentiles(values: NDArray[np.float64]) -> tuple[float, ...]:
-    return tuple(np.percentile(values, PERCENTILES).tolist())
+    """As numpy's, which takes three times as long over all of them as sorting does."""
+    places = np.array(PERCENTILES) / 100 * (values.size - 1)
+    return tuple(np.interp(places, np.arange(values.size), np.sort(values)).tolist())

@@ -87,6 +87,21 @@ def find_exams(
             exclusion names no exam.
         StudyError: A pattern has brackets that make no sense.
     """
+    exams, problems = sound_exams(objects, cohort, dead=dead)
+    if problems:
+        raise DataError(problems)
+    return exams
+
+
+def sound_exams(
+    objects: Iterable[StoredObject], cohort: Cohort, *, dead: Collection[str] = ()
+) -> tuple[tuple[ExamFiles, ...], list[Problem]]:
+    """As `find_exams`, but the exams whose names are in order, and what is wrong with the others.
+
+    Raises:
+        DataError: Nothing matches.
+        StudyError: A pattern has brackets that make no sense.
+    """
     objects, dead = without_ignored(objects, dead, cohort)
     roles = _roles(cohort)
     found = _matches(objects, dead, roles)
@@ -104,10 +119,8 @@ def find_exams(
         if not wrong and not any(not role.optional for role in nowhere):
             exams.append(_exam(files, cohort))
     exams.sort(key=lambda exam: (exam.patient, exam.visit))
-    problems += _same_names(exams) + _shared_files(exams, cohort)
-    if problems:
-        raise DataError(problems)
-    return tuple(exams)
+    clashes = _same_names(exams) + _shared_files(exams, cohort)
+    return () if clashes else tuple(exams), problems + clashes
 
 
 def without_ignored(

@@ -13,7 +13,7 @@ from job.contract.errors import Problem
 from job.contract.study import Study
 from job.data.channel_statistics import ChannelStatistics
 from job.data.cohort_files import ExamFiles
-from job.data.exam import Exam
+from job.data.exam import CheckedExam
 from job.data.fingerprint import alike
 from job.data.geometry import Geometry
 from job.data.plausibility import beside_others
@@ -63,22 +63,26 @@ class ExamSummary:
 class Findings:
     """What a cohort's exams are like, and what is wrong or odd about them."""
 
+    files: tuple[ExamFiles, ...]
+    """All exams whose names are in order, in the order of the grid."""
     exams: tuple[ExamSummary, ...]
-    """Those that could be read, in the order of the grid."""
+    """Those of them that could be read."""
     problems: tuple[Problem, ...]
     """What stops a run."""
     warnings: tuple[Problem, ...]
     """What is odd and may be right."""
 
 
-def summary_of(files: ExamFiles, exam: Exam, cohort: Cohort) -> ExamSummary:
+def summary_of(files: ExamFiles, exam: CheckedExam, cohort: Cohort) -> ExamSummary:
     """The summary of an exam that was just read."""
     return ExamSummary(
         files=files,
         geometry=exam.geometry,
-        voxels=tuple(np.bincount(exam.label_ZYX.ravel(), minlength=len(cohort.classes) + 1).tolist()),
+        voxels=tuple(int(np.count_nonzero(exam.label_ZYX == k)) for k in range(len(cohort.classes) + 1)),
         label_sha256=label_digest(exam),
-        mask_share=None if exam.mask_ZYX is None else float(exam.mask_ZYX.mean()),
+        mask_share=None
+        if exam.mask_ZYX is None
+        else float(np.count_nonzero(exam.mask_ZYX)) / exam.mask_ZYX.size,
         channels=dict(zip(cohort.channel_names, exam.statistics, strict=True)),
         outside_mask=exam.outside_mask,
         warnings=exam.warnings,
@@ -99,7 +103,7 @@ def summary_of_record(files: ExamFiles, record: ExamRecord) -> ExamSummary:
     )
 
 
-def label_digest(exam: Exam) -> str:
+def label_digest(exam: CheckedExam) -> str:
     """SHA-256 of the labels and their shape."""
     return sha256(repr(exam.label_ZYX.shape).encode() + exam.label_ZYX.tobytes()).hexdigest()
 

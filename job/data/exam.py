@@ -1,6 +1,6 @@
 """One exam from its files: read, checked against each other, normalised."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -27,11 +27,9 @@ UNCOVERED_SHARE = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exam:
-    """An exam ready to be stored; arrays on the canonical grid."""
+class CheckedExam:
+    """An exam that was read channel by channel, without its image; arrays on the canonical grid."""
 
-    image_CZYX: NDArray[np.floating]
-    """Normalised."""
     label_ZYX: NDArray[np.uint8]
     """0 background, k the k-th class of the study."""
     mask_ZYX: NDArray[np.uint8] | None
@@ -42,9 +40,21 @@ class Exam:
     outside_mask: int
     """Labelled voxels outside the mask, which count as background."""
     sha256: dict[str, str]
-    """Of each file, by key."""
+    """Of each file, by key; empty where nobody asked."""
     warnings: tuple[Problem, ...] = ()
     """What is odd about the exam, and may be right."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exam(CheckedExam):
+    """An exam ready to be stored."""
+
+    image_CZYX: NDArray[np.floating]
+    """Normalised."""
+
+
+ChannelSeen = Callable[[int, NDArray[np.float32], NDArray[np.uint8], Geometry], None]
+"""Told of each sound channel: its position, its normalised (Z, Y, X) image, the exam's labels and its grid."""
 
 
 @contextmanager
@@ -68,27 +78,60 @@ def load_exam(source: Storage, files: ExamFiles, cohort: Cohort, dtype: str) -> 
     Raises:
         DataError: All that is wrong with the exam's files.
     """
+    image_CZYX: NDArray[np.floating] | None = None
+
+    def keep(position: int, normalised_ZYX: NDArray[np.float32], *_: object) -> None:
+        nonlocal image_CZYX
+        if image_CZYX is None:
+            image_CZYX = np.zeros((len(files.channels), *normalised_ZYX.shape), dtype)
+        image_CZYX[position] = normalised_ZYX
+
+    checked = read_exam(source, files, cohort, dtype, seen=keep, digests=True)
+    assert image_CZYX is not None
+    return Exam(image_CZYX=image_CZYX, **vars(checked))
+
+
+def read_exam(
+    source: Storage,
+    files: ExamFiles,
+    cohort: Cohort,
+    dtype: str,
+    *,
+    seen: ChannelSeen | None = None,
+    digests: bool = False,
+) -> CheckedExam:
+    """All of the exam of these files but its image, of which one channel is in memory at a time.
+
+    Args:
+        source: The cohort's root.
+        files: The exam's files.
+        cohort: Channels, classes and how they are coded.
+        dtype: Number format that the normalised image must fit in.
+        seen: Told of the image, channel by channel, also if the exam turns out to be wrong.
+        digests: Whether the digests of the files are asked for.
+
+    Raises:
+        DataError: All that is wrong with the exam's files.
+    """
     problems: list[Problem] = []
-    reader = _Reader(source, cohort)
+    reader = _Reader(source, cohort, digests=digests)
     truth = _read_truth(reader, files, cohort, problems)
-    image_CZYX = np.zeros((len(files.channels), *reader.shape_zyx), dtype)
     stats: list[ChannelStatistics] = []
     warnings: list[Problem] = []
     for position, (channel, item) in enumerate(zip(cohort.channels, files.channels, strict=True)):
         with collecting(problems):
             volume, values_ZYX = reader.values(item.key, channel)
             if reader.grid is not None and truth.has_region:  # else it is reported
-                image_CZYX[position], found = _normalised(
-                    volume, values_ZYX, truth.mask_ZYX, channel, image_CZYX.dtype
-                )
+                normalised_ZYX, found = _normalised(volume, values_ZYX, truth.mask_ZYX, channel, dtype)
+                if seen is not None and truth.labels is not None:
+                    seen(position, normalised_ZYX, truth.labels.label_ZYX, reader.grid.geometry)
                 stats.append(found)
                 warnings += odd(found, channel, volume.name)
     if problems:
         raise DataError(problems)
     assert reader.grid is not None
     assert truth.labels is not None
-    return Exam(
-        image_CZYX=image_CZYX,
+    return CheckedExam(
         label_ZYX=truth.labels.label_ZYX,
         mask_ZYX=truth.mask_ZYX,
         geometry=reader.grid.geometry,
@@ -118,11 +161,12 @@ class _Truth:
 
 
 class _Reader:
-    """Reads an exam's files onto one grid, remembering their digests and what was odd about them."""
+    """Reads an exam's files onto one grid, remembering what was odd about them, and their digests if asked to."""
 
-    def __init__(self, source: Storage, cohort: Cohort) -> None:
+    def __init__(self, source: Storage, cohort: Cohort, *, digests: bool) -> None:
         self._source = source
         self._cohort = cohort
+        self._digests = digests
         self._last: tuple[str, bytes, tuple[Problem, ...]] | None = None
         self.grid: Grid | None = None
         self.sha256: dict[str, str] = {}
@@ -146,7 +190,8 @@ class _Reader:
         try:
             if self._last is None or self._last[0] != key:
                 data = self._source.read(key)
-                self.sha256[key] = sha256(data).hexdigest()
+                if self._digests:
+                    self.sha256[key] = sha256(data).hexdigest()
                 self._last = (key, *unpacked(data, key))
             _, contents, odd_packing = self._last
             return read_unpacked(contents, key, index=index, choice=self._cohort.geometry, odd=odd_packing)
@@ -251,7 +296,7 @@ def _normalised(
     values_ZYX: NDArray[np.float32],
     mask_ZYX: NDArray[np.uint8] | None,
     channel: Channel,
-    dtype: np.dtype[np.floating],
+    dtype: str,
 ) -> tuple[NDArray[np.float32], ChannelStatistics]:
     """A channel normalised, and its statistics.
 
@@ -312,12 +357,10 @@ def _fill(values_ZYX: NDArray[np.float32], mask_ZYX: NDArray[np.uint8] | None, n
     return int(np.count_nonzero(wrong_ZYX))
 
 
-def _require_fit(
-    normalised_ZYX: NDArray[np.float32], channel: Channel, name: str, dtype: np.dtype[np.floating]
-) -> None:
+def _require_fit(normalised_ZYX: NDArray[np.float32], channel: Channel, name: str, dtype: str) -> None:
     """Refuses values that the store's number format cannot hold."""
     largest = float(max(normalised_ZYX.max(), -normalised_ZYX.min()))
-    limits = np.finfo(dtype)
+    limits = np.finfo(np.dtype(dtype))
     if largest > float(limits.max) or 0 < largest < float(limits.tiny):
         raise DataError.of(
             file=name,

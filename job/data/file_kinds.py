@@ -123,7 +123,7 @@ def unpacked(data: bytes, name: str) -> tuple[bytes, tuple[Problem, ...]]:
                     cause="bytes after the end of a .gz file",
                 ),
             )
-    if not data.strip(b"\x00"):
+    if data[:1] in (b"", b"\x00") and not data.strip(b"\x00"):
         what = "an empty file" if not data else "a file of nothing but zeros"
         raise _of_kind(name, what, "copy or export it again")
     require_nifti(data, name)

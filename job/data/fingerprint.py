@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +21,11 @@ ROWS_AT_ONCE = 2048
 
 def fingerprint_of(image_ZYX: NDArray[np.float32]) -> str | None:
     """The standardised block means of a volume, as text; None for one without contrast."""
-    means: NDArray[np.floating] = image_ZYX
-    for axis, size in enumerate(image_ZYX.shape):
-        edges = np.linspace(0, size, min(BLOCKS, size) + 1).astype(int)
-        widths = np.diff(edges).reshape([-1 if a == axis else 1 for a in range(3)])
-        means = np.add.reduceat(means, edges[:-1], axis=axis, dtype=np.float64) / widths
+    z, y, x = (np.linspace(0, size, min(BLOCKS, size) + 1).astype(int) for size in image_ZYX.shape)
+    # Slab by slab: reduceat along the first axis is six times as slow.
+    slabs = [image_ZYX[start:end].mean(axis=0, dtype=np.float64) for start, end in pairwise(z.tolist())]
+    means = np.add.reduceat(np.stack(slabs), y[:-1], axis=1) / np.diff(y)[:, None]
+    means = np.add.reduceat(means, x[:-1], axis=2) / np.diff(x)
     spread = float(means.std())
     if not np.isfinite(spread) or spread <= 1e-9 * float(np.abs(means).max(initial=0)):
         return None

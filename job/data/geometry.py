@@ -48,6 +48,15 @@ class Geometry:
         return (z, y, x)
 
     @property
+    def shape_zyx(self) -> tuple[int, int, int]:
+        """Of the canonical grid."""
+        canonical = [0, 0, 0]
+        for size, (axis, _) in zip(self.shape_xyz, self.to_canonical, strict=True):
+            canonical[axis] = size
+        x, y, z = canonical
+        return (z, y, x)
+
+    @property
     def voxel_ml(self) -> float:
         """Volume of a voxel, also of one that is sheared."""
         return abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000

@@ -13,6 +13,8 @@ from job.data.nifti import Volume, integral
 
 OUTSIDE_MASK_SHARE = 0.01
 """Of an exam's labelled voxels; a rim that a mask cuts off is usual, a structure outside is a mistake."""
+COUNTED_VALUES = 2**16
+"""Range of label values up to which each has a counter."""
 SHOWN_VALUES = 5
 """Unknown label values that an error names."""
 
@@ -37,10 +39,9 @@ def classes_of(stored_ZYX: NDArray[Any], volume: Volume, cohort: Cohort) -> Labe
         DataError: Values that are not integral, or in no class and not background.
     """
     values_ZYX = integral(stored_ZYX, volume)
-    present, counts = np.unique(values_ZYX, return_counts=True)
     known = dict.fromkeys(cohort.background, 0)
     known |= {value: label for label, values in enumerate(cohort.class_values, start=1) for value in values}
-    found = dict(zip(present.tolist(), counts.tolist(), strict=True))  # Python's integers: none is rounded
+    found = _counts(values_ZYX)
     unknown = {value: count for value, count in found.items() if value not in known}
     if unknown:
         raise _unknown_values(unknown, volume, cohort)
@@ -49,6 +50,16 @@ def classes_of(stored_ZYX: NDArray[Any], volume: Volume, cohort: Cohort) -> Labe
         if known[value]:
             label_ZYX[values_ZYX == np.array(value, values_ZYX.dtype)] = known[value]
     return LabelMap(label_ZYX=label_ZYX)
+
+
+def _counts(values: NDArray[np.integer]) -> dict[int, int]:
+    """Voxels of each value that occurs, in ascending order; Python's integers, of which none is rounded."""
+    low, high = int(values.min()), int(values.max())
+    if high - low < COUNTED_VALUES and -(2**31) <= low <= high < 2**31:
+        counts = np.bincount(values.ravel().astype(np.intp) - low)  # sorting takes six times as long
+        return {low + int(place): int(counts[place]) for place in np.flatnonzero(counts)}
+    present, counts = np.unique(values, return_counts=True)
+    return dict(zip(present.tolist(), counts.tolist(), strict=True))
 
 
 def _unknown_values(unknown: dict[int, int], volume: Volume, cohort: Cohort) -> DataError:

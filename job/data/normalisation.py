@@ -60,17 +60,24 @@ def normalise(
     """
     if not region_ZYX.any():
         raise ValueError("no voxel in the region (mask, or voxels that are not background)")
+    normalised_ZYX = np.zeros(image_ZYX.shape, np.float32)
+    normalised_ZYX[region_ZYX] = _scaled(image_ZYX[region_ZYX], channel)
+    return normalised_ZYX
+
+
+def _scaled(values: NDArray[np.float32], channel: Channel) -> NDArray[np.float32]:
     if channel.normalisation == "none":
-        return np.where(region_ZYX, image_ZYX, np.float32(0))
+        return values
     if channel.normalisation == "zscore":
-        values = image_ZYX[region_ZYX].astype(np.float64)
-        offset, scale, spread = float(values.mean()), float(values.std()), "SD"
+        exact = values.astype(np.float64)
+        offset, scale, spread = float(exact.mean()), float(exact.std()), "SD"
     else:
         low, high = channel.range or DEFAULT_PERCENTILES
         if channel.normalisation == "percentile":
-            low, high = np.percentile(image_ZYX[region_ZYX], (low, high)).tolist()
-        image_ZYX = np.clip(image_ZYX, low, high)
+            low, high = np.percentile(values, (low, high)).tolist()
+        values = np.clip(values, low, high)
         offset, scale, spread = low, high - low, "range"
     if scale <= 1e-6 * max(abs(offset), 1e-30):
         raise ValueError(f"hardly any contrast in the region: {spread} {scale:g} at {offset:g}")
-    return np.where(region_ZYX, (image_ZYX - np.float32(offset)) / np.float32(scale), np.float32(0))
+    scaled: NDArray[np.float32] = (values - np.float32(offset)) / np.float32(scale)
+    return scaled

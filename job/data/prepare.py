@@ -4,6 +4,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
 from math import prod
@@ -16,7 +17,7 @@ from job.contract import layout
 from job.contract.errors import DataError, Problem
 from job.contract.manifest import ExamEntry
 from job.contract.study import Study
-from job.data.cohort_files import ExamFiles, find_cohort
+from job.data.cohort_files import ExamFiles, find_cohort, sound_exams
 from job.data.cohort_summary import (
     ExamSummary,
     Findings,
@@ -26,7 +27,7 @@ from job.data.cohort_summary import (
     without_class,
 )
 from job.data.doubtful_names import doubtful_names
-from job.data.exam import collecting, grid_file, load_exam
+from job.data.exam import ChannelSeen, collecting, grid_file, load_exam, read_exam
 from job.data.nifti import read_volume
 from job.data.store import ExamRecord, Source, delete_exam, is_whole, recipe_of, write_exam
 from job.machine import available_memory_gib
@@ -43,6 +44,8 @@ BYTES_PER_VOLUME = 8
 
 Progress = Callable[[int, int], None]
 """Told how many exams are done, of how many."""
+Watch = Callable[[ExamFiles], AbstractContextManager[ChannelSeen]]
+"""Gives who sees the channels of an exam, which may turn out to be wrong."""
 
 
 class StoreIndex(BaseModel):
@@ -125,27 +128,42 @@ def read_index(store: Storage, study: Study) -> StoreIndex | None:
         return None
 
 
-def check_cohort(source: Storage, study: Study, *, workers: int, progress: Progress) -> Findings:
+def check_cohort(
+    source: Storage, study: Study, *, workers: int, progress: Progress, watch: Watch | None = None
+) -> Findings:
     """What is in a cohort's files, after every one was read and checked as `prepare_cohort` would.
 
+    Args:
+        source: The cohort's root.
+        study: Says what to find and how to normalise it.
+        workers: Exams at a time, at most; fewer where memory does not suffice.
+        progress: Told of each finished exam.
+        watch: Asked, for each exam in its own thread, who is to see its channels; ended when they are read.
+
     Raises:
-        DataError: The files' names make no cohort.
+        DataError: No file's name fits the patterns.
     """
-    exams = find_cohort(source, study.cohort)
+    exams, misnamed = sound_exams(source.list(), study.cohort, dead=source.dead_links())
+    if not exams:
+        return Findings(files=(), exams=(), problems=tuple(misnamed), warnings=())
 
     def summary(files: ExamFiles) -> ExamSummary:
-        return summary_of(files, load_exam(source, files, study.cohort, study.store.dtype), study.cohort)
+        with nullcontext() if watch is None else watch(files) as seen:
+            exam = read_exam(source, files, study.cohort, study.store.dtype, seen=seen)
+        return summary_of(files, exam, study.cohort)
 
     done, problems = _each(summary, exams, _within_memory(workers, source, exams, study), progress)
     summaries = [done[files.exam] for files in exams if files.exam in done]
     side_by_side, warnings = beside_each_other(summaries, study)
-    if problems:  # a class may be in the exams that could not be read
+    if misnamed or problems:  # a class may be in the exams that could not be read
         lacking = without_class(summaries, study)
         side_by_side = [problem for problem in side_by_side if problem not in lacking]
+    doubtful = [] if misnamed else doubtful_names(source, study.cohort, exams)
     return Findings(
+        files=exams,
         exams=tuple(summaries),
-        problems=(*problems, *side_by_side),
-        warnings=(*doubtful_names(source, study.cohort, exams), *warnings),
+        problems=(*misnamed, *problems, *side_by_side),
+        warnings=(*doubtful, *warnings),
     )
 
 

@@ -1,8 +1,6 @@
 """Pictures of tested exams: a slice of every channel, the truth, and the predictions of two arms.
 
-Shapes: C = channels; Z, Y, X = voxels of the canonical grid: x grows towards the patient's right, y towards
-anterior, z towards superior. A picture is as in radiology: the patient's right on the left of the page,
-anterior up.
+Shapes as in `submit.slices`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,9 +22,7 @@ from job.contract.grid import REFERENCE
 from job.contract.manifest import Manifest
 from submit.analysis.results_table import Results
 from submit.analysis.wording import METRIC_STYLES, shortened
-
-CLASS_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#D55E00", "#CC79A7", "#0072B2")
-"""Okabe & Ito's colours, the ones that stand out from grey first; from the eighth class on they repeat."""
+from submit.slices import Box, as_seen, box_around, class_colour, fullest_slice
 
 COLUMNS = 7
 PANEL_INCHES = 1.6
@@ -195,7 +191,7 @@ def montage(
     z = slice_to_show(truth_ZYX, predictions)
     labels = {"truth": truth_ZYX[z], **{title: label_ZYX[z] for title, label_ZYX in predictions.items()}}
     box = _box(image_CZYX[:, z], list(labels.values()))
-    images = [_as_seen(channel_YX[box].astype(np.float32)) for channel_YX in image_CZYX[:, z]]
+    images = [as_seen(channel_YX[box].astype(np.float32)) for channel_YX in image_CZYX[:, z]]
 
     _, y_mm, x_mm = spacing_zyx_mm
     rows, columns = images[0].shape
@@ -206,14 +202,14 @@ def montage(
     of_labels = cells[len(images) : len(images) + len(labels)]
     for axes, (title, label_YX) in zip(of_labels, labels.items(), strict=True):
         _draw_image(axes, title, images[0], aspect=y_mm / x_mm)
-        _draw_labels(axes, _as_seen(label_YX[box]))
+        _draw_labels(axes, as_seen(label_YX[box]))
     if len(predictions) == 2:
-        one, other = (_as_seen(label_ZYX[z][box]) for label_ZYX in predictions.values())
+        one, other = (as_seen(label_ZYX[z][box]) for label_ZYX in predictions.values())
         _draw_image(cells[-1], "only arm (red), only\nreference (blue)", images[0], aspect=y_mm / x_mm)
         _draw_difference(cells[-1], one, other)
     cells[0].text(0.03, 0.97, "R", color="white", fontsize=7, va="top", transform=cells[0].transAxes)
     patches = [
-        Patch(color=_colour(k), label=shortened(name, TITLE_LETTERS))
+        Patch(color=class_colour(k), label=shortened(name, TITLE_LETTERS))
         for k, name in enumerate(class_names, start=1)
     ]
     columns = max(1, int(figure.get_figwidth() // LEGEND_ENTRY_INCHES))
@@ -237,30 +233,17 @@ def slice_to_show(truth_ZYX: NDArray[np.uint8], predictions: Mapping[str, NDArra
         one_ZYX, other_ZYX = predictions.values()
         differing = [one_ZYX != other_ZYX]
     for labels_ZYX in (*differing, truth_ZYX, *predictions.values()):
-        voxels_Z = np.count_nonzero(labels_ZYX, axis=(1, 2))
-        if voxels_Z.any():
-            return int(voxels_Z.argmax())
+        if (fullest := fullest_slice(labels_ZYX)) is not None:
+            return fullest
     return len(truth_ZYX) // 2
 
 
-def _box(image_CYX: NDArray[Any], labels: Sequence[NDArray[np.uint8]]) -> tuple[slice, slice]:
+def _box(image_CYX: NDArray[Any], labels: Sequence[NDArray[np.uint8]]) -> Box:
     """The smallest box around all that differs from the image's corner, and around the labels."""
     inside_YX = (image_CYX != image_CYX[:, :1, :1]).any(axis=0)
     for label_YX in labels:
         inside_YX |= label_YX > 0
-    if not inside_YX.any():
-        return slice(None), slice(None)
-    rows, columns = (np.flatnonzero(inside_YX.any(axis=axis)) for axis in (1, 0))
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-
-
-def _as_seen(slice_YX: NDArray[Any]) -> NDArray[Any]:
-    """Rows from anterior to posterior, columns from the patient's right to left."""
-    return slice_YX[::-1, ::-1]
-
-
-def _colour(label: int) -> str:
-    return CLASS_COLOURS[(label - 1) % len(CLASS_COLOURS)]
+    return box_around(inside_YX)
 
 
 def _grid(panels: int, classes: int, *, height_per_width: float) -> tuple[Figure, list[Axes]]:
@@ -299,10 +282,10 @@ def _draw_labels(axes: Axes, label_YX: NDArray[np.uint8]) -> None:
     for label in np.unique(label_YX[label_YX > 0]):
         mask_YX = label_YX == label
         fill_YX4 = np.zeros((height, width, 4))
-        fill_YX4[mask_YX] = to_rgba(_colour(label), alpha=0.25)
+        fill_YX4[mask_YX] = to_rgba(class_colour(label), alpha=0.25)
         axes.imshow(fill_YX4, aspect=axes.get_aspect())
         # A margin of one voxel closes the outline of what touches the border.
-        axes.contour(x, y, np.pad(mask_YX, 1), levels=[0.5], colors=_colour(label), linewidths=1.2)
+        axes.contour(x, y, np.pad(mask_YX, 1), levels=[0.5], colors=class_colour(label), linewidths=1.2)
 
 
 def _draw_difference(axes: Axes, one_YX: NDArray[np.uint8], other_YX: NDArray[np.uint8]) -> None:

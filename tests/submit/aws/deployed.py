@@ -14,8 +14,8 @@ from job.contract.study_file import load_study
 from job.storage import Storage
 from submit.aws.deployment import Deployment
 from submit.aws.sweep import run_batch_sweep
+from submit.grids import expected_grid
 from submit.submissions import BatchSubmission, batch_submissions
-from submit.sweep import expected_grid
 from tests.submit.aws.fake_batch import FakeBatch
 from tests.submit.test_whole_sweep import FOLDS
 

@@ -20,7 +20,7 @@ from job.places import read_manifest
 from job.storage import open_storage
 from submit.aws.deployment import image_digest
 from submit.aws.jobs import BatchJobs, Task, parts_of
-from submit.check import prepare_study
+from submit.prepare import prepare_study
 from submit.runs import find_run
 from submit.status import cancel_run
 from submit.submissions import FoldJob, batch_submissions

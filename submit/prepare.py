@@ -1,0 +1,41 @@
+"""`submit prepare`: the block store of a cohort."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from job.contract.study_file import load_study
+from job.data.prepare import prepare_cohort
+from job.machine import available_cores
+from job.places import cohort_root, store_root
+from submit.problems import show_warnings
+from submit.progress import ExamProgress
+from submit.wording import counted
+
+
+def prepare_study(study_file: Path, console: Console) -> str:
+    """Makes the block store of a study's cohort; what was done.
+
+    Raises:
+        StudyError: The study is wrong.
+        DataError: Everything that is wrong with the cohort.
+    """
+    study = load_study(study_file)
+    if study.compute.backend == "batch":
+        from submit.aws.jobs import connect  # loads AWS's client
+        from submit.aws.sweep import placed
+
+        study = placed(study_file, study, connect(study.compute.stack)[0])
+    store = store_root(study_file, study)
+    with ExamProgress(console) as progress:
+        prepared = prepare_cohort(
+            cohort_root(study_file, study),
+            store,
+            study,
+            workers=available_cores(),
+            progress=progress,
+            verify=True,
+        )
+    show_warnings(prepared.warnings, console)
+    kept = len(prepared.index.exams) - prepared.made
+    return f"{store.url}: {counted(prepared.made, 'exam')} made, {kept} there already"
