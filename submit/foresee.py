@@ -61,7 +61,9 @@ def _look_at(key: str, folder: Path, needed: int, problems: list[Problem], warni
     if not existing.is_dir():
         problems.append(_problem(key, folder, f"{existing} is a file", "a folder", f"name a folder in {key}"))
         return
-    if os.statvfs(existing).f_flag & os.ST_RDONLY or not os.access(existing, os.W_OK | os.X_OK):
+    if os.statvfs(existing).f_flag & os.ST_RDONLY or not os.access(
+        existing, os.W_OK | os.X_OK, effective_ids=True
+    ):
         found = f"{existing}, which cannot be written"
         problems.append(
             _problem(

@@ -23,6 +23,10 @@ _VISIT = re.compile(
     re.IGNORECASE,
 )
 """A part of a name that says which exam of a patient it is."""
+_SWALLOWED = re.compile(
+    r"[_\-. ](?:ses|session|visit|run)[-_]?\d+|(?<=\d)[_\-. ]v\d{1,2}(?=$|[_\-. ])", re.IGNORECASE
+)
+"""A part that leaves no doubt, also where every patient has one exam."""
 _NUMBER = re.compile(
     r"[_\-. ](?:run[-_]?\d+|v\d{1,2}|tp?\d{1,2}|m\d{2})(?=$|[_\-. ])"
     r"|(?<=\d)[_\-. ](?:[a-z]{0,3}\d{1,3}|[a-z]|(?:19|20)\d{2}-?\d{2}-?\d{2})$"
@@ -175,10 +179,11 @@ def _maybe_visits(exams: Sequence[ExamFiles]) -> list[Problem]:
     patients = sorted({exam.patient for exam in exams})
     groups = [*_by_stem(patients, _VISIT).values(), *_numbered(patients)]
     several = [names for names in groups if len(names) > 1]
-    if not several:
-        return []
     grouped = {name for names in several for name in names}
-    alone = [name for name in patients if _VISIT.search(name) and name not in grouped]
+    telling = _VISIT if several else _SWALLOWED
+    alone = [name for name in patients if telling.search(name) and name not in grouped]
+    if not several and not alone:
+        return []
     groups_shown = [*(" and ".join(map(repr, names[:3])) for names in several), *map(repr, alone)]
     shown = "; ".join(groups_shown[:SHOWN])
     return [

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from submit.check.amounts import measured
 from submit.check.contents import EXAMS_SHOWN, exams_table, overview, unusual_table
 from submit.check.tables import Table
 from submit.check.terminal import show_table
+from submit.foresee import foreseen
 from submit.grids import grid_over
 from submit.problems import by_cause, show_problems, show_warnings
 from submit.progress import ExamProgress
@@ -46,6 +48,8 @@ def check_study(study_file: Path, console: Console, output: Path | None = None) 
     with ExamProgress(console) as progress:
         watch = None if album is None else album.watch
         found = check_cohort(source, study, workers=available_cores(), progress=progress, watch=watch)
+    problems, warnings = foreseen(study_file, study, found.exams)
+    found = replace(found, problems=(*found.problems, *problems), warnings=(*found.warnings, *warnings))
     for table in tables(found, study):
         show_table(table, Console(file=sys.stdout))
     if output is not None and album is not None:
