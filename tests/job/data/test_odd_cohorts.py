@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from job.contract.errors import DataError
+from job.data.cohort_files import find_cohort
+from job.storage.local import LocalStorage
 from tests.job.data.odd_cohorts import (
     AFFINE,
     NAMES,
@@ -23,6 +25,7 @@ from tests.job.data.odd_cohorts import (
     nifti,
     patched,
     sound_cohort,
+    study,
 )
 
 
@@ -329,9 +332,17 @@ def test_pairs_of_header_and_image(cohort: OddCohort) -> None:
 
 
 def names_wrong(cohort: OddCohort, **settings: Any) -> list[str]:
+    """What is wrong with the names of a cohort's files; a check says the same."""
     with pytest.raises(DataError) as error:
-        cohort.check(**settings)
-    return [str(problem) for problem in error.value.problems]
+        find_cohort(LocalStorage(cohort.root), study(**settings).cohort)
+    lines = [str(problem) for problem in error.value.problems]
+    said: list[str] = []
+    try:
+        said = cohort.words(**settings)[0]
+    except DataError as nothing:  # not one file matches
+        said = [str(problem) for problem in nothing.problems]
+    assert said == lines
+    return lines
 
 
 def test_links_whose_contents_were_not_fetched(cohort: OddCohort) -> None:

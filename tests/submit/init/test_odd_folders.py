@@ -174,7 +174,7 @@ def test_patients_that_look_like_visits_are_a_doubt(data: Path, init: Callable[.
     plain(data, ("anna", "anna_followup", "otto", "ida"))
     ended = init()
     assert ended.cohort.pattern == "{patient}/{channel}.nii.gz"
-    assert "unsure: 'anna_followup'" in ended.text
+    assert "unsure: 'anna' and 'anna_followup'" in ended.text
 
 
 # --- files beside, and files that are missing
