@@ -19,7 +19,7 @@ from job.data.labels import LabelMap, classes_of, classes_of_files, clear_outsid
 from job.data.nifti import Volume, read_unpacked
 from job.data.normalisation import normalise, region_of
 from job.data.plausibility import constant, implausible, odd
-from job.data.resampling import resampled
+from job.data.resampling import resampled, resampled_labels
 from job.storage import Storage
 
 UNCOVERED_SHARE = 0.05
@@ -150,7 +150,7 @@ class _Reader:
             error.add_note(f"while reading {key}")
             raise
 
-    def stored(self, key: str) -> tuple[Volume, NDArray[Any]]:
+    def stored(self, key: str, *, is_mask: bool = False) -> tuple[Volume, NDArray[Any]]:
         """A volume of names (labels, mask), and its stored numbers on the exam's canonical grid."""
         volume = self.volume(key)
         self._note(volume)
@@ -158,7 +158,9 @@ class _Reader:
             return volume, volume.stored_ZYX()
         if self._cohort.resample_to is not None and volume.geometry.axes_onto(self.grid.geometry) is None:
             target = self.grid.geometry
-            array, _ = resampled(volume.stored_xyz, volume.geometry, target, labels=True, outside=0)
+            array, outside = resampled_labels(volume.stored_xyz, volume.geometry, target)
+            if outside and not is_mask:
+                self.warnings.append(_cut_off(key, outside, self.grid.name))
             return volume, target.canonical(array)
         return volume, volume.stored_ZYX(self.grid.axes_of(key, volume.geometry), self.grid.geometry)
 
@@ -173,7 +175,7 @@ class _Reader:
             return volume, volume.values_ZYX(axes, self.grid.geometry)
         target = self.grid.geometry
         values_xyz = volume.geometry.in_file(volume.values_ZYX())
-        array, uncovered = resampled(values_xyz, volume.geometry, target, labels=False, outside=0)
+        array, uncovered = resampled(values_xyz, volume.geometry, target, outside=0)
         if uncovered > UNCOVERED_SHARE:
             self.warnings.append(_uncovered(key, uncovered, channel))
         return volume, np.ascontiguousarray(target.canonical(array), dtype=np.float32)
@@ -193,6 +195,16 @@ def _uncovered(key: str, share: float, channel: Channel) -> Problem:
     )
 
 
+def _cut_off(key: str, share: float, onto: str) -> Problem:
+    return Problem(
+        file=key,
+        found=f"{share:.1%} of what is not 0 outside the grid of {onto}, onto which it is resampled",
+        expected="labels inside the grid",
+        remedy="they are cut off; choose a channel that covers them for cohort.resample_to",
+        cause="labels outside the grid that they are resampled onto",
+    )
+
+
 def _read_truth(reader: _Reader, files: ExamFiles, cohort: Cohort, problems: list[Problem]) -> _Truth:
     """The labels inside the mask, as far as they can be read; the list gets all that is wrong with them."""
     labels: LabelMap | None = None
@@ -203,7 +215,7 @@ def _read_truth(reader: _Reader, files: ExamFiles, cohort: Cohort, problems: lis
         labels = _read_labels(reader, files, cohort)
     if files.mask is not None:
         with collecting(problems):
-            volume, stored_ZYX = reader.stored(files.mask.key)
+            volume, stored_ZYX = reader.stored(files.mask.key, is_mask=True)
             mask_ZYX = mask_of(stored_ZYX, volume)
     if labels is not None and mask_ZYX is not None:
         name = next(item.key for item in files.labels if item is not None)

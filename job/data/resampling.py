@@ -8,56 +8,76 @@ from scipy import ndimage
 
 from job.data.geometry import Geometry
 
+ROUNDING_VOXELS = 1e-6
+"""Of a position: what lies between two voxels goes to the upper one, whatever the rounding of the affines."""
+
 
 def resampled(
-    stored_xyz: NDArray[Any], source: Geometry, target: Geometry, *, labels: bool, outside: float
-) -> tuple[NDArray[Any], float]:
-    """A volume on the target file's own axes, and the share of the target that lies outside of it.
+    values_xyz: NDArray[Any], source: Geometry, target: Geometry, *, outside: float
+) -> tuple[NDArray[np.float32], float]:
+    """An image on the target file's own axes, and the share of the target that lies outside of it.
 
-    Images linearly, after a Gaussian that takes away what the target's larger voxels cannot show: its SD is half of
-    what the edge grows by, in source voxels, as scikit-image's `resize` has it. Labels by their nearest neighbour, in
-    their own type.
+    Linearly, after a Gaussian that takes away what the target's larger voxels cannot show: its SD is half of what the
+    edge grows by, in source voxels, as scikit-image's `resize` has it.
+
+    Args:
+        values_xyz: On the source file's axes.
+        source: Geometry of the volume.
+        target: Geometry that it gets.
+        outside: Value of what the source does not cover.
+    """
+    into = np.linalg.inv(source.affine) @ target.affine
+    growth = np.linalg.norm(into[:3, :3], axis=1)
+    smooth_xyz = ndimage.gaussian_filter(
+        values_xyz.astype(np.float32), np.maximum(growth - 1, 0) / 2, mode="nearest"
+    )
+    result: NDArray[np.float32] = ndimage.affine_transform(
+        smooth_xyz, into[:3, :3], into[:3, 3], output_shape=target.shape_xyz, order=1, mode="nearest"
+    )
+    uncovered = 0
+    for i in range(target.shape_xyz[0]):
+        covered = _is_inside(_positions(into, i, target.shape_xyz), source.shape_xyz)
+        result[i][~covered] = outside
+        uncovered += covered.size - int(np.count_nonzero(covered))
+    return result, uncovered / result.size
+
+
+def resampled_labels(
+    stored_xyz: NDArray[Any], source: Geometry, target: Geometry
+) -> tuple[NDArray[Any], float]:
+    """A label map on the target file's own axes, and the share of its labelled voxels that lie outside of the target.
+
+    By the nearest neighbour, in its own type; 0 where the source does not cover the target.
 
     Args:
         stored_xyz: On the source file's axes.
         source: Geometry of the volume.
         target: Geometry that it gets.
-        labels: Whether values are names and not amounts.
-        outside: Value of what the source does not cover.
     """
     into = np.linalg.inv(source.affine) @ target.affine
-    if not labels:
-        growth = np.linalg.norm(into[:3, :3], axis=1)
-        stored_xyz = ndimage.gaussian_filter(
-            stored_xyz.astype(np.float32), np.maximum(growth - 1, 0) / 2, mode="nearest"
-        )
-    result = ndimage.affine_transform(
-        stored_xyz,
-        into[:3, :3],
-        into[:3, 3],
-        output_shape=target.shape_xyz,
-        order=0 if labels else 1,
-        mode="grid-constant" if labels else "nearest",
-        cval=outside,
-    )
-    covered = _covered(stored_xyz.shape, into, target.shape_xyz)
-    if not labels:
-        result[~covered] = outside
-    return result, 1 - float(covered.mean())
+    result = np.zeros(target.shape_xyz, stored_xyz.dtype)
+    for i in range(target.shape_xyz[0]):
+        positions = _positions(into, i, target.shape_xyz)
+        covered = _is_inside(positions, source.shape_xyz)
+        nearest = np.floor(positions[:, covered] + (0.5 + ROUNDING_VOXELS)).astype(int)
+        last = np.array(source.shape_xyz)[:, None] - 1
+        result[i][covered] = stored_xyz[tuple(np.clip(nearest, 0, last))]
+    labelled = np.argwhere(stored_xyz != 0).T
+    back = np.linalg.inv(into)
+    outside = ~_is_inside(back[:3, :3] @ labelled + back[:3, 3:], target.shape_xyz)
+    return result, float(outside.mean()) if outside.size else 0.0
 
 
-def _covered(
-    shape: tuple[int, ...], into: NDArray[np.float64], target: tuple[int, int, int]
-) -> NDArray[np.bool_]:
-    """The target's voxels whose centres lie in the source's voxels."""
-    covered = np.ones(target, bool)
-    i, j, k = (np.arange(size, dtype=np.float64) for size in target)
-    for axis, size in enumerate(shape):
-        at = (
-            (into[axis, 0] * i)[:, None, None]
-            + (into[axis, 1] * j)[None, :, None]
-            + (into[axis, 2] * k)[None, None, :]
-            + into[axis, 3]
-        )
-        covered &= (at >= -0.5 - 1e-6) & (at <= size - 0.5 + 1e-6)
-    return covered
+def _positions(into: NDArray[np.float64], i: int, shape_xyz: tuple[int, int, int]) -> NDArray[np.float64]:
+    """Where a slab of the target's voxels lies in the source, in its voxels: (3, Y, Z)."""
+    _, j, k = shape_xyz
+    along_j, along_k = np.arange(j, dtype=np.float64)[:, None], np.arange(k, dtype=np.float64)[None]
+    start = into[:3, 0] * i + into[:3, 3]
+    return start[:, None, None] + into[:3, 1, None, None] * along_j + into[:3, 2, None, None] * along_k
+
+
+def _is_inside(positions: NDArray[np.float64], shape_xyz: tuple[int, int, int]) -> NDArray[np.bool_]:
+    """Which positions lie in the voxels of a volume."""
+    upper = np.array(shape_xyz).reshape(3, *[1] * (positions.ndim - 1)) - 0.5
+    inside = (positions >= -0.5 - ROUNDING_VOXELS) & (positions <= upper + ROUNDING_VOXELS)
+    return np.asarray(inside.all(axis=0))
