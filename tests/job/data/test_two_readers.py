@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from job.contract.errors import DataError
 from job.data.nifti import read_volume
 from tests.fuzzing import fuzzed
+from tests.job.data.odd_files import CHOICES, changed_files, sound_files
 
 SPACING_TOLERANCE = 0.01
 PLACE_TOLERANCE_VOXELS = 0.1
@@ -95,114 +96,9 @@ def difference(one: Reading, other: Reading) -> str:
     return ""
 
 
-odd_floats = st.sampled_from(
-    [
-        0.0,
-        -0.0,
-        1.0,
-        -1.0,
-        0.5,
-        2.0,
-        3.0,
-        1.0005,
-        1.002,
-        1.02,
-        10.0,
-        352.0,
-        348.0,
-        544.0,
-        1e-8,
-        1e-30,
-        1e30,
-        np.nan,
-        np.inf,
-        -np.inf,
-    ]
-) | st.floats(-4, 4, width=32)
-odd_integers = st.integers(-2, 9) | st.sampled_from([16, 64, 256, 512, 768, 1024, 1280, 32767, -32768])
-FIELDS: dict[str, tuple[int, st.SearchStrategy[Any]]] = {
-    "dim": (8, odd_integers),
-    "pixdim": (8, odd_floats),
-    "srow_x": (4, odd_floats),
-    "srow_y": (4, odd_floats),
-    "srow_z": (4, odd_floats),
-    "quatern_b": (0, odd_floats),
-    "quatern_c": (0, odd_floats),
-    "quatern_d": (0, odd_floats),
-    "qoffset_x": (0, odd_floats),
-    "qoffset_z": (0, odd_floats),
-    "scl_slope": (0, odd_floats),
-    "scl_inter": (0, odd_floats),
-    "vox_offset": (0, st.sampled_from([0, 1, 340, 348, 350, 351, 352, 353, 356, 360, 544, 540, 560])),
-    "sform_code": (0, st.integers(-1, 5)),
-    "qform_code": (0, st.integers(-1, 5)),
-    "datatype": (0, st.sampled_from([0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 768, 1024, 1280, 1536, 2304])),
-    "bitpix": (0, st.sampled_from([0, 1, 8, 16, 24, 32, 64])),
-    "xyzt_units": (0, st.integers(0, 63)),
-    "intent_code": (0, st.sampled_from([0, 2, 1001, 1002, 1005, 1006, 1007, 1008, 1011, 2003])),
-    "cal_min": (0, odd_floats),
-    "cal_max": (0, odd_floats),
-    "sizeof_hdr": (0, st.sampled_from([0, 348, 540, 349])),
-    "magic": (0, st.sampled_from([b"n+1", b"ni1", b"n+2", b"ni2", b"", b"n+3"])),
-    "dim_info": (0, st.integers(0, 63)),
-    "intent_p1": (0, odd_floats),
-}
-"""Fields of a header that may be anything, how many numbers each has, and which."""
-
-
-@st.composite
-def headers(draw: st.DrawFn) -> bytes:
-    """A sound file, of which some fields of the header were then changed."""
-    version = draw(st.sampled_from([nib.Nifti1Image, nib.Nifti1Image, nib.Nifti2Image]))
-    header = version.header_class(endianness=draw(st.sampled_from("<>")))
-    dtype = np.dtype(draw(st.sampled_from(["u1", "i2", "i4", "f4", "f8", "u2", "i8"])))
-    header.set_data_dtype(dtype)
-    shape = draw(st.tuples(*[st.integers(1, 4)] * 3))
-    values = np.arange(1, np.prod(shape) + 1).reshape(shape).astype(dtype)
-    affine = np.eye(4)
-    turn = np.linalg.qr(np.array([draw(st.floats(-1, 1)) for _ in range(9)]).reshape(3, 3) + 3 * np.eye(3))[0]
-    rotation = draw(st.sampled_from([np.eye(3), turn, np.diag([-1.0, -1, 1])]))
-    affine[:3, :3] = rotation @ np.diag([draw(st.sampled_from([0.5, 1.0, 2.0, 3.0])) for _ in range(3)])
-    affine[:3, 3] = draw(st.sampled_from([0.0, -7.5, 20.0]))
-    image = version(values, affine, header)
-    qform_code, sform_code = draw(st.sampled_from([(1, 1), (1, 2), (2, 1), (1, 0), (0, 1)]))
-    image.set_qform(affine, qform_code)
-    image.set_sform(affine, sform_code)
-    image = version(values, None, image.header)
-    size = header.template_dtype.itemsize
-    data = image.to_bytes()
-    changed = version.header_class(data[:size], check=False)
-    with np.errstate(all="ignore"):
-        for name in draw(st.lists(st.sampled_from(sorted(FIELDS)), max_size=4)):
-            length, values_of = FIELDS[name]
-            if length:
-                changed[name][draw(st.integers(0, length - 1))] = draw(values_of)
-            else:
-                changed[name] = draw(values_of)
-    return changed.binaryblock + data[size:]
-
-
-@st.composite
-def files(draw: st.DrawFn) -> bytes:
-    """The bytes of such a file, of which some were changed, or cut off, or added."""
-    data = bytearray(draw(headers()))
-    changes = st.just([]) | st.lists(st.tuples(st.integers(0, 600), st.integers(0, 255)), max_size=3)
-    for position, value in draw(changes):
-        data[position % len(data)] = value
-    end = draw(st.sampled_from([*["whole"] * 8, "cut", "longer"]))
-    if end == "cut":
-        data = data[: draw(st.integers(0, len(data)))]
-    elif end == "longer":
-        data += draw(st.binary(max_size=9))
-    return bytes(data)
-
-
-choices = st.sampled_from([None, None, "sform", "qform", "voxels"])
-
-
 @pytest.mark.slow
-@fuzzed(1000)
-@given(data=files(), packed=st.booleans(), choice=choices)
+@fuzzed(500)
+@given(data=changed_files(sound_files()), packed=st.booleans(), choice=CHOICES)
 def test_what_two_readers_read_differently_is_not_taken_without_a_word(
     data: bytes, packed: bool, choice: Any
 ) -> None:
