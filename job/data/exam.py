@@ -20,7 +20,7 @@ from job.data.nifti import Volume, read_unpacked
 from job.data.normalisation import normalise, region_of
 from job.data.plausibility import constant, implausible, odd
 from job.data.resampling import resampled, resampled_labels
-from job.storage import Storage
+from job.storage import Storage, StoredObject
 
 UNCOVERED_SHARE = 0.05
 """Of the grid that an exam is resampled onto; a file that covers less of it is worth a word."""
@@ -99,6 +99,14 @@ def load_exam(source: Storage, files: ExamFiles, cohort: Cohort, dtype: str) -> 
     )
 
 
+def grid_file(files: ExamFiles, cohort: Cohort) -> tuple[StoredObject, int | None]:
+    """The file whose grid an exam gets, and the volume of it: the first label map, or a channel by the study."""
+    if cohort.resample_to is None:
+        return next(item for item in files.labels if item is not None), None
+    position = cohort.channel_names.index(cohort.resample_to)
+    return files.channels[position], cohort.channels[position].index
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Truth:
     labels: LabelMap | None
@@ -122,12 +130,8 @@ class _Reader:
 
     def set_grid(self, files: ExamFiles) -> None:
         """Takes the grid of the label map, or of the channel that `cohort.resample_to` names."""
-        if self._cohort.resample_to is None:
-            item = next(item for item in files.labels if item is not None)
-            volume = self.volume(item.key)
-        else:
-            position = self._cohort.channel_names.index(self._cohort.resample_to)
-            volume = self.volume(files.channels[position].key, self._cohort.channels[position].index)
+        item, index = grid_file(files, self._cohort)
+        volume = self.volume(item.key, index)
         self.grid = Grid(volume.name, volume.geometry)
 
     @property

@@ -26,7 +26,7 @@ from job.data.cohort_summary import (
     without_class,
 )
 from job.data.doubtful_names import doubtful_names
-from job.data.exam import collecting, load_exam
+from job.data.exam import collecting, grid_file, load_exam
 from job.data.nifti import read_volume
 from job.data.store import ExamRecord, Source, delete_exam, is_whole, recipe_of, write_exam
 from job.machine import available_memory_gib
@@ -37,7 +37,9 @@ T = TypeVar("T")
 
 BYTES_PER_VOXEL = 40
 """Memory of an exam that is being prepared, beside thrice what is stored of it: file, scaled and normalised copy of
-a channel. Measured: 63 to 79 in all with 7 channels of float16."""
+a channel. Measured: 51 to 58 in all with 7 channels of float16."""
+BYTES_PER_VOLUME = 8
+"""And of a voxel of each volume of a 4-D file, which is decompressed as a whole."""
 
 Progress = Callable[[int, int], None]
 """Told how many exams are done, of how many."""
@@ -148,14 +150,17 @@ def check_cohort(source: Storage, study: Study, *, workers: int, progress: Progr
 
 
 def _within_memory(workers: int, source: Storage, exams: Sequence[ExamFiles], study: Study) -> int:
-    """As many workers as memory suffices for, by the size of the exam whose label map is the largest file."""
-    largest = max((files.all[-1] for files in exams), key=lambda item: item.size_bytes)
+    """As many workers as memory suffices for, by the exam whose grid is that of the largest file."""
+    cohort = study.cohort
+    largest, index = max((grid_file(files, cohort) for files in exams), key=lambda each: each[0].size_bytes)
     try:
-        voxels = prod(read_volume(source.read(largest.key), largest.key, choice="sform").geometry.shape_xyz)
+        volume = read_volume(source.read(largest.key), largest.key, index=index, choice="sform")
     except DataError:
         return workers  # it is named with the others' problems
-    stored = len(study.cohort.channels) * np.dtype(study.store.dtype).itemsize
-    need_gib = voxels * (3 * stored + BYTES_PER_VOXEL) / 2**30
+    stored = len(cohort.channels) * np.dtype(study.store.dtype).itemsize
+    volumes = max((channel.index + 1 for channel in cohort.channels if channel.index is not None), default=0)
+    bytes_per_voxel = 3 * stored + BYTES_PER_VOXEL + BYTES_PER_VOLUME * volumes
+    need_gib = prod(volume.geometry.shape_xyz) * bytes_per_voxel / 2**30
     return min(workers, max(int(available_memory_gib() / need_gib), 1))
 
 

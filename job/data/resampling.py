@@ -62,13 +62,23 @@ def resampled_labels(
         nearest = np.floor(positions[:, covered] + (0.5 + ROUNDING_VOXELS)).astype(int)
         last = np.array(source.shape_xyz)[:, None] - 1
         result[i][covered] = stored_xyz[tuple(np.clip(nearest, 0, last))]
-    labelled = np.argwhere(stored_xyz != 0).T
-    back = np.linalg.inv(into)
-    outside = ~_is_inside(back[:3, :3] @ labelled + back[:3, 3:], target.shape_xyz)
-    return result, float(outside.mean()) if outside.size else 0.0
+    return result, _share_outside(stored_xyz, np.linalg.inv(into), target.shape_xyz)
 
 
-def _positions(into: NDArray[np.float64], i: int, shape_xyz: tuple[int, int, int]) -> NDArray[np.float64]:
+def _share_outside(
+    stored_xyz: NDArray[Any], into: NDArray[np.floating], target: tuple[int, int, int]
+) -> float:
+    """Of the voxels that are not 0, those outside of the target; slab by slab, since a mask has many."""
+    x, y, z = stored_xyz.shape
+    outside = 0
+    for i in range(x):
+        if stored_xyz[i].any():
+            beyond = ~_is_inside(_positions(into, i, (x, y, z)), target)
+            outside += int(np.count_nonzero(beyond & (stored_xyz[i] != 0)))
+    return outside / max(int(np.count_nonzero(stored_xyz)), 1)
+
+
+def _positions(into: NDArray[np.floating], i: int, shape_xyz: tuple[int, int, int]) -> NDArray[np.float64]:
     """Where a slab of the target's voxels lies in the source, in its voxels: (3, Y, Z)."""
     _, j, k = shape_xyz
     along_j, along_k = np.arange(j, dtype=np.float64)[:, None], np.arange(k, dtype=np.float64)[None]

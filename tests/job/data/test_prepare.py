@@ -5,9 +5,11 @@ import os
 import random
 import signal
 import time
+import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +22,8 @@ from job.data.exam import load_exam
 from job.data.prepare import StoreIndex, check_cohort, prepare_cohort
 from job.data.store import ExamReader, read_record, recipe_of
 from job.storage.local import LocalStorage
+from tests.job.data.odd_cohorts import OddCohort, nifti, patched
+from tests.job.data.odd_cohorts import study as odd_study
 from tests.job.data.preparing import preparing
 
 MakeStudy = Callable[..., Study]
@@ -295,6 +299,61 @@ def test_no_more_exams_are_prepared_at_a_time_than_memory_suffices_for(
         monkeypatch.setattr("job.data.prepare.available_memory_gib", lambda gib=available * exam_gib: gib)
         check_cohort(source, study, workers=4, progress=lambda *_: None)
     assert at_once == [4, 2, 1]
+
+
+@pytest.mark.parametrize("kind", ["plain", "scaled doubles", "4-D", "resampled", "float32, no mask"])
+def test_an_exam_needs_no_more_memory_than_is_reckoned_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Beside what Python itself takes for the modules and the file's compressed bytes."""
+    shape, affine = (90, 80, 60), np.diag([-1.0, -1, 2, 1])
+    draws, odd, names = np.random.default_rng(0), OddCohort(tmp_path / "cohort"), [f"c{n}" for n in range(4)]
+    images = np.abs(draws.normal(300, 50, (*shape, 4))).astype(np.int16)
+    images[:20] = 0
+    own = affine if kind != "resampled" else affine @ np.diag([1.02, 0.97, 1.01, 1])
+    if kind == "4-D":
+        odd.write("p1", "all", nifti(images.astype(np.float32), affine))
+    for number, name in enumerate(names if kind != "4-D" else ()):
+        image = images[..., number].astype(np.float64 if kind == "scaled doubles" else np.int16)
+        odd.write(
+            "p1",
+            name,
+            patched(nifti(image, own), 112, np.float32([2, 1] if kind == "scaled doubles" else [0, 0])),
+        )
+    label = np.zeros(shape, np.uint8)
+    label[40:50, 40:50, 20:30] = 1
+    odd.write("p1", "label", nifti(label, affine))
+    odd.write("p1", "mask", nifti(np.ones(shape, np.uint8), affine))
+    settings: dict[str, Any] = {"channels": names}
+    if kind == "4-D":
+        settings = {
+            "channels": [{"name": name, "index": n} for n, name in enumerate(names)],
+            "pattern": "{patient}/all.nii.gz",
+        }
+    if kind == "resampled":
+        settings["resample_to"] = "c0"
+    if kind == "float32, no mask":
+        settings["mask"] = None
+    cohort = odd_study(**settings)
+    cohort = cohort.model_copy(
+        update={
+            "store": cohort.store.model_copy(update={"dtype": "float32" if "float32" in kind else "float16"})
+        }
+    )
+    source = LocalStorage(odd.root)
+    (files,) = find_exams(source.list(), cohort.cohort)
+    tracemalloc.start()
+    load_exam(source, files, cohort.cohort, cohort.store.dtype)
+    peak_gib = tracemalloc.get_traced_memory()[1] / 2**30
+    tracemalloc.stop()
+    reckoned: list[int] = []
+    monkeypatch.setattr("job.data.prepare.available_memory_gib", lambda: 100 * peak_gib)
+    monkeypatch.setattr(
+        "job.data.prepare.ThreadPoolExecutor",
+        lambda workers: reckoned.append(workers) or ThreadPoolExecutor(1),
+    )
+    check_cohort(source, cohort, workers=1000, progress=lambda *_: None)
+    assert 40 <= reckoned[0] <= 100
 
 
 def test_checking_writes_nothing_and_finds_the_exams(
