@@ -10,6 +10,8 @@ NIFTI2_BYTES = 540
 GZIP = b"\x1f\x8b"
 SMALLEST_MEMBER = 20
 """Bytes of a gzip file of nothing."""
+WINDOW = 2**16
+"""Bytes that are decompressed at a time: what a member leaves of them is copied, and files of thousands exist."""
 
 _SAVE_AS = "save it as .nii.gz"
 _DECODE = "; a file's name does not change what it holds"
@@ -28,16 +30,6 @@ _KINDS = (
         name="a pointer of git LFS, not the file itself",
         remedy="fetch the contents with `git lfs pull`",
         start=b"version https://git-lfs",
-    ),
-    _Kind(
-        name="a pointer of git-annex, not the file itself",
-        remedy="fetch the contents with `git annex get` or `datalad get`",
-        start=b"/annex/objects/",
-    ),
-    _Kind(
-        name="a pointer of git-annex, not the file itself",
-        remedy="fetch the contents with `git annex get` or `datalad get`",
-        start=b"../.git/annex/",
     ),
     _Kind(
         name="a zip archive",
@@ -96,6 +88,8 @@ _KINDS = (
     _Kind(name="a JPEG picture", remedy="use the volume that it was made from", start=b"\xff\xd8\xff"),
     _Kind(name="a PDF file", remedy="use the volume itself", start=b"%PDF"),
 )
+_ANNEX = (b"annex/objects/", b"git/annex/objects/")
+"""What a pointer or a link of git-annex says, after the dots and slashes of its path."""
 _MARKUP = (b"<!doctype", b"<html", b"<?xml", b"{")
 
 
@@ -123,7 +117,7 @@ def unpacked(data: bytes, name: str) -> tuple[bytes, tuple[Problem, ...]]:
                     cause="bytes after the end of a .gz file",
                 ),
             )
-    if not data.strip(b"\x00"):
+    if data.count(0) == len(data):
         what = "an empty file" if not data else "a file of nothing but zeros"
         raise _of_kind(name, what, "copy or export it again")
     require_nifti(data, name)
@@ -139,6 +133,9 @@ def require_nifti(data: bytes, name: str) -> None:
     for kind in _KINDS:
         if data[kind.offset : kind.offset + len(kind.start)] == kind.start:
             raise _of_kind(name, kind.name, kind.remedy)
+    if data[:200].lstrip(b"./").startswith(_ANNEX):
+        pointer = "a pointer of git-annex, not the file itself"
+        raise _of_kind(name, pointer, "fetch the contents with `git annex get` or `datalad get`")
     start = data[:200].lstrip().lower()
     if start.startswith(_MARKUP):
         what = "a web page or other text" if start.startswith(_MARKUP[:2]) else "a text file"
@@ -175,19 +172,22 @@ def _decompressed(data: bytes, name: str) -> tuple[bytes, int]:
 
     As `gzip -d`, which warns of trailing bytes and ignores them. Each member's checksum is held against it.
     """
-    parts, rest = [], data
+    parts, start = [], 0
+    compressed = memoryview(data)
     try:
-        while rest[:2] == GZIP and len(rest) >= SMALLEST_MEMBER:
+        while compressed[start : start + 2] == GZIP and len(data) - start >= SMALLEST_MEMBER:
             stream = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-            parts.append(stream.decompress(rest))
-            if not stream.eof:
-                raise EOFError("the compressed data end too early")
-            rest = stream.unused_data
+            while not stream.eof:
+                window = compressed[start : start + WINDOW]
+                if not window:
+                    raise EOFError("the compressed data end too early")
+                parts.append(stream.decompress(window))
+                start += len(window) - len(stream.unused_data)
     except (EOFError, zlib.error) as error:
         raise damaged(name, error) from None
     if not parts:
         raise damaged(name, f"{len(data)} bytes are no whole gzip file")
-    return b"".join(parts), len(rest.rstrip(b"\x00"))
+    return b"".join(parts), len(data[start:].rstrip(b"\x00"))
 
 
 def damaged(name: str, error: object) -> DataError:

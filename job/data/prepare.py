@@ -114,7 +114,11 @@ def prepare_cohort(
     )
     if read_index(store, study) != index:
         store.write(layout.store_index(recipe), index.model_dump_json(indent=1).encode())
-    return Prepared(index=index, made=sum(made for _, made in done.values()), warnings=tuple(warnings))
+    return Prepared(
+        index=index,
+        made=sum(made for _, made in done.values()),
+        warnings=(*doubtful_names(source, study.cohort, exams), *warnings),
+    )
 
 
 def read_index(store: Storage, study: Study) -> StoreIndex | None:

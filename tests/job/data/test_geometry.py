@@ -11,7 +11,7 @@ from typing import Any, Literal
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from nibabel.orientations import apply_orientation, inv_ornt_aff
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from job.data.exam import Exam, load_exam
 from job.data.geometry import Grid
 from job.data.nifti import FIRST_VOXEL, Volume, read_volume, write_labels
 from job.storage.local import LocalStorage
+from tests.fuzzing import fuzzed
 
 Forms = Literal["sform", "qform", "both", "both, NIfTI-2"]
 FORMS: tuple[Forms, ...] = ("sform", "qform", "both", "both, NIfTI-2")
@@ -87,7 +88,7 @@ def on_grid_of(label: Volume, image: Volume) -> NDArray[Any]:
     return image.stored_ZYX(Grid("label", label.geometry).axes_of("image", image.geometry), label.geometry)
 
 
-@settings(max_examples=400, deadline=None)
+@fuzzed(200)
 @given(
     affine=grids(),
     order=st.tuples(orders, orders),
@@ -117,7 +118,7 @@ def world_of_voxels(geometry_affine: NDArray[np.float64], shape: tuple[int, ...]
     return voxels @ geometry_affine[:3, :3].T + geometry_affine[:3, 3]
 
 
-@settings(max_examples=100, deadline=None)
+@fuzzed(100)
 @given(affine=grids(), order=orders, form=forms)
 def test_axes_of_the_stored_array_grow_towards_right_anterior_superior(
     affine: NDArray[np.float64], order: NDArray[np.int64], form: Forms
@@ -154,7 +155,7 @@ def exam_of(contents: dict[str, bytes], **cohort: Any) -> Exam:
         return load_exam(source, files, study, "float32")
 
 
-@settings(max_examples=60, deadline=None)
+@fuzzed(60)
 @given(
     affine=grids(),
     order=st.tuples(orders, orders, orders, orders),
@@ -185,7 +186,7 @@ def test_what_is_stored_of_an_exam_is_at_one_place_in_all_arrays(
     same_geometry(write_labels(exam.label_ZYX, exam.geometry), files["label"])
 
 
-@settings(max_examples=60, deadline=None)
+@fuzzed(60)
 @given(affine=grids(), order=st.tuples(orders, orders), form=st.tuples(forms, forms), seed=st.integers(0, 99))
 def test_the_mean_of_a_channel_in_a_class_is_the_files_own(
     affine: NDArray[np.float64],
@@ -265,7 +266,7 @@ def test_a_slab_at_45_degrees_whose_channels_lie_on_both_sides_of_the_tie() -> N
     assert exam.image_CZYX[1][exam.label_ZYX > 0].mean() == pytest.approx(image[label > 0].mean())
 
 
-@settings(max_examples=60, deadline=None)
+@fuzzed(60)
 @given(affine=grids(), order=orders, by=st.floats(0.12, 5), axis=st.integers(0, 2), form=forms)
 def test_a_file_that_lies_elsewhere_is_another_grid(
     affine: NDArray[np.float64], order: NDArray[np.int64], by: float, axis: int, form: Forms
