@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from job.contract.cohort_rules import UNION, check_names, check_patterns
+from job.contract.cohort_rules import UNION, check_names, check_patterns, doubled
 
 NAME = r"^[^/\\{}\s][^/\\{}\n]*$"
 
@@ -33,7 +33,8 @@ class Channel(Section):
     """`zscore`: (value - mean) / SD over the region. `percentile`: the region's `range` percentiles become
     0 and 1, values beyond are clipped. `fixed`: `range`, in the map's own unit and the same for every exam,
     becomes 0 and 1, values beyond are clipped (for parameter maps). `none`: values as they are. The region
-    is the mask where the cohort has one (voxels outside become 0), else the voxels that are not 0."""
+    is the mask where the cohort has one (voxels outside become 0); without a mask, it is all voxels for `fixed` and
+    `none`, else those that have not the value of most of the border (0 where there is no such value)."""
     range: tuple[float, float] | None = None
     """Low and high end for `percentile` (default 0.5, 99.5) and `fixed` (required)."""
 
@@ -104,6 +105,8 @@ class Cohort(Section):
             tables["channels"] = [{"name": c} if isinstance(c, str) else c for c in data["channels"]]
         classes = data.get("classes")
         if isinstance(classes, list) and all(isinstance(name, str) for name in classes):
+            if (twice := doubled(classes)) is not None:
+                raise ValueError(f"class {twice!r} is listed twice")
             tables["classes"] = {name: name for name in classes}
         return data | tables
 

@@ -1,7 +1,7 @@
 """What the names of a cohort's files leave in doubt: files that no pattern matched, patients that may be visits."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import PurePosixPath
 
@@ -57,6 +57,7 @@ def _unmatched(
     matched |= {headers[key] for key in matched & headers.keys()}
     left = [key for key in left if key not in matched]
     known = {folder for key in used for folder in _folders(key)}
+    times = Counter(PurePosixPath(key).name for key in left)
     lost: dict[str, list[str]] = defaultdict(list)
     beside: dict[str, list[str]] = defaultdict(list)
     for key in left:
@@ -64,7 +65,8 @@ def _unmatched(
         if own:
             lost[own[0]].append(key)
         else:
-            beside[_kind_of_name(key, exams)].append(key)
+            name = PurePosixPath(key).name
+            beside[name if times[name] > 1 or len(exams) == 1 else re.sub(r"\d+", "#", name)].append(key)
     problems = []
     if lost:
         problems.append(_folders_without_exam(lost, cohort))
@@ -92,12 +94,6 @@ def _folders(key: str) -> list[str]:
     """The folders that a file lies in, outermost first."""
     parts = PurePosixPath(key).parts[:-1]
     return ["/".join(parts[: n + 1]) for n in range(len(parts))]
-
-
-def _kind_of_name(key: str, exams: Sequence[ExamFiles]) -> str:
-    """A file's name without what differs from exam to exam."""
-    name = PurePosixPath(key).name
-    return re.sub(r"\d+", "#", name) if len(exams) > 1 else name
 
 
 def _folders_without_exam(lost: dict[str, list[str]], cohort: Cohort) -> Problem:

@@ -249,20 +249,22 @@ def _start(data: bytes, header: Any, version: int, size: int, name: str) -> tupl
 
 
 def _scale(header: Any, name: str) -> tuple[float, float, tuple[Problem, ...]]:
-    """Slope and intercept. The standard: a slope of 0 means that there is neither."""
+    """Slope and intercept. A slope of 0 means that there is neither, and so does NaN, as old nibabel wrote it."""
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
-    said = f"a scale of {slope:g} (scl_slope) and {intercept:g} (scl_inter)"
-    taken, meant = (slope, intercept), "both are taken, where some tools take none"
     if slope == 0 or not math.isfinite(slope):
         taken, meant = (1.0, 0.0), "values are taken as they are stored, as the standard means it"
+        plain = intercept == 0 or not math.isfinite(intercept)
     elif not math.isfinite(intercept):
-        taken, meant = (slope, 0.0), "the intercept is taken as 0"
-    plain = slope == intercept == 0 or (abs(slope) >= SMALLEST_SLOPE and math.isfinite(slope + intercept))
+        taken, meant, plain = (slope, 0.0), "the intercept is taken as 0", False
+    else:
+        taken, meant = (slope, intercept), "both are taken, where some tools take none"
+        plain = abs(slope) >= SMALLEST_SLOPE
     if plain:
         return *taken, ()
-    expected = f"finite numbers, the slope 0 with an intercept of 0, or at least {SMALLEST_SLOPE:g}"
+    found = f"a scale of {slope:g} (scl_slope) and {intercept:g} (scl_inter)"
+    expected = f"a slope of at least {SMALLEST_SLOPE:g} and a finite intercept, or 0 and 0"
     return *taken, (
-        _odd(name, said, expected, f"{meant}; correct the header if they are meant", "an odd scale"),
+        _odd(name, found, expected, f"{meant}; correct the header if they are meant", "an odd scale"),
     )
 
 

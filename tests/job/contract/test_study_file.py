@@ -135,6 +135,7 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(
             "if each class has a file of its own",
         ),
         ("cohort.classes = {}", "cohort.classes: expected at least 1 value(s), got {}"),
+        ('cohort.classes = ["a", "b", "a"]', "cohort: class 'a' is listed twice"),
         (
             'cohort.classes.tumour = "x"',
             "cohort: classes: 'tumour' names a file; write its value in the label maps, or put {class} into labels "

@@ -172,6 +172,11 @@ def test_images_beside_those_of_an_exam_are_named_once_for_each_kind(tmp_path: P
     assert warnings_of(tmp_path, keys, ignore=["**/flair*", "p1/old.*", "**/*.dcm"]) == []
 
 
+def test_a_name_that_several_exams_have_is_shown_as_it_is(tmp_path: Path) -> None:
+    (warning,) = warnings_of(tmp_path, [*exams_of("p1", "p2"), "p1/t1post.nii.gz", "p2/t1post.nii.gz"])
+    assert "no pattern matched: t1post.nii.gz (2); expected" in warning
+
+
 def test_folders_without_an_exam_are_named_with_a_reason(tmp_path: Path) -> None:
     keys = [*exams_of("p1", "p2"), *exams_of("p3/scan"), "p4/t1.NII.GZ", "derivatives/x/y/z.nii"]
     (warning,) = warnings_of(tmp_path, keys)

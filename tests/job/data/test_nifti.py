@@ -360,3 +360,98 @@ def test_corners_apart_are_measured_in_edges_of_the_smallest_voxel(nifti_bytes: 
 
     assert geometry([2, 1, 3, 1]).distance_voxels(geometry([2.02, 1, 3, 1])) == pytest.approx(0.2, rel=1e-4)
     assert geometry([2, 1, 3, 1]).distance_voxels(geometry([2, 1, 3, 1])) == 0
+
+
+def _warned(data: bytes) -> tuple[list[float], str]:
+    """The values of a file, and the one warning about it."""
+    volume = read_volume(data, "f")
+    (warning,) = volume.warnings
+    assert warning.cause
+    return volume.geometry.in_file(volume.values_ZYX()).ravel(order="F").tolist(), str(warning)
+
+
+STORED = SMALL.ravel(order="F").tolist()
+
+
+@pytest.mark.parametrize("offset", [0, 1, 100, 340, 351, -8])
+def test_voxels_cannot_begin_inside_the_header(nifti_bytes: NiftiBytes, offset: float) -> None:
+    values, warning = _warned(_patched(nifti_bytes(SMALL, np.eye(4)), 108, np.float32([offset])))
+    assert values == STORED
+    assert (
+        f"found voxels that begin at byte {offset:g} (vox_offset), inside the header; expected 352 or more"
+        in warning
+    )
+    two = nib.Nifti2Image(SMALL, np.eye(4)).to_bytes()
+    values, warning = _warned(_patched(two, 168, np.int64([offset])))
+    assert values == STORED
+    assert "expected 544 or more" in warning
+
+
+def test_a_file_without_the_four_bytes_for_extensions_is_read(nifti_bytes: NiftiBytes) -> None:
+    data = _patched(nifti_bytes(SMALL, np.eye(4)), 108, np.float32([348]))
+    volume = read_volume(data[:348] + data[352:], "f")
+    assert volume.warnings == ()
+    np.testing.assert_array_equal(volume.stored_xyz, SMALL)
+
+
+def test_bytes_after_the_last_voxel_are_said(nifti_bytes: NiftiBytes) -> None:
+    """As where the header has a smaller type or shape than what was written."""
+    values, warning = _warned(nifti_bytes(SMALL, np.eye(4)) + b"xyz")
+    assert values == STORED
+    assert "found 3 bytes after the last voxel" in warning
+    _, warning = _warned(
+        _patched(nifti_bytes(SMALL, np.eye(4)), 70, np.int16([2, 8]))
+    )  # 16 bits said to be 8
+    assert "found 60 bytes after the last voxel" in warning
+    assert "the header's data type or shape is wrong" in warning
+
+
+@pytest.mark.parametrize("sizes", [[4, 3, 4, 5, 0], [5, 3, 4, 5, 1, -1], [4, 3, 4, 5, -7]])
+def test_sizes_below_1_after_the_third_are_1(nifti_bytes: NiftiBytes, sizes: list[int]) -> None:
+    data = _patched(nifti_bytes(SMALL, np.eye(4)), 40, np.array(sizes, "<i2"))
+    values, warning = _warned(data)
+    assert values == STORED
+    assert "expected sizes of at least 1; read as 1, as the standard's code does" in warning
+    written = nib.Nifti1Image.from_bytes(gzip.decompress(_rewritten(data)))
+    assert written.shape == SMALL.shape
+
+
+@pytest.mark.parametrize(
+    ("slope", "intercept", "taken"),
+    [
+        (0, 7, (1, 0)),
+        (np.nan, 7, (1, 0)),
+        (2, np.nan, (2, 0)),
+        (1e-17, 1, (1e-17, 1)),
+    ],
+)
+def test_an_odd_scale_is_taken_as_the_standard_means_it_with_a_word(
+    nifti_bytes: NiftiBytes, slope: float, intercept: float, taken: tuple[float, float]
+) -> None:
+    values, warning = _warned(_patched(nifti_bytes(SMALL, np.eye(4)), 112, np.float32([slope, intercept])))
+    assert values == pytest.approx([taken[0] * value + taken[1] for value in STORED])
+    assert f"found a scale of {slope:g} (scl_slope) and {intercept:g} (scl_inter)" in warning
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [(0, 0), (1, 0), (-2, 7), (1e-9, 0), (1, -1024)])
+def test_usual_scales_are_not_mentioned(nifti_bytes: NiftiBytes, slope: float, intercept: float) -> None:
+    assert read_volume(_patched(nifti_bytes(SMALL), 112, np.float32([slope, intercept])), "f").warnings == ()
+
+
+@pytest.mark.parametrize("intercept", [0, np.nan])
+@pytest.mark.parametrize("slope", [np.nan, np.inf])
+def test_a_slope_that_is_no_number_is_none(nifti_bytes: NiftiBytes, slope: float, intercept: float) -> None:
+    """As nibabel wrote it once, and as ITK reads it too."""
+    volume = read_volume(_patched(nifti_bytes(SMALL, np.eye(4)), 112, np.float32([slope, intercept])), "f")
+    assert volume.warnings == ()
+    np.testing.assert_array_equal(volume.geometry.in_file(volume.values_ZYX()), SMALL)
+
+
+@pytest.mark.parametrize(("code", "what"), [(1006, "a displacement"), (1007, "a vector"), (2003, "a colour")])
+def test_voxels_that_are_said_to_hold_more_than_a_number_are_said(
+    nifti_bytes: NiftiBytes, code: int, what: str
+) -> None:
+    values, warning = _warned(nifti_bytes(SMALL, np.eye(4), intent_code=code))
+    assert values == STORED
+    assert f"found intent_code = {code}, which says that a voxel holds {what}" in warning
+    assert read_volume(nifti_bytes(SMALL, intent_code=1002), "f").warnings == ()
