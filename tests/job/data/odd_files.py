@@ -49,12 +49,14 @@ CHOICES = st.sampled_from([None, None, "sform", "qform", "voxels"])
 
 @st.composite
 def sound_files(draw: st.DrawFn) -> bytes:
-    """A small volume of numbers in order, somewhere in the world."""
+    """A small volume, or a few, of numbers in order, somewhere in the world."""
     version = draw(st.sampled_from([nib.Nifti1Image, nib.Nifti1Image, nib.Nifti2Image]))
     header = version.header_class(endianness=draw(st.sampled_from("<>")))
     dtype = np.dtype(draw(st.sampled_from(["u1", "i2", "i4", "f4", "f8", "u2", "i8"])))
     header.set_data_dtype(dtype)
-    shape = draw(st.tuples(*[st.integers(1, 4)] * 3))
+    shape = draw(st.tuples(*[st.integers(1, 4)] * 3)) + draw(
+        st.sampled_from([(), (), (), (1,), (2,), (1, 2), (2, 2)])
+    )
     values = np.arange(1, np.prod(shape) + 1).reshape(shape).astype(dtype)
     affine = np.eye(4)
     turn = np.linalg.qr(np.array([draw(st.floats(-1, 1)) for _ in range(9)]).reshape(3, 3) + 3 * np.eye(3))[0]
