@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from job.contract.errors import DataError, Problem
+from job.data.patterns import printable
 from submit.wording import counted
 
 TABLE_COLUMNS = 110
@@ -44,7 +45,7 @@ def _merged(group: Sequence[Problem]) -> Problem:
     files = list(dict.fromkeys(problem.file for problem in group))
     more = f" and {len(files) - FILES_SHOWN} more" if len(files) > FILES_SHOWN else ""
     return Problem(
-        file=", ".join(files[:FILES_SHOWN]) + more,
+        file=printable(", ".join(files[:FILES_SHOWN])) + more,
         found=_either([problem.found for problem in group]),
         expected=_either([problem.expected for problem in group]),
         remedy=_either([problem.remedy for problem in group]),
@@ -55,7 +56,7 @@ def _merged(group: Sequence[Problem]) -> Problem:
 def _either(texts: Sequence[str]) -> str:
     """Texts that differ, a few of them."""
     distinct = list(dict.fromkeys(texts))
-    shown = "; ".join(distinct[:FOUND_SHOWN])
+    shown = printable("; ".join(distinct[:FOUND_SHOWN]))
     return shown + (f"; and {len(distinct) - FOUND_SHOWN} others" if len(distinct) > FOUND_SHOWN else "")
 
 
