@@ -17,7 +17,11 @@ from job.data.prepare import prepare_cohort
 from job.storage import Storage, open_storage
 from tests.s3_server import ACCESS, BUCKET, s3_server, weed
 
-settings.register_profile("long", print_blob=True)  # pytest --hypothesis-profile=long: see tests/fuzzing.py
+settings.register_profile("usual", deadline=None)  # a busy machine is no failure
+settings.register_profile(
+    "long", deadline=None, print_blob=True
+)  # --hypothesis-profile=long: see tests/fuzzing.py
+settings.load_profile("usual")
 
 TINY: dict[str, Any] = {
     "name": "tiny",

@@ -1,6 +1,6 @@
 """The truth of an exam: a label map, or a binary file for each class; and the mask."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +49,29 @@ def classes_of(stored_ZYX: NDArray[Any], volume: Volume, cohort: Cohort) -> Labe
     for value in found:
         if known[value]:
             label_ZYX[values_ZYX == np.array(value, values_ZYX.dtype)] = known[value]
-    return LabelMap(label_ZYX=label_ZYX)
+    odd = () if not volume.is_scaled else _scaled_classes(stored_ZYX, set(found), known, volume)
+    return LabelMap(label_ZYX=label_ZYX, warnings=odd)
+
+
+def _scaled_classes(
+    stored_ZYX: NDArray[Any], found: set[int], known: Collection[int], volume: Volume
+) -> tuple[Problem, ...]:
+    """A word where the stored numbers, which the header scales, would be other classes as well."""
+    stored = set(np.unique(stored_ZYX).tolist())
+    if stored == found or not stored <= set(known):
+        return ()
+    without, taken = (", ".join(f"{value:g}" for value in sorted(values)) for values in (stored, found))
+    return (
+        Problem(
+            file=volume.name,
+            found=f"labels that are stored as {without}, where the header multiplies by {volume.slope:g} (scl_slope) "
+            f"and adds {volume.intercept:g} (scl_inter)",
+            expected="labels that are not scaled",
+            remedy=f"taken as {taken}, as the standard means it; write scl_slope = 1 and scl_inter = 0 into the "
+            "header if what is stored are the labels",
+            cause="a scaled label map that could be meant without",
+        ),
+    )
 
 
 def _counts(values: NDArray[np.integer]) -> dict[int, int]:

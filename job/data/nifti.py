@@ -122,13 +122,7 @@ def read_unpacked(
         raise _wrong(name, f"lengths in {_OTHER_UNITS[unit]}", "millimetres", "correct the header's units")
     of_affine: tuple[Problem, ...] = ()
     if geometry is None:
-        affine, of_affine = affine_of(header, shape, name, choice)
-        geometry = Geometry(
-            shape_xyz=shape,
-            affine=affine,
-            header=base64.b64encode(header.binaryblock).decode(),
-            to_canonical=canonical_axes(affine),
-        )
+        geometry, of_affine = _geometry(header, shape, name, choice)
     elif geometry.shape_xyz != shape:
         raise _wrong(
             name, f"{shape} voxels", f"{geometry.shape_xyz}", "name the file that belongs to this exam"
@@ -145,6 +139,19 @@ def read_unpacked(
         geometry=geometry,
         warnings=(*odd, *of_shape, *of_start, *of_affine, *of_scale, *_intent(header, name)),
     )
+
+
+def _geometry(
+    header: Any, shape: tuple[int, int, int], name: str, choice: Choice | None
+) -> tuple[Geometry, tuple[Problem, ...]]:
+    affine, odd = affine_of(header, shape, name, choice)
+    geometry = Geometry(
+        shape_xyz=shape,
+        affine=affine,
+        header=base64.b64encode(header.binaryblock).decode(),
+        to_canonical=canonical_axes(affine),
+    )
+    return geometry, odd
 
 
 def _header(data: bytes, name: str) -> tuple[Any, int]:

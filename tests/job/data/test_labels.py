@@ -125,6 +125,19 @@ def test_a_slope_counts_where_it_makes_values_of_classes() -> None:
     assert labels_of(np.array([0, 1, 2, 4], np.int16), slope=1, classes={"a": [1, 4], "b": 2}) == [0, 1, 2, 1]
 
 
+def test_a_slope_is_said_where_what_is_stored_would_be_other_classes() -> None:
+    volume = read_volume(file_of(np.array([0, 1, 2], np.int16), slope=2), "f")
+    own = cohort(classes={"a": 1, "b": 2, "c": 4})
+    (warning,) = classes_of(volume.stored_ZYX(), volume, own).warnings
+    assert str(warning).startswith(
+        "f: found labels that are stored as 0, 1, 2, where the header multiplies by 2 (scl_slope) and adds 0 "
+        "(scl_inter); expected labels that are not scaled; taken as 0, 2, 4, as the standard means it"
+    )
+    empty = read_volume(file_of(np.zeros(3, np.int16), slope=2), "f")
+    assert classes_of(empty.stored_ZYX(), empty, own).warnings == ()
+    assert classes_of(volume.stored_ZYX(), volume, cohort(classes={"b": 2, "c": 4})).warnings == ()
+
+
 def test_many_unknown_values_are_counted() -> None:
     line = refused(np.arange(40, dtype=np.int16), classes={"a": 1})
     assert "5 (1 voxels), 6 (1 voxels) and 33 further values" in line

@@ -160,7 +160,7 @@ def test_nan_outside_the_mask_counts_as_0_and_is_counted(cohort: OddCohort) -> N
     def spoiled(data: NDArray[Any]) -> Any:
         return nifti(np.where(mask > 0, data, np.nan).astype(np.float32))
 
-    before = cohort.class_means()
+    before, scan = cohort.class_means(), cohort.exam("p2").channels["t2"].sha256
     cohort.change("p2", "t2", spoiled)
     problems, (warning,) = cohort.words()
     assert problems == []
@@ -169,6 +169,7 @@ def test_nan_outside_the_mask_counts_as_0_and_is_counted(cohort: OddCohort) -> N
     )
     assert cohort.exam("p2").channels["t2"].filled == outside
     assert cohort.class_means() == before
+    assert cohort.exam("p2").channels["t2"].sha256 == scan  # whose air is 0
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
