@@ -39,11 +39,15 @@ class Design:
     structures: tuple[str, ...]
     """What is tested: the classes, then their unions."""
     classes: tuple[str, ...]
-    structure: str
-    """Of the primary endpoint; so is `metric`."""
+    endpoint_structures: tuple[str, ...]
+    """Of the primary endpoint, the leading one first; so is `metric`."""
     metric: str
     margin: float | None
     """Loss of the primary endpoint below which a channel counts as droppable; None: none was stated."""
+    relative_margin: float = 0.25
+    """The same as a share of what the reference has of a Dice, or lacks of a perfect one, whichever is less."""
+    smallest_dice: float = 0.3
+    """Mean Dice that the reference must exceed before anything is called droppable."""
     exams: tuple[tuple[str, str], ...]
     """(patient, exam), in the order of the grid."""
     test_unit: TestUnit = "exam"
@@ -62,9 +66,11 @@ class Design:
             only_one_in=study.sweep.leave_out == "only-one-in",
             structures=structures_of(study),
             classes=study.cohort.class_names,
-            structure=study.endpoint.structure,
+            endpoint_structures=study.endpoint.structures,
             metric=study.endpoint.metric,
             margin=study.margin,
+            relative_margin=study.sweep.relative_margin,
+            smallest_dice=study.sweep.smallest_dice,
             exams=tuple((entry.patient, entry.exam) for entry in manifest.exams),
             test_unit=study.sweep.test_unit,
             repeats=study.sweep.repeats,
@@ -92,6 +98,25 @@ class Design:
         return len({patient for patient, _ in self.exams})
 
     @property
+    def structure(self) -> str:
+        """The leading structure of the endpoint, by which arms are ordered."""
+        return self.endpoint_structures[0]
+
+    @property
     def endpoint(self) -> tuple[str, str]:
-        """Structure and metric."""
+        """Leading structure and metric."""
         return (self.structure, self.metric)
+
+    @property
+    def endpoints(self) -> tuple[tuple[str, str], ...]:
+        """All structures of the endpoint with its metric."""
+        return tuple((structure, self.metric) for structure in self.endpoint_structures)
+
+    def margin_beside(self, reference: float | None) -> float | None:
+        """The margin beside a reference with this mean.
+
+        A loss of 0.02 is small where the reference has a Dice of 0.8, and four times the error where it has 0.995.
+        """
+        if self.margin is None or self.metric != "dice" or reference is None:
+            return self.margin
+        return min(self.margin, self.relative_margin * min(reference, 1 - reference))

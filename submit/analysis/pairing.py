@@ -13,6 +13,8 @@ TEST = ["repeat", "patient", "exam"]
 EXAM = ["patient", "exam"]
 FALSE_ALARM, CORRECT_ABSENCE = "false-alarm", "both-empty"
 """Statuses of tests of exams without a lesion."""
+MISS = "miss"
+"""Status of a test in which none of a lesion is found."""
 
 
 OVERLAPS = ("dice", "hd95_mm")
@@ -51,24 +53,34 @@ def statuses(table: DataFrame, structure: str) -> DataFrame:
     return rows.pivot(index=TEST, columns="arm", values="status").astype("object")
 
 
-def false_alarms(statuses: DataFrame, arm: str) -> tuple[int, int]:
-    """Of the tests that both the arm and the reference did: those with a false alarm of the arm, of the reference."""
-    if arm not in statuses or REFERENCE not in statuses:
-        return 0, 0
-    both = statuses[[arm, REFERENCE]].dropna() == FALSE_ALARM
-    return int(both[arm].sum()), int(both[REFERENCE].sum())
+def differences_by_test(tests: DataFrame, statuses: DataFrame | None = None) -> DataFrame:
+    """Arm - reference in every test: tests x arms; NaN where an arm has no pair.
+
+    A lesion that both miss is no pair: two failures are no equal results, and would make every loss look smaller.
+
+    Args:
+        tests: What `by_arm` gives.
+        statuses: How the tests ended; None for a metric that does not compare two lesions.
+    """
+    if REFERENCE not in tests:
+        return tests.iloc[:, :0]
+    found = tests.drop(columns=REFERENCE).sub(tests[REFERENCE], axis=0)
+    if statuses is None:
+        return found
+    missed = (statuses == MISS).reindex(index=tests.index, columns=tests.columns, fill_value=False)
+    return found.mask(missed.drop(columns=REFERENCE).mul(missed[REFERENCE], axis=0))
 
 
-def differences(tests: DataFrame) -> DataFrame:
+def differences(tests: DataFrame, statuses: DataFrame | None = None) -> DataFrame:
     """Arm - reference by patient: a row per patient with a pair, a column per arm; NaN where an arm has no pair.
 
     Args:
         tests: What `by_arm` gives.
+        statuses: As for `differences_by_test`.
     """
     if REFERENCE not in tests:
         return DataFrame(index=Index([], name="patient", dtype="str"), dtype="float64")
-    by_test = tests.drop(columns=REFERENCE).sub(tests[REFERENCE], axis=0)
-    return by_patient(by_test).dropna(how="all")
+    return by_patient(differences_by_test(tests, statuses)).dropna(how="all")
 
 
 def by_patient(tests: DataFrame) -> DataFrame:
@@ -76,13 +88,10 @@ def by_patient(tests: DataFrame) -> DataFrame:
     return tests.groupby(level=EXAM).mean().groupby(level="patient").mean().round(DECIMALS)
 
 
-def exams_of_patients(tests: DataFrame) -> DataFrame:
+def exams_of_patients(by_test: DataFrame) -> DataFrame:
     """How many exams of each patient have a pair: patients x arms but the reference.
 
     Args:
-        tests: What `by_arm` gives.
+        by_test: What `differences_by_test` gives.
     """
-    if REFERENCE not in tests:
-        return DataFrame()
-    paired = tests.drop(columns=REFERENCE).notna().mul(tests[REFERENCE].notna(), axis=0)
-    return paired.groupby(level=EXAM).any().groupby(level="patient").sum()
+    return by_test.notna().groupby(level=EXAM).any().groupby(level="patient").sum()

@@ -1,0 +1,26 @@
+"""The tests of a run and the patients' differences in every structure and metric, computed once."""
+
+from pandas import DataFrame
+
+from submit.analysis.design import METRICS, Design
+from submit.analysis.pairing import OVERLAPS, by_arm, by_patient, differences_by_test, statuses
+
+
+class Differences:
+    """All that is compared, by (structure, metric)."""
+
+    def __init__(self, table: DataFrame, design: Design) -> None:
+        self.statuses = {structure: statuses(table, structure) for structure in design.structures}
+        """How tests ended, by structure."""
+        keys = [(structure, metric) for structure in design.structures for metric in METRICS]
+        self.tests = {key: by_arm(table, *key) for key in keys}
+        """Values: tests x arms."""
+        self.by_test = {
+            (structure, metric): differences_by_test(
+                self.tests[structure, metric], self.statuses[structure] if metric in OVERLAPS else None
+            )
+            for structure, metric in keys
+        }
+        """Arm - reference: tests x arms."""
+        self.by_patient = {key: by_patient(own).dropna(how="all") for key, own in self.by_test.items()}
+        """Arm - reference: patients x arms."""
