@@ -9,6 +9,8 @@ from submit.analysis.design import ALPHA
 VerdictName = Literal["needed", "worse", "droppable", "not distinguishable", "undecided"]
 RARE = 0.1
 """Share of patients who lose much, that a study should have seen at least once before it calls a channel droppable."""
+MOST_TIMES = 10
+"""Times the patients of a study; a plan for more is none."""
 HALF = 0.5
 """Of the scatter of an arm's differences; where retraining makes more of it, repeats tell more than patients."""
 
