@@ -127,7 +127,11 @@ def naive(world: World, seed: int) -> dict[str, list[object]]:
     """The same test with exams taken for patients."""
     tests = world.study(seed)
     by_exam = tests.drop(columns="reference").sub(tests["reference"], axis=0).to_numpy()
-    return {"p": [*adjusted([signed_rank(column).p for column in by_exam.T], "holm")]}
+    return {
+        "p": [
+            *adjusted({arm: signed_rank(column).p for arm, column in enumerate(by_exam.T)}, "holm").values()
+        ]
+    }
 
 
 def modelled(world: World, seed: int) -> dict[str, list[object]]:
@@ -225,7 +229,7 @@ def model(studies: int, pool: Executor) -> None:
     print("|---|---|---|---|")
     for name, exams in (("36 patients", SINGLE), ("25 patients, 36 exams", VISITS), ("10 patients", FEW)):
         found = simulate(World(exams, alike=True), studies, pool, modelled)
-        any_arm = np.array([min(adjusted(list(p), "holm")) < ALPHA for p in found["p"]])
+        any_arm = np.array([min(adjusted(dict(enumerate(p)), "holm").values()) < ALPHA for p in found["p"]])
         cells = [percent(found["p"][:, 0] < ALPHA), percent(any_arm), percent(found["fallback"][:, 0])]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 

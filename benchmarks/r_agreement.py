@@ -58,10 +58,10 @@ def ours(table: DataFrame) -> Found:
     tests = by_arm(table, "t", "dice")
     values = differences(tests)
     arms = list(values.columns)
-    p = [signed_rank(values[arm].to_numpy()).p for arm in arms]
-    found: Found = {("wilcoxon", arm): each for arm, each in zip(arms, p, strict=True)}
+    p = {arm: signed_rank(values[arm].to_numpy()).p for arm in arms}
+    found: Found = {("wilcoxon", arm): each for arm, each in p.items()}
     for name, values_of in (("holm", adjusted(p, "holm")), ("benjamini-hochberg", adjusted(p, "fdr_bh"))):
-        found |= {(name, arm): each or 0.0 for arm, each in zip(arms, values_of, strict=True)}
+        found |= {(name, arm): each or 0.0 for arm, each in values_of.items()}
     for arm in arms:
         equal = equivalence(values[arm].to_numpy(), MARGIN)
         assert equal is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 from aws_cdk import App
 
 from infra.checks import add_checks
-from infra.settings import CONTEXT_KEY, merged, read_settings
+from infra.settings import CONTEXT_KEY, SettingsError, merged, read_settings
 from infra.stack import LoosweepStack
 
 SOURCE = Path(__file__).resolve().parents[1]
@@ -18,7 +18,7 @@ def build(app: App, source: Path = SOURCE) -> LoosweepStack:
     """The stack that the app's context asks for; synthesizing it also checks it.
 
     Raises:
-        ValueError: A setting is wrong, or there is nothing to build the image from.
+        SettingsError: A setting is wrong, or there is nothing to build the image from.
     """
     given = app.node.try_get_context(CONTEXT_KEY)
     if isinstance(given, str):  # `-c` puts itself in the place of cdk.json's table, and is meant to change it
@@ -29,8 +29,19 @@ def build(app: App, source: Path = SOURCE) -> LoosweepStack:
 
 
 def _table_of(file: Path) -> object:
-    """The settings of a cdk.json; none where there is no such file."""
-    return json.loads(file.read_text())["context"].get(CONTEXT_KEY, {}) if file.is_file() else {}
+    """The settings of a cdk.json; none where there is no such file.
+
+    Raises:
+        SettingsError: It is no JSON.
+    """
+    try:
+        text = file.read_text()
+    except FileNotFoundError:
+        return {}
+    try:
+        return json.loads(text)["context"].get(CONTEXT_KEY, {})
+    except json.JSONDecodeError as error:
+        raise SettingsError(f"{file}: not valid JSON: {error}") from None
 
 
 def main() -> None:
@@ -38,7 +49,7 @@ def main() -> None:
     app = App()
     try:
         build(app)
-    except ValueError as error:
+    except SettingsError as error:
         sys.exit(str(error))
     app.synth()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from aws_cdk import Stack, aws_ecr_assets
 from constructs import Construct
 
-from infra.settings import Settings
+from infra.settings import Settings, SettingsError
 
 ECR_NAME = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/(?P<name>[^:@]+)[:@].+"
@@ -30,13 +30,13 @@ def job_image(scope: Construct, settings: Settings, source: Path) -> JobImage:
     `cdk synth` only hashes the files that .dockerignore lets through; `cdk deploy` builds and pushes.
 
     Raises:
-        ValueError: There is no Dockerfile, or nothing keeps data and environments out of the image.
+        SettingsError: There is no Dockerfile, or nothing keeps data and environments out of the image.
     """
     if settings.image is not None:
         return JobImage(uri=settings.image, repository_arn=_repository_arn(scope, settings.image))
     for name in ("Dockerfile", ".dockerignore"):
         if not (source / name).is_file():
-            raise ValueError(f"{source} has no {name}; add it, or name an image in the setting `image`")
+            raise SettingsError(f"{source} has no {name}; add it, or name an image in the setting `image`")
     asset = aws_ecr_assets.DockerImageAsset(
         scope,
         "JobImage",

@@ -30,6 +30,10 @@ LogRetention = Literal[7, 14, 30, 90, 180, 365, 1096, 2192]
 """Days; of the retention times that CloudWatch Logs has. 2192 are the six years of HIPAA's documents."""
 
 
+class SettingsError(Exception):
+    """Settings that no stack can be made of."""
+
+
 def _known_family(family: str) -> str:
     if family not in FAMILIES:
         raise ValueError(
@@ -150,12 +154,12 @@ def merged(table: object, text: str) -> object:
     """A table of settings with those of a JSON text (from `-c`) in the place of its own.
 
     Raises:
-        ValueError: The text is no JSON.
+        SettingsError: The text is no JSON.
     """
     try:
         changes = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{CONTEXT_KEY} is neither a table nor JSON ({error}): {text!r}") from None
+    except json.JSONDecodeError as error:
+        raise SettingsError(f"{CONTEXT_KEY} is neither a table nor JSON ({error}): {text!r}") from None
     if isinstance(table, Mapping) and isinstance(changes, Mapping):
         return {**table, **changes}
     return changes
@@ -165,12 +169,12 @@ def read_settings(context: object) -> Settings:
     """The settings of a table in the CDK's context.
 
     Raises:
-        ValueError: Names every setting that is wrong, and what it may be.
+        SettingsError: Names every setting that is wrong, and what it may be.
     """
     if context is None:
         context = {}
     if not isinstance(context, Mapping):
-        raise ValueError(f"{CONTEXT_KEY} must be a table of settings, got {context!r}")
+        raise SettingsError(f"{CONTEXT_KEY} must be a table of settings, got {context!r}")
     try:
         return Settings.model_validate(dict(context))
     except ValidationError as error:
@@ -182,7 +186,7 @@ def read_settings(context: object) -> Settings:
             for problem in problems
             if problem["type"] != "too_short" or not any(place[:1] == problem["loc"] for place in places)
         ]
-        raise ValueError("\n".join(["settings of the stack (cdk.json, or -c):", *lines])) from None
+        raise SettingsError("\n".join(["settings of the stack (cdk.json, or -c):", *lines])) from None
 
 
 def _in_words(problem: Mapping[str, Any]) -> str:

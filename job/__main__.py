@@ -24,10 +24,15 @@ from job.contract.fold_ranges import fold_at
 from job.contract.grid import Grid
 from job.endings import code_of, forget_end, log_end, record_end
 from job.machine import available_cores
-from job.storage import LocalStorage, Storage, open_storage
+from job.storage import LocalStorage, Storage, at_home, open_storage
 
 ALONE_SECONDS = 600.0
 """For which a worker waits for the end of another one at its fold, which finishes its step first."""
+
+INTERRUPTED = 130
+"""Typer's exit code for Ctrl-C where a command has no use for it, as `prepare`, which goes on where it was."""
+TYPERS_CODES: dict[int | str, ExitCode] = {0: ExitCode.DONE, 2: ExitCode.USAGE, INTERRUPTED: ExitCode.STOPPED}
+"""Others, as that for output that cannot be written, are bugs."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 log = logging.getLogger("job")
@@ -109,8 +114,8 @@ def prepare(
     if (study is None) == (request is None):
         raise StudyError("name either a study file or, with --request, the URL of a request")
     asked = open_storage(request) if request is not None else None
-    settings = read_request(asked) if asked is not None else load_study(study or Path())
-    file = study or Path(layout.REQUESTED_STUDY)
+    file = Path(at_home(str(study))) if study is not None else Path(layout.REQUESTED_STUDY)
+    settings = read_request(asked) if asked is not None else load_study(file)
     prepared = prepare_cohort(
         cohort_root(file, settings),
         store_root(file, settings),
@@ -211,7 +216,9 @@ def exit_code_of(arguments: list[str]) -> ExitCode:
     try:
         app(arguments, prog_name="python -m job")
     except SystemExit as end:  # typer shows a wrong command line itself, and ends with 2
-        return {0: ExitCode.DONE, 2: ExitCode.USAGE}.get(int(end.code or 0), ExitCode.BUG)
+        if end.code == INTERRUPTED:
+            log.info("interrupted; the same command goes on")
+        return TYPERS_CODES.get(end.code or 0, ExitCode.BUG)
     except Exception as error:
         log_end(error)
         return code_of(error)

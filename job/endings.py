@@ -7,15 +7,15 @@ try a bug ten times, so there the worker counts.
 import errno
 import logging
 import os
-from contextlib import suppress
 
 from filelock import Timeout
 
 from job.contract import environment, layout
-from job.contract.errors import DataError, Stopped, StudyError, TakenOver
+from job.contract.errors import Damaged, DataError, Stopped, StudyError, TakenOver
 from job.contract.exit_codes import ATTEMPTS_AFTER_KILL, ExitCode, attempts_allowed
 from job.contract.results import Failure, utc_now
 from job.storage import Storage
+from job.storage.records import read_record_file
 
 log = logging.getLogger("job")
 
@@ -35,7 +35,7 @@ def code_of(error: Exception) -> ExitCode:
             return ExitCode.STOPPED
         case GivenUp():
             return ExitCode.GIVEN_UP
-        case Timeout():
+        case Timeout() | MemoryError():
             return ExitCode.TEMPORARY
         case OSError():
             return ExitCode.BUG if error.errno in (errno.EACCES, errno.EROFS) else ExitCode.TEMPORARY
@@ -62,6 +62,9 @@ def log_end(error: Exception) -> None:
             log.error(
                 "the GPU's memory does not suffice (%s); use a smaller training.batch_size or patch", error
             )
+        case MemoryError():
+            reasons = [str(error) or "no reason given", *getattr(error, "__notes__", ())]
+            log.error("the machine's memory does not suffice now (%s); use one with more", "; ".join(reasons))
         case OSError():
             log.exception("storage failed")
         case _:
@@ -71,13 +74,19 @@ def log_end(error: Exception) -> None:
 def record_end(run: Storage, fold: int, error: Exception) -> None:
     """Writes how an attempt on AWS Batch failed; elsewhere, and for an attempt that may just go on, nothing.
 
+    The storage may be what failed: an attempt that cannot be counted is left out, and no count begins anew.
+
     Raises:
         GivenUp: It failed so before, as often as is allowed.
     """
     job, code = os.environ.get(environment.BATCH_JOB), code_of(error)
     if job is None or code == ExitCode.STOPPED or isinstance(error, TakenOver):
         return
-    before = _failure(run, fold)
+    try:
+        before = _failure(run, fold)
+    except (OSError, StudyError) as unread:
+        log.warning("this attempt at fold %d is not counted: %s", fold, unread)
+        return
     ends = before.ends if before is not None and before.job == job else {}
     attempts = ends.get(code, 0) + 1
     final = attempts >= attempts_allowed(code)
@@ -91,22 +100,25 @@ def record_end(run: Storage, fold: int, error: Exception) -> None:
         ends=ends | {int(code): attempts},
         final=final,
     )
-    with suppress(OSError):  # the storage may be what failed
-        run.write(layout.failure(fold), failure.to_json())
+    _write(run, failure)
     if final and attempts > 1:
         raise GivenUp(f"fold {fold} is given up after {attempts} such attempts: {failure.message}") from error
 
 
 def forget_end(run: Storage, fold: int) -> None:
-    """Takes the failure of an earlier job for past, on AWS Batch, where nobody else does before an attempt."""
+    """Takes the failure of an earlier job for past, on AWS Batch, where nobody else does before an attempt.
+
+    Raises:
+        StudyError: The storage's credentials are missing, or have ended.
+        OSError: The storage fails for now.
+    """
     before = _failure(run, fold)
     if (
         before is not None
         and before.final
         and before.job != os.environ.get(environment.BATCH_JOB, before.job)
     ):
-        with suppress(OSError):
-            run.write(layout.failure(fold), before.model_copy(update={"final": False}).to_json())
+        _write(run, before.model_copy(update={"final": False}))
 
 
 def require_headway(begun: int, step: int) -> None:
@@ -126,8 +138,18 @@ def require_headway(begun: int, step: int) -> None:
         )
 
 
-def _failure(run: Storage, fold: int) -> Failure | None:
+def _write(run: Storage, failure: Failure) -> None:
+    """Writes a failure; where that fails, what ended the attempt is still what is told of it."""
     try:
-        return Failure.model_validate_json(run.read(layout.failure(fold)))
-    except (OSError, ValueError):
+        run.write(layout.failure(failure.fold), failure.to_json())
+    except (OSError, StudyError) as error:
+        log.warning("how fold %d failed cannot be written: %s", failure.fold, error)
+
+
+def _failure(run: Storage, fold: int) -> Failure | None:
+    """How the last attempt failed; None if none did, or the file is damaged: then the count begins anew."""
+    try:
+        return read_record_file(run, layout.failure(fold), Failure)
+    except Damaged as error:
+        log.warning("earlier attempts at fold %d are not counted: %s", fold, error)
         return None

@@ -92,9 +92,9 @@ def run_fold(worker: Worker, index: int) -> None:
         progress.beat("test", state.step)
         tested = [test_exam(tester, reader, clock) for reader in readers(fold.test_exams)]
         weights, cost = weights_file(network), cost_of(progress, worker.device, worker.threads)
-        result = fold_result(manifest, fold, precision, weights, tested, cost)
+        result = fold_result(manifest, fold, precision, weights, [own for own, _ in tested], cost)
         progress.require_alone()
-        write_outcome(worker.run, result, weights, [prediction for _, prediction in tested])
+        write_outcome(worker.run, manifest, result, weights, {own.exam: data for own, data in tested})
         checkpoints.delete()
         progress.beat("done", state.step)
 

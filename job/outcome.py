@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,7 @@ from job.contract.results import Cost, ExamResult, FoldResult, utc_now
 from job.data.nifti import write_labels
 from job.data.store import ExamReader
 from job.evaluation.whole_exam import ExamTester
-from job.runs import place_outcome
+from job.runs import place_outcome, prediction_keys
 from job.storage import Storage
 from job.training.clock import PhaseClock
 from job.training.precision import Precision
@@ -56,10 +56,11 @@ def fold_result(
     fold: Fold,
     precision: Precision,
     weights: bytes,
-    tested: Sequence[tuple[ExamResult, bytes]],
+    tested: Sequence[ExamResult],
     cost: Cost,
 ) -> FoldResult:
-    """What `result.json` says."""
+    """What `result.json` says; its exams are in the order of the grid."""
+    by_exam = {own.exam: own for own in tested}
     return FoldResult(
         run=manifest.run,
         manifest=manifest.digest,
@@ -73,16 +74,28 @@ def fold_result(
         steps=manifest.study.training.steps,
         precision=precision,
         weights_sha256=sha256(weights).hexdigest(),
-        exams=tuple(exam for exam, _ in tested),
+        exams=tuple(by_exam[manifest.exams[exam].exam] for exam in fold.test_exams),
         cost=cost,
     )
 
 
-def write_outcome(run: Storage, result: FoldResult, weights: bytes, predictions: Sequence[bytes]) -> None:
-    """Writes weights and predictions, then the result, which says that the fold is done."""
-    names = layout.predictions(result.fold, len(predictions))
-    for key, data in zip((layout.weights(result.fold), *names), (weights, *predictions), strict=True):
-        place_outcome(run, key, data)
+def write_outcome(
+    run: Storage, manifest: Manifest, result: FoldResult, weights: bytes, predictions: Mapping[str, bytes]
+) -> None:
+    """Writes weights and predictions, then the result, which says that the fold is done.
+
+    Args:
+        run: Rooted at the run.
+        manifest: What it is.
+        result: Of the fold.
+        weights: What `weights_file` gives.
+        predictions: By exam: exactly those of the result.
+    """
+    keys = prediction_keys(manifest, manifest.grid.fold(result.fold))
+    assert keys.keys() == predictions.keys() == {own.exam for own in result.exams}
+    place_outcome(run, layout.weights(result.fold), weights)
+    for exam, key in keys.items():
+        place_outcome(run, key, predictions[exam])
     run.create(layout.result(result.fold), result.to_json())
 
 

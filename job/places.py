@@ -5,10 +5,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from job.contract import layout
-from job.contract.errors import StudyError
+from job.contract.errors import Damaged, StudyError
 from job.contract.manifest import Manifest
 from job.contract.study import Study
-from job.storage import Storage, open_storage
+from job.storage import Storage, at_home, open_storage
 
 
 def cohort_root(study_file: Path, study: Study) -> Storage:
@@ -32,21 +32,24 @@ def store_root(study_file: Path, study: Study) -> Storage:
 
 
 def resolve(study_file: Path, location: str) -> str:
-    """A folder or URL of the study file; folders are relative to the file."""
-    return location if "://" in location else str(study_file.resolve().parent / location)
+    """A folder or URL of the study file; folders are relative to the file, and `~` is the home folder."""
+    return location if "://" in location else str(study_file.resolve().parent / at_home(location))
 
 
 def read_manifest(run: Storage) -> Manifest:
     """The manifest of a run.
 
     Raises:
-        StudyError: There is none, or it was changed.
+        StudyError: There is none.
+        Damaged: It was changed, or is of another version of the code.
     """
     try:
-        return Manifest.model_validate_json(run.read(layout.MANIFEST))
+        data = run.read(layout.MANIFEST)
     except FileNotFoundError:
         raise StudyError(f"{run.url}: no {layout.MANIFEST}; name the folder of a run") from None
+    try:
+        return Manifest.model_validate_json(data)
     except ValidationError as error:
         reason = error.errors()[0]["msg"].removeprefix("Value error, ")
         remedy = "" if "delete it" in reason else "; delete it and run the sweep again, which writes it anew"
-        raise StudyError(f"{run.url}/{layout.MANIFEST}: {reason}{remedy}") from None
+        raise Damaged(f"{run.url}/{layout.MANIFEST}: {reason}{remedy}") from None

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from job.contract import layout
 from job.contract.errors import DataError, StudyError
+from job.contract.grid import Fold
 from job.contract.manifest import Manifest
 from job.contract.results import Record, utc_now
 from job.contract.study import Study
 from job.data.prepare import StoreIndex
 from job.places import read_manifest, resolve
 from job.storage import LocalStorage, Storage, open_storage
+from job.storage.records import read_record_file
 
 
 def create_run(
@@ -93,10 +95,13 @@ class RequestedRun(Record):
 
 
 def run_of_request(request: Storage) -> Storage | None:
-    """The run that a request became; None as long as its cohort is not prepared."""
-    try:
-        made = RequestedRun.model_validate_json(request.read(layout.REQUESTED_RUN))
-    except FileNotFoundError:
+    """The run that a request became; None as long as its cohort is not prepared.
+
+    Raises:
+        Damaged: The request does not say.
+    """
+    made = read_record_file(request, layout.REQUESTED_RUN, RequestedRun)
+    if made is None:
         return None
     runs, _, _ = request.url.rpartition(f"/{layout.REQUESTS}/")
     return open_storage(f"{runs}/{made.run}")
@@ -114,21 +119,24 @@ def read_request(request: Storage) -> Study:
 
     Raises:
         StudyError: There is no such request.
+        Damaged: It is of another version of the code, or damaged.
     """
-    try:
-        return Study.model_validate_json(request.read(layout.REQUESTED_STUDY))
-    except FileNotFoundError:
-        raise StudyError(
-            f"{request.url}: no {layout.REQUESTED_STUDY}; name a request that `submit` made"
-        ) from None
-    except ValueError as error:
-        raise StudyError(f"{request.url}/{layout.REQUESTED_STUDY}: {error}; submit the sweep again") from None
+    study = read_record_file(request, layout.REQUESTED_STUDY, Study)
+    if study is None:
+        raise StudyError(f"{request.url}: no {layout.REQUESTED_STUDY}; name a request that `submit` made")
+    return study
 
 
 def fulfil(request: Storage, run: Storage) -> None:
     """Says which run a request became: from now on the request's jobs find it."""
     run.write(layout.request_of_run(request.url.rpartition("/")[2]), b"{}\n")
     request.write(layout.REQUESTED_RUN, RequestedRun(run=run.url.rpartition("/")[2]).to_json())
+
+
+def prediction_keys(manifest: Manifest, fold: Fold) -> dict[str, str]:
+    """Where the predictions of a fold are, by exam."""
+    exams = [manifest.exams[exam].exam for exam in fold.test_exams]
+    return dict(zip(exams, layout.predictions(fold.index, len(exams)), strict=True))
 
 
 def place_outcome(run: Storage, key: str, data: bytes) -> None:

@@ -1,17 +1,17 @@
 """The command line: each command parses and calls."""
 
-import errno
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 if TYPE_CHECKING:  # heavy imports wait for the command that needs them
     from rich.console import Console
 
-from job.contract.errors import DataError, StudyError
 from job.contract.exit_codes import ExitCode
+from job.storage import at_home
+from submit.endings import exit_code_of
 
 app = typer.Typer(
     add_completion=False,
@@ -20,23 +20,23 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-StudyFile = Annotated[Path, typer.Argument(help="Study file.")]
+T = TypeVar("T", Path | None, str | None)
+
+
+def _at_home(location: T) -> T:
+    """A location of the command line: no shell replaces the `~` of `--store=~/store`."""
+    return location and type(location)(at_home(str(location)))
+
+
+StudyFile = Annotated[Path, typer.Argument(help="Study file.", callback=_at_home)]
 Run = Annotated[
-    str | None, typer.Argument(help="Run (folder or name), or study file; default: the newest run.")
+    str | None,
+    typer.Argument(help="Run (folder or name), or study file; default: the newest run.", callback=_at_home),
 ]
-StudyOption = Annotated[Path, typer.Option("--study", help="Study file whose runs are meant.")]
+StudyOption = Annotated[
+    Path, typer.Option("--study", help="Study file whose runs are meant.", callback=_at_home)
+]
 STUDY = Path("study.toml")
-
-TYPER_USAGE = 2
-"""Typer's own exit code for a wrong command line."""
-
-MISPLACED: dict[int | None, str] = {
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "name a place that you may write to"),
-    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "name a folder, not a file"),
-}
-"""Remedies by the system's reason why files cannot be read or written, where the command must be changed."""
-REMEDIES = MISPLACED | dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make space")
-"""All remedies."""
 
 
 @app.callback()
@@ -46,7 +46,7 @@ def submit() -> None:
 
 @app.command()
 def phantom(
-    folder: Annotated[Path, typer.Argument(help="New folder.")],
+    folder: Annotated[Path, typer.Argument(help="New folder.", callback=_at_home)],
     patients: Annotated[int, typer.Option(min=2)] = 6,
     visits: Annotated[int, typer.Option(min=1, help="Visits that some of the patients have.")] = 2,
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -166,8 +166,13 @@ def report(
     json: Annotated[
         bool, typer.Option("--json", help="Print report.json and the verdict, for scripts; write nothing.")
     ] = False,
-    output: Annotated[Path | None, typer.Option(help="Folder for the report; default: the run's.")] = None,
-    store: Annotated[str | None, typer.Option(help="Block store, if it was moved.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the report; default: the run's.", callback=_at_home)
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(help="Block store, if it is not where the study file says.", callback=_at_home),
+    ] = None,
 ) -> None:
     """Say how each arm did: tables, figures and a page."""
     from submit.report.command import make_report
@@ -182,25 +187,5 @@ def _console() -> "Console":
 
 
 def main() -> None:
-    """Runs the command line; errors of the user are a message and an exit code, not a traceback."""
-    try:
-        app(prog_name="submit")
-    except SystemExit as end:
-        sys.exit(ExitCode.USAGE if end.code == TYPER_USAGE else end.code)
-    except StudyError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(ExitCode.USAGE)
-    except DataError as error:
-        from submit.problems import show_problems
-
-        show_problems(error, _console())
-        sys.exit(ExitCode.DATA)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename is not None else ""
-        remedy = REMEDIES.get(error.errno, "check the path and the device it is on")
-        if str(error.filename).startswith("s3://") and error.errno == errno.EIO:
-            remedy = "check the network and AWS_ENDPOINT_URL"
-        # Errors of AWS have no number, and say themselves what to do.
-        then = "" if error.errno is None else f"; {remedy}, then run the command again"
-        typer.echo(f"error: {where}{error.strerror or error}{then}", err=True)
-        sys.exit(ExitCode.USAGE if error.errno in MISPLACED else ExitCode.TEMPORARY)
+    """Runs the command line; what ends it is a line and an exit code, not a traceback."""
+    sys.exit(exit_code_of(lambda: app(prog_name="submit")))

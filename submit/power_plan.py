@@ -24,7 +24,7 @@ from submit.analysis.power import POWER, detectable, patients_needed, sd_of_pati
 from submit.analysis.results_table import collect_results, structures_of
 from submit.analysis.verdict import MIN_FREEDOM
 from submit.analysis.wording import METRIC_STYLES
-from submit.runs import find_run
+from submit.runs import NoRunYet, find_run
 from submit.sweep import expected_grid
 from submit.wording import counted
 
@@ -212,8 +212,10 @@ def _measured(study_file: Path, study: Study) -> Spread | str | None:
     """The spread in the study's newest run, if that has the same arms; why it tells nothing; None without a run."""
     try:
         run = find_run(None, study_file)
-    except StudyError:
+    except NoRunYet:
         return None
+    except StudyError as error:  # a plan may be made before a stack is deployed, or without signing in
+        return f"whether a run has measured this study's spread is not known: {error}"
     if is_request(run):
         return None
     manifest = read_manifest(run)

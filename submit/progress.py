@@ -8,8 +8,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from job.contract import layout
+from job.contract.errors import StudyError
 from job.contract.results import Heartbeat
 from job.storage import Storage
+from job.storage.records import read_record_file
 from submit.executors.protocol import Snapshot
 from submit.wording import duration
 
@@ -102,9 +104,12 @@ class SweepProgress:
             self._console.print(f"{duration(time.monotonic() - self._start)}: {text}")
 
     def _part_done(self, fold: int) -> float:
+        """As its heartbeat says; 0 without one, or where it cannot be read: no guess at the time may end a sweep."""
         try:
-            heartbeat = Heartbeat.model_validate_json(self._run.read(layout.heartbeat(fold)))
-        except (FileNotFoundError, ValueError):
+            heartbeat = read_record_file(self._run, layout.heartbeat(fold), Heartbeat)
+        except (OSError, StudyError):
+            return 0.0
+        if heartbeat is None:
             return 0.0
         part = heartbeat.step / heartbeat.steps
         self._begun_at.setdefault(fold, part)

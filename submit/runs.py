@@ -4,18 +4,19 @@ import json
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
+
+from pydantic import BaseModel
 
 from job.contract import layout
-from job.contract.errors import StudyError
+from job.contract.errors import Damaged, StudyError
 from job.contract.grid import Grid
 from job.contract.manifest import Manifest, same_experiment
-from job.contract.results import Failure, Heartbeat, Record
+from job.contract.results import Failure, Heartbeat
 from job.contract.study import Study
 from job.contract.study_file import load_study
 from job.data.prepare import read_index
@@ -23,9 +24,8 @@ from job.places import read_manifest, resolve, store_root
 from job.runs import is_request, place_of, read_request, run_of_request
 from job.storage import Storage, open_storage
 from job.storage.concurrency import map_files
+from job.storage.records import read_record_file
 from submit.submissions import batch_submissions, find_submission, read_submission
-
-R = TypeVar("R", bound=Record)
 
 FRESH_SECONDS = 60.0
 """A fold with a younger heartbeat is running."""
@@ -42,6 +42,12 @@ class FoldStatus:
     state: State
     heartbeat: Heartbeat | None = None
     failure: Failure | None = None
+    damaged: str | None = None
+    """The file of its last attempt that is no longer one, and what to do."""
+
+
+class NoRunYet(StudyError):
+    """A study of which nothing was started so far."""
 
 
 def submitted_run(study_file: Path, study: Study, grid: Grid) -> tuple[Storage, Manifest] | None:
@@ -72,6 +78,7 @@ def find_run(name: str | None, study_file: Path, *, exact: bool = False) -> Stor
         exact: Refuses a run of an earlier text.
 
     Raises:
+        NoRunYet: The study has none at all.
         StudyError: There is no such run.
     """
     if name is not None and name.endswith(".toml"):
@@ -94,7 +101,7 @@ def find_run(name: str | None, study_file: Path, *, exact: bool = False) -> Stor
     started += [(time, place) for place in runs.values() if (time := _started(place, study.name)) is not None]
     places = [place for _, place in sorted(started, key=itemgetter(0), reverse=True)]
     if not places:
-        raise StudyError(
+        raise NoRunYet(
             f"{root.url} has no run of study {study.name} yet; start one with `submit sweep {study_file}`"
         )
     own = [place for place in places if _is_of(place, study)]
@@ -188,8 +195,11 @@ def survey(
 def _unfinished(
     run: Storage, fold: int, failed: bool, begun: bool, now: datetime, job: str | None
 ) -> FoldStatus:
-    heartbeat = _read(run, layout.heartbeat(fold), Heartbeat) if begun else None
-    failure = _read(run, layout.failure(fold), Failure) if failed else None
+    try:  # either may be gone since the listing
+        heartbeat = read_record_file(run, layout.heartbeat(fold), Heartbeat) if begun else None
+        failure = read_record_file(run, layout.failure(fold), Failure) if failed else None
+    except Damaged as error:
+        return FoldStatus(fold=fold, state="interrupted", damaged=str(error))
     if failure is not None and job is not None and failure.job != job:
         failure = None
     state: State = "missing"
@@ -208,40 +218,40 @@ def _is_gone(heartbeat: Heartbeat) -> bool:
     return heartbeat.host == platform.node() and not Path(f"/proc/{heartbeat.pid}").exists()
 
 
-def _read(run: Storage, key: str, kind: type[R]) -> R | None:
-    """A record; None if it is gone since the listing, or cannot be read: the other folds are still shown."""
-    try:
-        return kind.model_validate_json(run.read(key))
-    except (OSError, ValueError):
-        return None
+class _Name(BaseModel):
+    name: str
+
+
+class _Head(BaseModel):
+    """What a manifest says in every version."""
+
+    study: _Name
+    created: str
 
 
 def _started(run: Storage, study: str) -> str | None:
-    """When a run was last started, or None if it is another study's; runs of older versions are not validated."""
+    """When a run was last started, or None if it is another study's; runs of older versions are not validated.
+
+    Raises:
+        Damaged: The manifest is.
+    """
+    head = read_record_file(run, layout.MANIFEST, _Head)
+    if head is None or head.study.name != study:
+        return None
     try:
-        content = json.loads(run.read(layout.MANIFEST))
-        if content["study"]["name"] != study:
-            return None
-        made = str(content["created"])
-    except (ValueError, KeyError, TypeError):
-        raise StudyError(
-            f"{run.url}/{layout.MANIFEST} is damaged; delete it and run the sweep again, which writes it anew"
-        ) from None
-    with suppress(StudyError):  # a damaged one
         submission = find_submission(run)
-        if submission is not None:
-            return submission.started
-    return made  # prepared, but not started yet
+    except Damaged:  # whoever needs it is told
+        return head.created
+    return submission.started if submission is not None else head.created  # prepared, but not started yet
 
 
 def _changes(place: Storage, study: Study) -> str:
-    """In what a study file differs from what a run fixed, in words; nothing where that cannot be read."""
+    """In what a study file differs from what a run fixed, in words; nothing of a run of another version."""
     try:
-        fixed = (read_request(place) if is_request(place) else read_manifest(place).study).model_dump(
-            mode="json"
-        )
-    except (StudyError, ValueError):
+        then_said = read_request(place) if is_request(place) else read_manifest(place).study
+    except Damaged:
         return ""
+    fixed = then_said.model_dump(mode="json")
     now = study.model_dump(mode="json")
     told = [
         f"{section}.{key} is {_short(own[key])}, in the run {_short(then[key])}"
@@ -264,8 +274,11 @@ def _is_of(place: Storage, study: Study) -> bool:
             asked = read_request(place)
             return asked.cohort.root == study.cohort.root and same_experiment(asked, study)
         existing = read_manifest(place)
-        exams, recipe = existing.exams, existing.recipe
+    except Damaged:  # of another version of the code
+        return False
+    exams, recipe = existing.exams, existing.recipe
+    try:
         now = Manifest.freeze(study, exams=exams, recipe=recipe, created="", code_version="")
-    except ValueError:  # of another version of the code, or too small for the study as it is now
+    except ValueError:  # too small for the study as it is now
         return False
     return now.digest == existing.digest

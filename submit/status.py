@@ -68,6 +68,8 @@ def show_status(name: str | None, study_file: Path, *, as_json: bool) -> None:
     )
     causes: dict[str, list[int]] = {}
     for status in folds:
+        if status.damaged is not None:
+            causes.setdefault(status.damaged, []).append(status.fold)
         if status.failure is not None:
             causes.setdefault(status.failure.message, []).append(status.fold)
     for message, failed in causes.items():
@@ -222,4 +224,5 @@ def _as_json(status: FoldStatus) -> dict[str, object]:
         "state": status.state,
         "heartbeat": status.heartbeat.model_dump() if status.heartbeat else None,
         "failure": status.failure.model_dump() if status.failure else None,
+        "damaged": status.damaged,
     }

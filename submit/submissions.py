@@ -1,7 +1,7 @@
 """Who runs a run: a sweep of a machine (`submission.json`), or jobs of AWS Batch (`submissions/<number>.json`)."""
 
 from datetime import UTC, datetime
-from typing import Literal, TypeVar
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -9,8 +9,7 @@ from job.contract import layout
 from job.contract.errors import StudyError
 from job.runs import is_request, requests_of_run
 from job.storage import Storage
-
-AnySubmission = TypeVar("AnySubmission", bound="Submission")
+from job.storage.records import read_record_file
 
 
 class Submission(BaseModel):
@@ -79,8 +78,12 @@ class BatchSubmission(Submission):
 
 
 def find_submission(place: Storage) -> Submission | None:
-    """Who runs a run or a request, or did last; None if nobody did."""
-    local = _read(place, layout.SUBMISSION, Submission)
+    """Who runs a run or a request, or did last; None if nobody did.
+
+    Raises:
+        Damaged: What says so cannot be made sense of.
+    """
+    local = read_record_file(place, layout.SUBMISSION, Submission)
     found = [*([local] if local is not None else []), *batch_submissions(place)]
     return max(found, key=lambda submission: submission.started, default=None)
 
@@ -104,7 +107,7 @@ def batch_submissions(place: Storage) -> list[BatchSubmission]:
         submission
         for source in places
         for key in _keys(source)
-        if (submission := _read(source, key, BatchSubmission)) is not None
+        if (submission := read_record_file(source, key, BatchSubmission)) is not None
     ]
     return sorted(found, key=lambda submission: submission.started)
 
@@ -132,12 +135,3 @@ def write_submission(place: Storage, submission: Submission, key: str = layout.S
 
 def _keys(place: Storage) -> list[str]:
     return [item.key for item in place.list(f"{layout.BATCH_SUBMISSIONS}/")]
-
-
-def _read(place: Storage, key: str, kind: type[AnySubmission]) -> AnySubmission | None:
-    try:
-        return kind.model_validate_json(place.read(key))
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        raise StudyError(f"{place.url}/{key} is damaged; delete it and run the sweep again") from None

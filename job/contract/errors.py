@@ -5,8 +5,15 @@ from dataclasses import dataclass
 from typing import Self
 
 
-class StudyError(ValueError):
-    """A study file, or a request about it, that cannot be carried out (exit code 64)."""
+class StudyError(Exception):
+    """A study file, or a request about it, that cannot be carried out (exit code 64).
+
+    It is no `ValueError`: nothing that looks for a damaged file may take one that cannot be read for one.
+    """
+
+
+class Damaged(StudyError):
+    """A file is there, and is not what it should be; one that cannot be read is no such file."""
 
 
 @dataclass(frozen=True, kw_only=True)

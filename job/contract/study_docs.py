@@ -41,7 +41,8 @@ A study file (TOML, `study.toml` by default) says everything about one experimen
 ```toml
 {EXAMPLE}```
 
-Keys that are not listed here are errors. Paths are relative to the file. Shapes are voxels along (x, y, z) of
+Keys that are not listed here are errors. Paths are relative to the file; `~` at the beginning of `cohort.root`,
+`store.folder` and `compute.runs` is the home folder. Shapes are voxels along (x, y, z) of
 the canonical (RAS) grid. `preset`, at the top, names one of the [presets](#presets) to start from: what the file
 says itself goes before the preset.
 

@@ -1,6 +1,5 @@
 """Reads a study file: presets, then pydantic, with errors in the words of the file."""
 
-import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from job.contract.cohort import NAME
 from job.contract.errors import StudyError
 from job.contract.presets import PRESETS
 from job.contract.study import STUDY_NAME, Study
+from job.contract.suggestions import keys_of, nearest, suggestion
 
 Place = tuple[str | int, ...]
 """Keys, and positions in lists, from the top of the file."""
@@ -37,6 +37,8 @@ def load_study(path: Path) -> Study:
         raise StudyError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"{path}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise StudyError(f"{path}: not valid TOML: brackets within brackets without an end") from None
     return parse_study(table, source=str(path))
 
 
@@ -47,7 +49,7 @@ def parse_study(table: Mapping[str, Any], *, source: str) -> Study:
     if preset is not None:
         if not isinstance(preset, str) or preset not in PRESETS:
             raise StudyError(
-                f"{source}: preset {preset!r} is unknown{_nearest(str(preset), PRESETS)}; "
+                f"{source}: preset {preset!r} is unknown{nearest(str(preset), PRESETS)}; "
                 f"presets: {', '.join(PRESETS)}"
             )
         table = _merge(PRESETS[preset](), table)
@@ -144,7 +146,7 @@ def _line(place: Place, problems: Sequence[ErrorDetails]) -> str:
     where = f"{where.removeprefix('.')}: " if where else ""
     if problem["type"] == "extra_forbidden":
         known = _keys_at(place[:-1])
-        return f"{where}unknown key{_nearest(str(place[-1]), known)}; known keys: {', '.join(known)}"
+        return f"{where}unknown key{suggestion(place, known)}; known keys: {', '.join(known)}"
     if problem["type"] == "value_error":
         return where + problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "missing":
@@ -171,8 +173,7 @@ def _keys_at(place: Place) -> tuple[str, ...]:
     for part in place:
         if isinstance(part, str) and part in model.model_fields:
             model = _model_in(model.model_fields[part].annotation) or model
-    keys = tuple(field.alias or name for name, field in model.model_fields.items())
-    return (*keys, "preset") if model is Study else keys
+    return keys_of(model)
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
@@ -182,8 +183,3 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     if get_origin(annotation) in (Union, UnionType, tuple):
         return next((m for arg in get_args(annotation) if (m := _model_in(arg))), None)
     return None
-
-
-def _nearest(word: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
-    match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {match[0]!r}?" if match else ""

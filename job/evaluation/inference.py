@@ -97,7 +97,7 @@ def predict(
     with torch.inference_mode():
         for first in range(0, len(wanted), batch):
             now = wanted[first : first + batch]
-            for input_CZYX, tile in zip(buffer_BCZYX, now, strict=False):
+            for input_CZYX, tile in zip(buffer_BCZYX[: len(now)], now, strict=True):
                 input_CZYX.copy_(cut(image_CZYX, tile.input_start_zyx, plan.input_zyx))
             logits_BKZYX = forward(buffer_BCZYX[: len(now)])
             _check_logits(logits_BKZYX, len(now), plan)

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -50,7 +51,7 @@ class LocalStorage:
     def create(self, key: str, data: bytes) -> bool:
         """Write a file unless there is one; whether it was written. Of racing writers one wins."""
         path = self._path(key)
-        if path.exists():
+        if _mode(path) is not None:
             return False
         temporary = self._temporary(path, data)
         try:
@@ -63,7 +64,8 @@ class LocalStorage:
 
     def exists(self, key: str) -> bool:
         """Whether there is such a file."""
-        return self._path(key).is_file()
+        mode = _mode(self._path(key))
+        return mode is not None and stat.S_ISREG(mode)
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """All files whose key starts with the prefix, in the order of their keys."""
@@ -128,6 +130,18 @@ class LocalStorage:
                 error.filename = str(path)  # a full disk does not say what was to be written
             raise
         return Path(name)
+
+
+def _mode(path: Path) -> int | None:
+    """Of what is there; None if nothing is. What cannot be looked at is an error, which `Path.is_file` may hide."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a link to itself
+            return None
+        raise
 
 
 def _files_below(start: Path) -> Iterator[Path]:

@@ -1,18 +1,33 @@
 """Checkpoints: whole or not at all, verified when read, the last two kept."""
 
 import io
-import json
 import logging
 import time
 from hashlib import sha256
 from typing import Any
 
 import torch
+from pydantic import RootModel
 
 from job.contract import layout
+from job.contract.errors import Damaged
+from job.contract.results import Record
 from job.storage import Storage
+from job.storage.records import read_record_file
 
 log = logging.getLogger(__name__)
+
+
+class CheckpointFile(Record):
+    """A state file of a fold."""
+
+    file: str
+    """Its key."""
+    sha256: str
+
+
+class Pointer(RootModel[tuple[CheckpointFile, ...]]):
+    """`latest.json`: the newest state file first."""
 
 
 class Checkpoints:
@@ -42,11 +57,11 @@ class Checkpoints:
         digest = sha256(data).hexdigest()
         # A step may be saved twice, with another history: the file that is pointed to is never touched.
         name = f"{self._folder}/{step}-{digest[:12]}.pt"
-        before = [entry for entry in self._pointer() if entry["file"] != name][:1]
+        before = [entry for entry in self._pointer() if entry.file != name][:1]
         self._run.write(name, data)
-        entries = [{"file": name, "sha256": digest}, *before]
-        self._run.write(f"{self._folder}/latest.json", json.dumps(entries).encode())
-        kept = {entry["file"] for entry in entries}
+        pointer = Pointer((CheckpointFile(file=name, sha256=digest), *before))
+        self._run.write(f"{self._folder}/latest.json", pointer.model_dump_json().encode())
+        kept = {entry.file for entry in pointer.root}
         for item in list(self._run.list(f"{self._folder}/")):
             if item.key.endswith(".pt") and item.key not in kept:
                 self._run.delete(item.key)
@@ -56,26 +71,24 @@ class Checkpoints:
         """The newest whole checkpoint, or None; a damaged one is passed over."""
         for entry in self._pointer():
             try:
-                data = self._run.read(entry["file"])
+                data = self._run.read(entry.file)
             except FileNotFoundError:
-                log.warning("fold %d: checkpoint %s is missing", self._fold, entry["file"])
+                log.warning("fold %d: checkpoint %s is missing", self._fold, entry.file)
                 continue
-            if sha256(data).hexdigest() == entry["sha256"]:
+            if sha256(data).hexdigest() == entry.sha256:
                 state: dict[str, Any] = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
                 return state
-            log.warning("fold %d: checkpoint %s is damaged", self._fold, entry["file"])
+            log.warning("fold %d: checkpoint %s is damaged", self._fold, entry.file)
         return None
 
     def delete(self) -> None:
         """Removes them all, once the result is written."""
         self._run.delete(self._folder)
 
-    def _pointer(self) -> list[dict[str, str]]:
+    def _pointer(self) -> tuple[CheckpointFile, ...]:
         try:
-            entries: list[dict[str, str]] = json.loads(self._run.read(f"{self._folder}/latest.json"))
-        except FileNotFoundError:
-            return []
-        except ValueError:
+            pointer = read_record_file(self._run, f"{self._folder}/latest.json", Pointer)
+        except Damaged:
             log.warning("fold %d: the list of checkpoints is damaged; training starts anew", self._fold)
-            return []
-        return entries
+            return ()
+        return pointer.root if pointer is not None else ()

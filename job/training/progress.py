@@ -13,10 +13,11 @@ from typing import Any, Self
 from uuid import uuid4
 
 from job.contract import environment, layout
-from job.contract.errors import Stopped, StudyError, TakenOver
+from job.contract.errors import Damaged, Stopped, StudyError, TakenOver
 from job.contract.results import Heartbeat, Phase, utc_now
 from job.endings import require_headway
 from job.storage import LocalStorage, Storage
+from job.storage.records import read_record_file
 from job.training.clock import PhaseClock
 
 HEARTBEAT_SECONDS = 5.0
@@ -87,9 +88,11 @@ class FoldProgress:
         if isinstance(error, Exception) and self._written is not None:
             # Not a kill: how often it may end so is counted by its exit code (`job.endings.record_end`).
             self._begun -= 1
-            with suppress(OSError, StudyError):
+            try:
                 self.require_alone()
                 self._write(self._written.model_copy(update={"begun": self._begun}))
+            except (OSError, StudyError) as unwritten:  # what ended the attempt is what is to be told
+                log.warning("the last heartbeat of fold %d is not written: %s", self._fold, unwritten)
 
     def resume(self, step: int, recorded: int) -> None:
         """Goes on from a checkpoint of this step: lines of the history after `recorded` will be written again."""
@@ -209,9 +212,11 @@ class FoldProgress:
         log.info("fold %d: %s, step %d of %d%s", self._fold, heartbeat.phase, self._step, self._steps, loss)
 
     def _earlier(self) -> Heartbeat | None:
+        """What the attempt before, or another worker, wrote last; None if nobody did, or it is damaged."""
         try:
-            return Heartbeat.model_validate_json(self._run.read(layout.heartbeat(self._fold)))
-        except (FileNotFoundError, ValueError):
+            return read_record_file(self._run, layout.heartbeat(self._fold), Heartbeat)
+        except Damaged as error:
+            log.warning("what it counted of the attempts so far is lost: %s", error)
             return None
 
     def _seconds_left(self) -> float | None:

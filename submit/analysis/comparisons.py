@@ -75,17 +75,14 @@ def compare(
     primary = design.endpoints
     keys = [*primary, *(key for key in found.tests if key not in primary)]
     flips = _Alone(found, design)
-    raw = [_compare(found, key, arm, flips) for key in keys for arm in design.compared]
-    decided = {
-        (own.structure, arm): own for arm, every in evidence.items() for own in every
-    }
-    first = len(primary) * len(design.compared)
-    others = adjusted([each.p for each in raw[first:]], "fdr_bh")
+    raw = {(key, arm): _compare(found, key, arm, flips) for key in keys for arm in design.compared}
+    decided = {((own.structure, design.metric), arm): own for arm, every in evidence.items() for own in every}
+    others = adjusted({column: each.p for column, each in raw.items() if column not in decided}, "fdr_bh")
     return tuple(
-        [_primary(each, decided[each.structure, each.arm], design, found) for each in raw[:first]]
-        + [
-            each.model_copy(update={"p_adjusted": p}) for each, p in zip(raw[first:], others, strict=True)
-        ]
+        _primary(each, decided[column], design, found)
+        if column in decided
+        else each.model_copy(update={"p_adjusted": others[column]})
+        for column, each in raw.items()
     )
 
 
@@ -116,7 +113,7 @@ class _Alone:
     def p_and_interval(
         self, key: tuple[str, str], arm: str, values: NDArray[np.float64]
     ) -> tuple[float | None, tuple[float, float] | None]:
-        """p that the mean difference is 0, and its interval; of too few patients for flips, those of t."""
+        """P that the mean difference is 0, and its interval; of too few patients for flips, those of t."""
         flips, column = self._flips[key, arm]
         p, interval = flips.p(column), flips.interval(column)
         if interval is None and len(values) >= FEWEST_FOR_T and np.ptp(values) > 0:

@@ -88,9 +88,9 @@ class Design:
         return -1 if HIGHER_IS_BETTER[self.metric] else 1
 
     @property
-    def first_step(self) -> float:
-        """Level of the first step of Holm's method over the arms, the strictest."""
-        return ALPHA / len(self.compared)
+    def shared_level(self) -> float:
+        """The level of 5 % shared among the arms and structures of the endpoint: what a single one has of it."""
+        return ALPHA / (len(self.compared) * len(self.endpoint_structures))
 
     @property
     def patients(self) -> int:

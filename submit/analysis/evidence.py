@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pandas import DataFrame, concat
+from pandas import concat
 from scipy import stats
 
 from job.contract.grid import REFERENCE
@@ -82,10 +82,8 @@ class _Tested:
         self._flips = SignFlips(values, design.seed)
         self._draws = bootstrap_means(values, design.seed) if len(values) else None
 
-    def p_and_interval(
-        self, structure: str, arm: str
-    ) -> tuple[float | None, float | None, float | None]:
-        """p that a loss is 0, and the ends of its interval, adjusted over all arms and structures.
+    def p_and_interval(self, structure: str, arm: str) -> tuple[float | None, float | None, float | None]:
+        """P that a loss is 0, and the ends of its interval, adjusted over all arms and structures.
 
         Losses have a long tail, which sign flips do not see: a gain has to be shown by the bootstrap too, and the
         interval reaches as far as either of them says.
@@ -118,16 +116,20 @@ def _of_structure(
     reference = {arm: _reference(found, structure, arm, design) for arm in design.compared}
     margins = {arm: design.margin_beside(reference[arm]) for arm in design.compared}
     sides = {
-        arm: equivalence(np.array(list(own.values())), margin) if (margin := margins[arm]) is not None else None
+        arm: equivalence(np.array(list(own.values())), margin)
+        if (margin := margins[arm]) is not None
+        else None
         for arm, own in losses.items()
     }
-    raw = [
-        float(np.fmax(side.p_below_upper, tested.p_at_or_above(structure, arm, margins[arm] or 0.0)))
-        if side is not None
-        else None
-        for arm, side in sides.items()
-    ]
-    not_worse = dict(zip(losses, adjusted(raw, "holm"), strict=True))
+    not_worse = adjusted(
+        {
+            arm: float(np.fmax(side.p_below_upper, tested.p_at_or_above(structure, arm, margins[arm] or 0.0)))
+            if side is not None
+            else None
+            for arm, side in sides.items()
+        },
+        "holm",
+    )
     can_see = _can_see(found, structure, design)
     counts = exams_of_patients(found.by_test[structure, design.metric])
     evidence = {}
@@ -191,7 +193,8 @@ def _floor(
     freedom = noise.degrees_of_freedom
     value = float(stats.norm.ppf(1 - ALPHA / 2) * np.sqrt(variance))
     low, high = (
-        value * float(np.sqrt(freedom / stats.chi2.ppf(level, freedom))) for level in (1 - ALPHA / 2, ALPHA / 2)
+        value * float(np.sqrt(freedom / stats.chi2.ppf(level, freedom)))
+        for level in (1 - ALPHA / 2, ALPHA / 2)
     )
     scatter = float(values.var(ddof=1) / len(values)) if len(values) > 1 else 0.0
     share = min(variance / scatter, 1.0) if scatter > 0 else 1.0

@@ -48,9 +48,7 @@ def harmed(harms: Sequence[Comparison], design: Design) -> list[str]:
     named = {}
     for structure, metrics in by_structure.items():
         whole = "dice" in metrics and (structure, "dice") not in design.endpoints
-        named[structure] = (
-            structure if whole else f"{METRIC_STYLES[metrics[0]].name} of {structure}"
-        )
+        named[structure] = structure if whole else f"{METRIC_STYLES[metrics[0]].name} of {structure}"
     if len(named) > 1:
         named.pop(UNION, None)
     return list(named.values())

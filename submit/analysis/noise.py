@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 from pandas import DataFrame
+
 from submit.analysis.pairing import EXAM
 
 

@@ -44,7 +44,9 @@ def plan_for(evidence: ArmEvidence, design: Design, noise: Noise | None) -> Plan
     return Plan(
         margin=margin,
         patients=rounded(needed) if within and needed is not None else None,
-        exams=rounded(ceil(needed * sum(evidence.exams) / patients)) if within and needed is not None else None,
+        exams=rounded(ceil(needed * sum(evidence.exams) / patients))
+        if within and needed is not None
+        else None,
         repeats=repeats,
     )
 

@@ -115,7 +115,7 @@ class _Tables:
     """Rows taken from results one by one, so that no result has to be kept."""
 
     def __init__(self) -> None:
-        self.scores: list[tuple[Any, ...]] = []
+        self.scores: list[dict[str, Any]] = []
         self.folds: list[dict[str, Any]] = []
         self.versions: dict[str, dict[str, list[int]]] = {}
 
@@ -124,22 +124,22 @@ class _Tables:
         for exam in result.exams:
             for structure, score in exam.scores.items():
                 self.scores.append(
-                    (
-                        result.fold,
-                        result.arm,
-                        ", ".join(result.left_out),
-                        result.repeat,
-                        exam.exam,
-                        exam.patient,
-                        structure,
-                        score.status,
-                        score.dice,
-                        score.hd95_mm,
-                        score.reference_ml,
-                        score.predicted_ml,
-                        score.predicted_ml - score.reference_ml,
-                        cost.seconds.get("total"),
-                    )
+                    {
+                        "fold": result.fold,
+                        "arm": result.arm,
+                        "left_out": ", ".join(result.left_out),
+                        "repeat": result.repeat,
+                        "exam": exam.exam,
+                        "patient": exam.patient,
+                        "structure": structure,
+                        "status": score.status,
+                        "dice": score.dice,
+                        "hd95_mm": score.hd95_mm,
+                        "reference_ml": score.reference_ml,
+                        "predicted_ml": score.predicted_ml,
+                        "volume_error_ml": score.predicted_ml - score.reference_ml,
+                        "seconds": cost.seconds.get("total"),
+                    }
                 )
         seconds = {f"{phase}_seconds": value for phase, value in cost.seconds.items()}
         own = {"fold": result.fold, "arm": result.arm, "repeat": result.repeat, "precision": result.precision}
@@ -211,8 +211,13 @@ def _parse(model: type[AnyRecord], data: bytes, key: str, problems: list[Problem
 def _disagreement(
     result: FoldResult, manifest: Manifest, fold: Fold, structures: tuple[str, ...]
 ) -> Problem | None:
-    """The first thing in which a result differs from what the manifest says of its fold."""
+    """The first thing in which a result differs from what the manifest says of its fold.
+
+    Exams are found by their names: their order in the file says nothing.
+    """
     key = layout.result(fold.index)
+    found_of = {own.exam: own for own in result.exams}
+    frozen_of = {entry.exam: entry for entry in (manifest.exams[exam] for exam in fold.test_exams)}
     facts: list[tuple[str, Any, Any]] = [
         ("manifest", result.manifest, manifest.digest),
         ("run", result.run, manifest.run),
@@ -222,15 +227,14 @@ def _disagreement(
         ("unit", result.unit, fold.unit),
         ("training exams", result.training_exams, fold.training_exams),
         ("validation exams", result.validation_exams, fold.validation_exams),
-        ("number of test exams", len(result.exams), len(fold.test_exams)),
+        ("test exams", sorted(own.exam for own in result.exams), sorted(frozen_of)),
     ]
-    for own, number in zip(result.exams, fold.test_exams, strict=False):
-        frozen = manifest.exams[number]
+    for name in (name for name in frozen_of if name in found_of):
+        own, frozen = found_of[name], frozen_of[name]
         facts += [
-            ("exam", own.exam, frozen.exam),
-            ("patient", own.patient, frozen.patient),
-            (f"digest of exam {own.exam}", own.digest, frozen.digest),
-            (f"structures of exam {own.exam}", set(own.scores), set(structures)),
+            (f"patient of exam {name}", own.patient, frozen.patient),
+            (f"digest of exam {name}", own.digest, frozen.digest),
+            (f"structures of exam {name}", set(own.scores), set(structures)),
         ]
     for what, found, expected in facts:
         if found != expected:

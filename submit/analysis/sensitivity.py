@@ -1,5 +1,6 @@
 """Whether the answer hangs on what is missing, on the lesion's volume, or on the structure."""
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -8,13 +9,15 @@ from scipy import stats
 
 from job.contract.grid import REFERENCE
 from job.contract.results import Record
+from submit.analysis.adjustment import adjusted
 from submit.analysis.bootstrap import bootstrap_means
-from submit.analysis.comparisons import Differences, adjusted
-from submit.analysis.design import HIGHER_IS_BETTER, LIMITS, Design
+from submit.analysis.design import HIGHER_IS_BETTER, LIMITS, METRICS, Design
+from submit.analysis.differences import Differences
+from submit.analysis.evidence import gather
 from submit.analysis.noise import Noise
 from submit.analysis.paired_tests import signed_rank
-from submit.analysis.pairing import CORRECT_ABSENCE, EXAM, FALSE_ALARM, TEST, by_patient
-from submit.analysis.verdict import VerdictName, decide, gather
+from submit.analysis.pairing import CORRECT_ABSENCE, FALSE_ALARM, TEST, by_patient, statuses
+from submit.analysis.verdict import VerdictName, decide_all
 
 
 class WorstCase(Record):
@@ -30,52 +33,66 @@ class WorstCase(Record):
     """The other way round."""
 
 
-def worst_cases(found: Differences, design: Design, noise: Noise | None) -> tuple[WorstCase, ...]:
+def worst_cases(table: DataFrame, design: Design, noise: Mapping[str, Noise | None]) -> tuple[WorstCase, ...]:
     """The bounds that missing tests leave to the verdicts; none if no test is missing.
 
     A number that is undefined (nothing there, nothing predicted) is not missing. In an exam without a lesion a
     missing test counts as a false alarm, or as a correct absence.
+
+    Args:
+        table: Rows of the repeats that every arm has.
+        design: The design.
+        noise: Of retraining, by structure.
     """
-    planned = MultiIndex.from_tuples(
-        [(repeat, patient, exam) for repeat in range(design.repeats) for patient, exam in design.exams],
-        names=TEST,
+    planned = [(repeat, patient, exam) for repeat in range(design.repeats) for patient, exam in design.exams]
+    done = statuses(table, design.structure).reindex(
+        index=MultiIndex.from_tuples(planned, names=TEST), columns=list(design.arms)
     )
-    arms = list(design.arms)
-    statuses = found.statuses[design.structure].reindex(index=planned, columns=arms).astype("object")
-    missing = statuses.isna()
+    missing = done.isna()
     if not missing.to_numpy().any():
         return ()
-    without_lesion = (
-        statuses.isin((FALSE_ALARM, CORRECT_ABSENCE)).any(axis=1).groupby(level=EXAM).transform("any")
-    )
-    tests = found.tests[design.endpoint].reindex(index=planned, columns=arms)
-    dice = found.tests[design.structure, "dice"]
-    best, worst = _ends(tests, design.metric)
-    verdicts = []
-    for arms_are_good in (False, True):
-        values, ends = tests.copy(), statuses.copy()
-        for arm in design.arms:
-            good = arms_are_good != (arm == REFERENCE)
-            values.loc[missing[arm] & ~without_lesion, arm] = best if good else worst
-            ends.loc[missing[arm], arm] = "ok"
-            ends.loc[missing[arm] & without_lesion, arm] = CORRECT_ABSENCE if good else FALSE_ALARM
-        verdicts.append([decide(evidence) for evidence in gather(values, dice, ends, design, noise)])
+    verdicts = {}
+    for name, arms_are_good in (("against", False), ("in_favour", True)):
+        filled = concat([table, _filled(table, missing, design, arms_are_good=arms_are_good)])
+        evidence = gather(Differences(filled, design), design, noise)
+        verdicts[name] = {arm: decide_all(own) for arm, own in evidence.items()}
     return tuple(
         WorstCase(
             arm=arm,
             missing=int((missing[arm] | missing[REFERENCE]).sum()),
-            against=against,
-            in_favour=in_favour,
+            against=verdicts["against"][arm],
+            in_favour=verdicts["in_favour"][arm],
         )
-        for arm, against, in_favour in zip(design.compared, *verdicts, strict=True)
+        for arm in design.compared
     )
 
 
-def _ends(tests: DataFrame, metric: str) -> tuple[float, float]:
+def _filled(table: DataFrame, missing: DataFrame, design: Design, *, arms_are_good: bool) -> DataFrame:
+    """Rows for the tests that are missing, as good or as bad as they can be."""
+    rows = []
+    for structure in design.structures:
+        own = table[table["structure"] == structure]
+        absent = set(own.loc[own["status"].isin((FALSE_ALARM, CORRECT_ABSENCE)), "exam"])
+        ends = {metric: _ends(own[metric].astype("float64"), metric) for metric in METRICS if metric in own}
+        for arm in design.arms:
+            good = arms_are_good != (arm == REFERENCE)
+            for repeat, patient, exam in missing.index[missing[arm]]:
+                empty = exam in absent
+                values = {metric: None if empty and good else end[not good] for metric, end in ends.items()}
+                status = (CORRECT_ABSENCE if good else FALSE_ALARM) if empty else "ok"
+                rows.append(
+                    {"arm": arm, "repeat": repeat, "patient": patient, "exam": exam, "structure": structure}
+                    | {"status": status}
+                    | values
+                )
+    return DataFrame(rows).astype(dict.fromkeys(METRICS, "Float64"))
+
+
+def _ends(values: Series, metric: str) -> tuple[float, float]:
     """The best and the worst that a metric can be; of one without an end, the worst that was seen."""
     if HIGHER_IS_BETTER[metric]:
         return LIMITS[metric], 0.0
-    worst = tests.max().max()
+    worst = values.max()
     return 0.0, float(worst) if worst == worst else 0.0
 
 
@@ -108,20 +125,19 @@ def volume_effects(losses: DataFrame, volume: DataFrame, design: Design) -> tupl
         volume: What `volumes` gives.
         design: The design.
     """
-    found: list[tuple[str, int, float | None, float | None]] = []
+    found: dict[str, tuple[int, float | None, float | None]] = {}
     for arm in design.compared:
         both = losses[[arm]].join(volume).dropna() if arm in losses else DataFrame()
         values = both.to_numpy(dtype=np.float64)
         if len(values) < 4 or (np.ptp(values, axis=0) == 0).any():
-            found.append((arm, len(values), None, None))
+            found[arm] = (len(values), None, None)
         else:
             rho, p = stats.spearmanr(values[:, 0], values[:, 1])
-            found.append((arm, len(values), float(rho), float(p)))
+            found[arm] = (len(values), float(rho), float(p))
+    p_adjusted = adjusted({arm: p for arm, (_, _, p) in found.items()}, "fdr_bh")
     return tuple(
-        VolumeEffect(arm=arm, patients=n, rho=rho, p=p, p_adjusted=p_adjusted)
-        for (arm, n, rho, p), p_adjusted in zip(
-            found, adjusted([p for *_, p in found], "fdr_bh"), strict=True
-        )
+        VolumeEffect(arm=arm, patients=n, rho=rho, p=p, p_adjusted=p_adjusted[arm])
+        for arm, (n, rho, p) in found.items()
     )
 
 
@@ -159,23 +175,30 @@ def structure_contrasts(
     if not columns:
         return ()
     values = concat(columns.values(), axis=1).to_numpy(dtype=np.float64)
-    bounds = bootstrap_means(values, design.seed).intervals()
-    p = [signed_rank(own.to_numpy(dtype=np.float64)).p if len(own) else None for own in columns.values()]
+    lows, highs = bootstrap_means(values, design.seed).intervals()
+    bounds = dict(zip(columns, zip(lows, highs, strict=True), strict=True))
+    p = {
+        column: signed_rank(own.to_numpy(dtype=np.float64)).p if len(own) else None
+        for column, own in columns.items()
+    }
+    p_adjusted = adjusted(p, "fdr_bh")
     return tuple(
         StructureContrast(
             arm=arm,
             structures=(one, other),
             patients=len(own),
             mean=float(own.mean()) if len(own) else None,
-            low=float(low) if low == low else None,
-            high=float(high) if high == high else None,
-            p=raw,
-            p_adjusted=p_adjusted,
+            low=_defined(bounds[arm, one, other][0]),
+            high=_defined(bounds[arm, one, other][1]),
+            p=p[arm, one, other],
+            p_adjusted=p_adjusted[arm, one, other],
         )
-        for ((arm, one, other), own), low, high, raw, p_adjusted in zip(
-            columns.items(), *bounds, p, adjusted(p, "fdr_bh"), strict=True
-        )
+        for (arm, one, other), own in columns.items()
     )
+
+
+def _defined(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 class Agreement(Record):

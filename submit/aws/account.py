@@ -9,6 +9,7 @@ from job.contract import layout
 from job.contract.results import Heartbeat
 from job.storage import Storage
 from job.storage.concurrency import map_files
+from job.storage.records import read_record_file
 from submit.aws.children import Child
 from submit.aws.jobs import BatchJobs, children_of
 from submit.aws.prices import Prices, Rates, connect_prices, rate_of, rates_of
@@ -131,13 +132,16 @@ def connect_account(jobs: BatchJobs, region: str, *, gpus: int) -> Account:
 
 
 def heartbeats(run: Storage, folds: Sequence[int]) -> dict[int, Heartbeat]:
-    """The last heartbeats of folds; without those that have none that can be read."""
+    """The last heartbeats of folds; without those that have none.
+
+    Raises:
+        Damaged: One says nothing, so that what its fold took is not known.
+        StudyError: The storage's credentials are missing, or have ended.
+        OSError: The storage fails for now.
+    """
 
     def read(fold: int) -> Heartbeat | None:
-        try:
-            return Heartbeat.model_validate_json(run.read(layout.heartbeat(fold)))
-        except (OSError, ValueError):
-            return None
+        return read_record_file(run, layout.heartbeat(fold), Heartbeat)
 
     found = zip(folds, map_files(read, folds), strict=True)
     return {fold: beat for fold, beat in found if beat is not None}

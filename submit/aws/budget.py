@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from job.contract.errors import StudyError
+from job.contract.exit_codes import ExitCode
 from job.runs import is_request, run_of_request
 from job.storage import Storage
 from submit.aws.account import Account
@@ -99,7 +100,7 @@ def _unanswered(watch: Watch, seconds: float, error: OSError) -> tuple[str, Told
         f"the budget is no longer watched, and the jobs go on: no answer for {duration(seconds)} ({error}); the same "
         f"command watches again, `submit cancel {watch.place.url}` ends them"
     )
-    return line, Told(lines=[line], code=FAILED)
+    return line, Told(lines=[line], code=ExitCode.TEMPORARY)
 
 
 def _look(watch: Watch) -> tuple[str, Told | None]:

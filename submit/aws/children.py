@@ -83,7 +83,7 @@ def attempts_of(detail: Any) -> Iterator[Attempt]:
     """The attempts of a job; AWS Batch lists the one that runs only when it has ended."""
     ended = [_attempt(attempt) for attempt in detail.get("attempts", ())]
     latest = detail.get("stoppedAt", 0) / 1000
-    for attempt, after in zip(ended, [*ended[1:], None], strict=False):
+    for attempt, after in zip(ended, [*ended[1:], None][: len(ended)], strict=True):
         if attempt.started is None or attempt.stopped is not None:
             yield attempt
         else:  # a lost machine tells no end: it was before the next attempt, or that of the job

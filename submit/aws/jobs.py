@@ -130,9 +130,13 @@ class BatchJobs:
     def _submit(
         self, *, name: str, queue: str, definition: str, overrides: dict[str, Any], **more: Any
     ) -> str:
-        """Submits a job once, though the answer may be lost."""
+        """Submits a job once, though the answer may be lost: not again before it is known that it was not taken."""
+        unanswered = False
         for attempt in range(SUBMISSIONS):
             try:
+                if unanswered and (taken := self._named(queue, name)):
+                    return taken[0]
+                unanswered = True
                 with aws_errors(f"job {name}"):
                     answer = self._submitter.submit_job(
                         jobName=name,
@@ -147,9 +151,8 @@ class BatchJobs:
             except OSError as error:
                 last = error
                 time.sleep(PAUSE_SECONDS * 2**attempt)  # in which a job that was taken is listed
-                with suppress(OSError):  # the network may still be down
-                    if taken := self._named(queue, name):
-                        return taken[0]
+        if taken := self._named(queue, name):
+            return taken[0]
         raise last
 
     def _named(self, queue: str, name: str) -> list[str]:

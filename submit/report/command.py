@@ -17,7 +17,7 @@ from job.contract.results import FoldResult
 from job.data.nifti import read_labels
 from job.data.store import open_exams
 from job.places import read_manifest
-from job.runs import read_outcome
+from job.runs import prediction_keys, read_outcome
 from job.storage import Storage, open_storage
 from submit.analysis.aggregate import Aggregate, aggregate
 from submit.analysis.analysis import Analysis, Verdict, analyse
@@ -29,7 +29,7 @@ from submit.report.material import Extras, Price, read_curves
 from submit.report.montage import ExamImages, Montages, montages_of
 from submit.report.pages import Report, write_report
 from submit.runs import find_run, require_run
-from submit.submissions import read_submission
+from submit.stores import find_store
 from submit.wording import counted
 
 REGION = re.compile(r"[a-z]+(-[a-z]+)+-\d+")
@@ -46,11 +46,13 @@ def make_report(
         study_file: The study whose runs are meant.
         as_json: Only the aggregate; no file is written.
         output: Folder to copy the report to.
-        store: Root of the block store, if it is not where the sweep had it.
+        store: Root of the block store, if it is neither where the sweep had it nor where the study file has it.
 
     Raises:
         StudyError: There is no such run.
     """
+    if name is not None and name.endswith(".toml"):
+        study_file, name = Path(name), None
     run = require_run(find_run(name, study_file))
     manifest = read_manifest(run)
     results = collect_results(run, manifest)
@@ -69,7 +71,7 @@ def make_report(
         results=results,
         aggregate=whole,
         analysis=analysis,
-        montages=_montages(run, manifest, results, store),
+        montages=_montages(run, manifest, results, store, study_file),
         extras=Extras(curves=curves, curve_folds=curve_folds, price=_prices(results, manifest)),
     )
     write_report(run, report)
@@ -83,10 +85,12 @@ def make_report(
     return "\n".join((*_summary(whole, analysis), *files))
 
 
-def _montages(run: Storage, manifest: Manifest, results: Results, store: str | None) -> Montages:
+def _montages(
+    run: Storage, manifest: Manifest, results: Results, store: str | None, study_file: Path
+) -> Montages:
     """Pictures of the tested exams; none, with a word, where the store is not to be had."""
     try:
-        images = open_storage(store or read_submission(run).store)
+        images = open_storage(store) if store is not None else find_store(run, manifest, study_file)
     except StudyError as error:
         print(f"no pictures of exams in the report: {error}", file=sys.stderr)
         return Montages()
@@ -95,15 +99,17 @@ def _montages(run: Storage, manifest: Manifest, results: Results, store: str | N
         (source,) = open_exams(images, manifest, [exam])
         return ExamImages(
             image_CZYX=source.image(range(len(source.record.channels))),
+            channels=source.record.channels,
             truth_ZYX=source.label(),
             spacing_zyx_mm=source.record.spacing_zyx_mm,
         )
 
     def load_prediction(fold: int, exam: int) -> NDArray[np.uint8]:
-        tested = manifest.grid.fold(fold).test_exams
-        key = layout.predictions(fold, len(tested))[tested.index(exam)]
+        name = manifest.exams[exam].exam
+        key = prediction_keys(manifest, manifest.grid.fold(fold))[name]
         result = FoldResult.model_validate_json(run.read(layout.result(fold)))
-        data = read_outcome(run, key, result.exams[tested.index(exam)].prediction_sha256)
+        (digest,) = (own.prediction_sha256 for own in result.exams if own.exam == name)
+        data = read_outcome(run, key, digest)
         values_ZYX = read_labels(data, key)
         labels_ZYX = np.zeros(values_ZYX.shape, np.uint8)
         for label, values in enumerate(manifest.study.cohort.class_values, start=1):
@@ -168,10 +174,10 @@ def _summary(whole: Aggregate, analysis: Analysis) -> list[str]:
         (
             verdict.arm,
             verdict.verdict + (" *" if verdict.depends_on_missing else ""),
-            _difference(found),
+            _difference(analysis.of_endpoint[verdict.arm]),
             _reason(verdict, metric),
         )
-        for verdict, found in zip(analysis.verdicts, analysis.comparisons, strict=False)
+        for verdict in analysis.verdicts
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines += [

@@ -39,11 +39,7 @@ def forest_figure(analysis: Analysis) -> Figure:
     arms = [verdict.arm for verdict in analysis.verdicts]
     figure = Figure(figsize=(WIDTH_INCHES, 1.5 + 0.36 * len(arms)), layout="constrained")
     axes = figure.subplots()
-    found = {
-        each.arm: each
-        for each in analysis.comparisons
-        if (each.structure, each.metric) == (analysis.endpoint["class"], analysis.endpoint["metric"])
-    }
+    found = analysis.of_endpoint
     handles: list[Line2D | Patch] = []
     if analysis.margin is not None:
         axes.axvspan(-analysis.margin, analysis.margin, color=GREEN, alpha=0.12, lw=0)
@@ -192,7 +188,7 @@ def _multiples(
         figsize=(max(4.0, PANEL_INCHES * columns), 0.9 + 1.2 * PANEL_INCHES * rows), layout="constrained"
     )
     panels = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
-    for axes, arm in zip(panels, arms, strict=False):
+    for axes, arm in zip(panels[: len(arms)], arms, strict=True):
         draw(axes, arm)
         axes.set_title(shortened(arm, 24), fontsize=9, parse_math=False)
         _plain(axes, grid="y")

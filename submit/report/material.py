@@ -1,6 +1,5 @@
 """What a report is made from, as data: rows by patient, curves, costs."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame
+from pydantic import BaseModel, ValidationError
 
 from job.contract import layout
 from job.contract.grid import REFERENCE
@@ -74,15 +74,26 @@ def read_curves(run: Storage, folds: DataFrame, arms: Sequence[str]) -> tuple[Cu
     return curves, sum(len(losses) for _, losses in curves.values())
 
 
+class _Step(BaseModel):
+    """A line of a history, as far as curves need it."""
+
+    step: int
+    loss: float
+
+
 def _history(run: Storage) -> Callable[[int], dict[int, float]]:
     """Reads the loss by step of a fold; empty if its history is gone or damaged, which no result hangs on."""
 
     def read(fold: int) -> dict[int, float]:
         try:
-            lines = [json.loads(line) for line in run.read(layout.history(fold)).decode().splitlines()]
-            return {int(line["step"]): float(line["loss"]) for line in lines}
-        except (OSError, ValueError, KeyError, TypeError):
+            data = run.read(layout.history(fold))
+        except FileNotFoundError:
             return {}
+        try:
+            lines = [_Step.model_validate_json(line) for line in data.splitlines()]
+        except ValidationError:
+            return {}
+        return {line.step: line.loss for line in lines}
 
     return read
 

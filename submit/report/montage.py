@@ -43,6 +43,8 @@ class ExamImages:
     """An exam on its canonical grid."""
 
     image_CZYX: NDArray[Any]
+    channels: tuple[str, ...]
+    """Names of the image's channels, in its order."""
     truth_ZYX: NDArray[np.uint8]
     spacing_zyx_mm: tuple[float, float, float]
 
@@ -109,7 +111,7 @@ def montages_of(
             images.image_CZYX,
             images.truth_ZYX,
             predictions,
-            cohort.channel_names,
+            images.channels,
             cohort.class_names,
             images.spacing_zyx_mm,
         )
@@ -199,9 +201,10 @@ def montage(
     rows, columns = images[0].shape
     panels = len(images) + len(labels) + (len(predictions) == 2)
     figure, cells = _grid(panels, len(class_names), height_per_width=rows * y_mm / (columns * x_mm))
-    for axes, name, image_YX in zip(cells, channel_names, images, strict=False):
+    for axes, name, image_YX in zip(cells[: len(images)], channel_names, images, strict=True):
         _draw_image(axes, name, image_YX, aspect=y_mm / x_mm)
-    for axes, (title, label_YX) in zip(cells[len(images) :], labels.items(), strict=False):
+    of_labels = cells[len(images) : len(images) + len(labels)]
+    for axes, (title, label_YX) in zip(of_labels, labels.items(), strict=True):
         _draw_image(axes, title, images[0], aspect=y_mm / x_mm)
         _draw_labels(axes, _as_seen(label_YX[box]))
     if len(predictions) == 2:

@@ -53,7 +53,7 @@ def status_figure(counts: Mapping[str, DataFrame]) -> Figure:
     figure = Figure(figsize=size_inches, layout="constrained")
     panels = list(figure.subplots(1, len(counts), sharey=True, squeeze=False).flat)
     for axes, (structure, own) in zip(panels, counts.items(), strict=True):
-        _stack(axes, own)
+        _stack(axes, own.loc[arms])
         axes.set_title(shortened(structure, 24), fontsize=10, parse_math=False)
         axes.set_xlabel("tests")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -102,7 +102,7 @@ def curves_figure(curves: Curves) -> Figure:
         figsize=(max(4.0, PANEL_INCHES * columns), 0.9 + 1.2 * PANEL_INCHES * rows), layout="constrained"
     )
     panels = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
-    for axes, arm in zip(panels, arms, strict=False):
+    for axes, arm in zip(panels[: len(arms)], arms, strict=True):
         steps, losses = curves[arm]
         if arm != REFERENCE and REFERENCE in curves:
             own_steps, own = curves[REFERENCE]

@@ -2,6 +2,8 @@ from typing import Any
 
 import pytest
 
+from infra.settings import SettingsError
+
 
 def test_the_image_is_built_from_what_dockerignore_lets_through(default: Any) -> None:
     (image,) = default.assets["dockerImages"].values()
@@ -45,7 +47,7 @@ def test_nothing_to_build_from_is_an_error_with_its_remedy(
     text = (source / missing).read_text()
     (source / missing).unlink()
     try:
-        with pytest.raises(ValueError, match=f"has no {missing}; add it, or name an image in the setting"):
+        with pytest.raises(SettingsError, match=f"has no {missing}; add it, or name an image in the setting"):
             synthesize_changed(lambda stack: None)
     finally:
         (source / missing).write_text(text)

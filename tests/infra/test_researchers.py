@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infra.settings import MAX_STUDIES, read_settings
+from infra.settings import MAX_STUDIES, SettingsError, read_settings
 from job.contract import cloud
 
 BATCH = "arn:<AWS::Partition>:batch:<AWS::Region>:<AWS::AccountId>"
@@ -99,7 +99,7 @@ def test_the_policy_is_as_small_as_aws_takes_it_with_as_many_studies_as_may_be(
     written = re.sub('<[^<>"]+>', "l" * 100, written)  # the log group, the image's repository
     assert "<" not in written
     assert len(written) < 6144
-    with pytest.raises(ValueError, match="at most 8 items"):
+    with pytest.raises(SettingsError, match="at most 8 items"):
         read_settings({"studies": [*studies, "another"]})
 
 

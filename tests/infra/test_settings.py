@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from pydantic import ValidationError
 
 from infra.app import build
 from infra.machines import FAMILIES, FOLD_MACHINES
-from infra.settings import Settings, merged, read_settings
+from infra.settings import Settings, SettingsError, merged, read_settings
 from job.contract import cloud
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,10 +24,17 @@ def test_without_settings_the_defaults_hold() -> None:
 def test_settings_of_the_command_line_change_those_of_the_file_and_leave_the_others() -> None:
     table = {"studies": ["glioma"], "gpu_families": ["g5"]}
     assert merged(table, '{"gpu_families": ["g6"]}') == {"studies": ["glioma"], "gpu_families": ["g6"]}
-    with pytest.raises(ValueError, match="loosweep is neither a table nor JSON"):
+    with pytest.raises(SettingsError, match="loosweep is neither a table nor JSON"):
         merged(table, "{")
-    with pytest.raises(ValueError, match="must be a table of settings, got 3"):
+    with pytest.raises(SettingsError, match="must be a table of settings, got 3"):
         read_settings(merged(table, "3"))
+
+
+def test_a_file_of_settings_that_is_no_json_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cdk.json").write_text("{")
+    app = App(context={"loosweep": "{}"})
+    with pytest.raises(SettingsError, match=re.escape(f"{tmp_path / 'cdk.json'}: not valid JSON: Expecting")):
+        build(app, tmp_path)
 
 
 def test_the_stack_has_the_file_s_settings_and_those_of_the_command_line(tmp_path: Path) -> None:
@@ -39,7 +47,7 @@ def test_the_stack_has_the_file_s_settings_and_those_of_the_command_line(tmp_pat
 
 
 def test_a_wrong_name_is_one_mistake_and_not_two() -> None:
-    with pytest.raises(ValueError, match=r"loosweep\.studies\.0: String should match pattern") as told:
+    with pytest.raises(SettingsError, match=r"loosweep\.studies\.0: String should match pattern") as told:
         read_settings({"studies": ["glioma/2"]})
     assert "at least 1 item" not in str(told.value)
 
@@ -85,13 +93,13 @@ def test_named_types_replace_those_of_the_families() -> None:
     ],
 )
 def test_a_wrong_setting_is_named_with_what_it_may_be(settings: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=r".") as error:
+    with pytest.raises(SettingsError, match=r".") as error:
         read_settings(settings)
     assert message in str(error.value)
 
 
 def test_all_wrong_settings_are_named_at_once() -> None:
-    with pytest.raises(ValueError, match=r"(?s)purchase.*max_vcpus"):
+    with pytest.raises(SettingsError, match=r"(?s)purchase.*max_vcpus"):
         read_settings({"max_vcpus": 2, "purchase": "free"})
 
 

@@ -44,6 +44,7 @@ class OutOfMemoryError(RuntimeError):
         (Stopped("x"), ExitCode.STOPPED),
         (GivenUp("x"), ExitCode.GIVEN_UP),
         (Timeout("lock"), ExitCode.TEMPORARY),
+        (MemoryError(), ExitCode.TEMPORARY),
         (OSError(errno.EIO, "x"), ExitCode.TEMPORARY),
         (OSError(errno.ENOSPC, "x"), ExitCode.TEMPORARY),
         (PermissionError(errno.EACCES, "x"), ExitCode.BUG),

@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from filelock import FileLock
 from job.__main__ import exit_code_of
 from job.contract import layout
 from job.contract.exit_codes import ExitCode
-from job.contract.results import Failure, Heartbeat
+from job.contract.results import Failure, FoldResult, Heartbeat
 from job.storage import Storage
 from tests.conftest import TinyRun
 
@@ -50,6 +51,29 @@ def test_a_wrong_command_line_is_never_retried(arguments: list[str]) -> None:
     ended = job(*arguments)
     assert ended.returncode == ExitCode.USAGE
     assert "Traceback" not in ended.stderr
+
+
+def test_ctrl_c_while_a_cohort_is_prepared_is_a_stop_and_never_1(tmp_path: Path) -> None:
+    """While the study file is read: opening a pipe for writing waits for a reader."""
+    pipe = tmp_path / "study.toml"
+    os.mkfifo(pipe)
+    command = [sys.executable, "-m", "job", "prepare", str(pipe)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with pipe.open("w"):
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == ExitCode.STOPPED
+    assert "interrupted; the same command goes on" in errors
+    assert "Traceback" not in errors
+
+
+def test_output_that_nobody_reads_does_not_end_with_1() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "job", "--help"]
+    ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writer)
+    assert ended.returncode == ExitCode.BUG
 
 
 def test_a_missing_run_is_wrong_usage(tmp_path: Path) -> None:
@@ -273,3 +297,21 @@ def test_a_prediction_that_is_not_the_one_that_was_scored_is_not_shown(make_tiny
     ended = job("report", **place)
     assert ended.returncode == ExitCode.DONE, ended.stderr
     assert "folds/0/prediction.nii.gz: found another file than the one that the fold" in ended.stderr
+
+
+def test_pictures_find_their_predictions_by_the_exam_s_name(make_tiny_run: Any) -> None:
+    """In whatever order a result names the two exams of its patient."""
+    tiny = make_tiny_run(training={"steps": 1}, sweep={"test_unit": "patient"})
+    grid = tiny.manifest.grid
+    index = next(n for n in range(len(grid)) if len(grid.fold(n).test_exams) == 2)
+    place = {"LOOSWEEP_RUN": tiny.run.url, "LOOSWEEP_STORE": tiny.store.url}
+    assert job("fold", "--index", str(index), "--device", "cpu", **place).returncode == ExitCode.DONE
+    result = FoldResult.model_validate_json(tiny.run.read(layout.result(index)))
+    digests = [own.prediction_sha256 for own in result.exams]
+    assert digests[0] != digests[1]
+    turned = result.model_copy(update={"exams": tuple(reversed(result.exams))})
+    tiny.run.write(layout.result(index), turned.to_json())
+    ended = job("report", **place)
+    assert ended.returncode == ExitCode.DONE, ended.stderr
+    assert "no picture" not in ended.stderr
+    assert tiny.run.read(layout.REPORT).count(b"data:image/png") == 2

@@ -11,12 +11,26 @@ from job.__main__ import exit_code_of
 from job.contract import layout
 from job.contract.errors import DataError
 from job.contract.exit_codes import ExitCode
-from job.contract.results import FoldResult, Score, Status
-from job.outcome import cost_of, validation, write_outcome
-from job.runs import read_outcome
+from job.contract.results import Cost, ExamResult, FoldResult, Score, Status
+from job.outcome import cost_of, fold_result, validation, write_outcome
+from job.runs import prediction_keys, read_outcome
 from job.storage import LocalStorage, open_storage
 from job.training.clock import PhaseClock
 from job.training.progress import FoldProgress
+from tests.conftest import TinyRun
+
+COST = Cost(
+    device="cpu",
+    threads=1,
+    attempts=1,
+    lost_steps=0,
+    started="2026-01-01T00:00:00+00:00",
+    finished="2026-01-01T00:01:00+00:00",
+    seconds={"total": 60.0},
+    peak_memory_gib=1.0,
+    peak_device_memory_gib=None,
+    versions={},
+)
 
 
 def score(dice: float | None) -> Score:
@@ -73,23 +87,29 @@ def test_the_peak_memory_of_a_worker_is_told_in_gib(make_tiny_run: Any) -> None:
 
 
 @pytest.fixture
-def result(make_tiny_run: Any) -> FoldResult:
+def tiny(make_tiny_run: Any) -> TinyRun:
+    made: TinyRun = make_tiny_run(training={"steps": 1})
+    return made
+
+
+@pytest.fixture
+def result(tiny: TinyRun) -> FoldResult:
     """Of a fold that was run for real."""
-    tiny = make_tiny_run(training={"steps": 1})
     place = ["--run", tiny.run.url, "--store", tiny.store.url]
     assert exit_code_of(["fold", "--index", "0", "--device", "cpu", *place]) == ExitCode.DONE
     return FoldResult.model_validate_json(tiny.run.read(layout.result(0)))
 
 
 def test_of_two_workers_at_a_fold_in_a_bucket_neither_takes_the_others_files(
-    s3_bucket: str, result: FoldResult
+    s3_bucket: str, tiny: TinyRun, result: FoldResult
 ) -> None:
     """Whatever the order in which their requests arrive: the result finds the files that it is about."""
     run = open_storage(f"{s3_bucket}/{uuid4().hex}")
     one = result.model_copy(update={"weights_sha256": sha256(b"weights of one").hexdigest()})
-    write_outcome(run, one, b"weights of one", [b"prediction"])
+    predictions = {own.exam: b"prediction" for own in result.exams}
+    write_outcome(run, tiny.manifest, one, b"weights of one", predictions)
     other = result.model_copy(update={"weights_sha256": sha256(b"weights of the other").hexdigest()})
-    write_outcome(run, other, b"weights of the other", [b"prediction"])
+    write_outcome(run, tiny.manifest, other, b"weights of the other", predictions)
     assert FoldResult.model_validate_json(run.read(layout.result(0))) == one
     assert read_outcome(run, layout.weights(0), one.weights_sha256) == b"weights of one"
     assert read_outcome(run, layout.weights(0), other.weights_sha256) == b"weights of the other"
@@ -97,9 +117,38 @@ def test_of_two_workers_at_a_fold_in_a_bucket_neither_takes_the_others_files(
         read_outcome(run, layout.weights(0), "0" * 64)
 
 
-def test_a_result_that_is_there_stays_as_it_is(tmp_path: Path, result: FoldResult) -> None:
+def test_a_result_that_is_there_stays_as_it_is(tmp_path: Path, tiny: TinyRun, result: FoldResult) -> None:
     run = LocalStorage(tmp_path / "done")
-    write_outcome(run, result, b"weights", [b"prediction"])
+    predictions = {own.exam: b"prediction" for own in result.exams}
+    write_outcome(run, tiny.manifest, result, b"weights", predictions)
     later = result.model_copy(update={"steps": 2})
-    write_outcome(run, later, b"weights", [b"prediction"])
+    write_outcome(run, tiny.manifest, later, b"weights", predictions)
     assert FoldResult.model_validate_json(run.read(layout.result(0))) == result
+
+
+def test_scores_and_predictions_meet_by_the_exam_s_name(tmp_path: Path, make_tiny_run: Any) -> None:
+    """However they are ordered: patient-02 is tested in two exams, which the grid has as its exams 1 and 2."""
+    manifest = make_tiny_run(sweep={"test_unit": "patient"}).manifest
+    fold = next(
+        fold for n in range(len(manifest.grid)) if len((fold := manifest.grid.fold(n)).test_exams) == 2
+    )
+    names = [manifest.exams[exam].exam for exam in fold.test_exams]
+    tested = [
+        ExamResult(
+            **manifest.exams[exam].model_dump(),
+            scores={"GTV-T": score(0.1 * exam)},
+            prediction_sha256=sha256(manifest.exams[exam].exam.encode()).hexdigest(),
+        )
+        for exam in reversed(fold.test_exams)
+    ]
+    result = fold_result(manifest, fold, "float32", b"", tested, COST)
+    assert [own.exam for own in result.exams] == names
+    assert [own.scores["GTV-T"].dice for own in result.exams] == [0.1 * exam for exam in fold.test_exams]
+    run = LocalStorage(tmp_path / "turned")
+    write_outcome(run, manifest, result, b"", {name: name.encode() for name in reversed(names)})
+    for own in result.exams:
+        key = prediction_keys(manifest, fold)[own.exam]
+        assert read_outcome(run, key, own.prediction_sha256) == own.exam.encode()
+    assert [run.read(key).decode() for key in layout.predictions(fold.index, 2)] == names
+    with pytest.raises(AssertionError):
+        write_outcome(run, manifest, result, b"", {names[0]: b""})

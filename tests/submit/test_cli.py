@@ -164,6 +164,31 @@ def test_a_dry_run_says_what_would_be_run_and_makes_nothing(submit: Submit, stud
     assert sorted(study_file.parent.rglob("*")) == before
 
 
+def test_locations_of_the_command_line_and_of_the_study_may_begin_in_the_home_folder(
+    submit: Submit,
+    study_file: Path,
+    storage: LocalStorage,
+    make_manifest: Callable[..., Manifest],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of `--study=~/x` no shell makes a path."""
+    home = study_file.parent
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir("/")
+    study_file.write_text(study_file.read_text().replace('root = "cohort"', 'root = "~/moved"'))
+    (home / "cohort").rename(home / "moved")
+    assert submit("sweep", "~/study.toml", "--dry-run").code == 0
+    ended = submit("status", "--study=~/study.toml")
+    assert ended.err.startswith(f"error: {home}/runs has no run of study small yet")
+    storage.write(layout.MANIFEST, make_manifest(3).to_json())
+    assert storage.root == home / "run"
+    ended = submit("report", "~/run", "--store=~/store", "--output=~/report")
+    assert ended.code == 0, ended.err
+    assert f"report: {home}/report/report.html" in ended.out
+    ended = submit("phantom", "~/moved")
+    assert ended.err.startswith(f"error: {home}/moved: is not empty")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -353,11 +353,13 @@ def test_the_state_of_a_fold_follows_from_its_files(
 
 
 @pytest.mark.parametrize("contents", [b"", b"{}", b"half of a rec"])
-def test_an_unreadable_record_of_one_fold_does_not_hide_the_others(
+def test_a_damaged_record_of_one_fold_is_named_and_does_not_hide_the_others(
     storage: LocalStorage, make_manifest: Callable[..., Manifest], contents: bytes
 ) -> None:
     for key in (layout.heartbeat(0), layout.failure(1)):
         storage.write(key, contents)
     storage.write(layout.heartbeat(2), heartbeat(2, age_seconds=1).to_json())
-    states = [status.state for status in survey(storage, make_manifest(2), NOW)]
-    assert states == ["missing", "missing", "running", "missing", "missing", "missing"]
+    statuses = survey(storage, make_manifest(2), NOW)
+    assert [status.state for status in statuses] == ["interrupted"] * 2 + ["running"] + ["missing"] * 3
+    named = [(status.damaged or "").partition(" is damaged; delete it")[0] for status in statuses]
+    assert named == [f"{storage.url}/{layout.heartbeat(0)}", f"{storage.url}/{layout.failure(1)}", *[""] * 4]

@@ -129,7 +129,18 @@ def test_the_status_is_json_for_scripts(run: LocalStorage, capsys: pytest.Captur
     assert [fold["state"] for fold in status["folds"]] == ["done", "running", "failed", *["missing"] * 6]
     assert status["folds"][1]["heartbeat"]["step"] == 75
     assert status["folds"][2]["failure"]["exit_code"] == 70
-    assert status["folds"][3] == {"fold": 3, "state": "missing", "heartbeat": None, "failure": None}
+    nothing = dict.fromkeys(("heartbeat", "failure", "damaged"))
+    assert status["folds"][3] == {"fold": 3, "state": "missing"} | nothing
+
+
+def test_a_fold_whose_heartbeat_is_damaged_has_begun_and_is_told_with_a_remedy(
+    run: LocalStorage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run.write(layout.heartbeat(1), b"{")
+    show_status(run.url, NO_STUDY, as_json=False)
+    shown = capsys.readouterr().out
+    assert "0 done, 0 running, 1 interrupted, 0 failed, 8 not begun of 9 folds" in shown
+    assert f"fold 1: {run.url}/folds/1/heartbeat.json is damaged; delete it and run the sweep again" in shown
 
 
 def test_a_log_is_read_as_it_was_printed(run: LocalStorage) -> None:

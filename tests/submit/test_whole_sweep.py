@@ -66,6 +66,25 @@ def wait_for_results(study: Path, count: int) -> None:
     raise AssertionError(f"fewer than {count} results")
 
 
+def test_a_moved_project_goes_on_and_its_report_has_its_pictures(study: Path, tmp_path: Path) -> None:
+    run("sweep", study, "--folds", "0-2")
+    (folder,) = (tmp_path / "runs").iterdir()
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for name in ("study.toml", "cohort", "store", "runs"):
+        (tmp_path / name).rename(moved / name)
+    study = moved / "study.toml"
+    for arguments in ((moved / "runs" / folder.name,), ("--study", study)):
+        assert "no picture" not in run("report", *arguments)
+        assert (moved / "runs" / folder.name / "analysis/report.html").read_text().count(
+            "data:image/png"
+        ) == 2
+    assert "3 done" in run("status", study)
+    assert "nothing is running" in run("cancel", study)
+    assert "1 fold to do, 3 of 12 done" in run("sweep", study, "--folds", "0-3")
+    assert [path.name for path in (moved / "runs").iterdir()] == [folder.name]
+
+
 def test_an_interrupted_sweep_goes_on_to_the_same_results(study: Path) -> None:
     sweep = submit("sweep", study, "--array", str(FOLDS))
     wait_for_results(study, 2)

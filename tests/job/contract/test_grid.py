@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from job.contract.errors import StudyError
 from job.contract.grid import Arm, Fold, Grid, leave_out_arms
 
 CHANNELS = ("t2", "t1", "t1c", "t2star", "ktrans", "ve", "adc")
@@ -140,7 +141,7 @@ def test_a_unit_of_a_patient_is_all_its_exams() -> None:
 @pytest.mark.parametrize("index", [-1, 288, 10**9])
 def test_an_index_outside_the_grid_names_both(index: int) -> None:
     with pytest.raises(
-        ValueError,
+        StudyError,
         match=re.escape(
             f"fold {index} is outside 0..287 (8 arms x 36 exams x 1 repeat); use an index within 0..287"
         ),

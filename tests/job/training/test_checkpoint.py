@@ -81,7 +81,7 @@ def test_a_state_file_without_its_pointer_does_not_count(checkpoints: Checkpoint
     assert step_of(checkpoints) == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"{}", b'[{"file": "a"}]'])
 def test_a_damaged_pointer_means_starting_anew(
     checkpoints: Checkpoints, tmp_path: Path, content: bytes
 ) -> None:

@@ -169,27 +169,29 @@ def test_every_number_is_at_the_level_and_over_the_units_that_it_says(whole: Ana
 
 
 def test_each_family_has_its_own_adjustment(whole: Analysis) -> None:
-    others = [each.p for each in whole.comparisons[4:]]
-    assert (
-        [each.p_adjusted for each in whole.comparisons[4:]]
-        == adjusted(others, "fdr_bh")
-        != adjusted(others, "holm")
-    )
-    raw = []
-    for each in whole.verdicts:
-        assert each.p_not_worse is not None
-        raw.append(each.p_not_worse)
+    others = {(each.arm, each.structure, each.metric): each.p for each in whole.comparisons[4:]}
+    found = {(each.arm, each.structure, each.metric): each.p_adjusted for each in whole.comparisons[4:]}
+    assert found == adjusted(others, "fdr_bh") != adjusted(others, "holm")
+    raw = {each.arm: each.p_not_worse for each in whole.verdicts}
     tests = by_arm(table(simulated()), "tumour", "dice").loc[[0]]
     losses = -differences(tests)
-    found = [equivalence(losses[arm].to_numpy(), 0.02) for arm in ARMS[1:]]
     means = bootstrap_means(losses[list(ARMS[1:])].to_numpy(), 0)
-    one_sided = [
-        max(each.p_below_upper, p)
-        for each, p in zip(found, means.p_at_or_above(0.02), strict=True)
-        if each is not None
-    ]
+    one_sided = {}
+    for arm, p in zip(ARMS[1:], means.p_at_or_above(0.02), strict=True):
+        equal = equivalence(losses[arm].to_numpy(), 0.02)
+        assert equal is not None
+        one_sided[arm] = max(equal.p_below_upper, p)
     assert raw == pytest.approx(adjusted(one_sided, "holm"))
     assert raw != pytest.approx(adjusted(one_sided, "fdr_bh"))
+
+
+def test_comparisons_of_the_endpoint_are_found_by_arm_in_whatever_order_they_are(whole: Analysis) -> None:
+    assert [each.metric for each in whole.of_endpoint.values()] == ["dice"] * 4
+    turned = whole.model_copy(update={"comparisons": tuple(reversed(whole.comparisons))})
+    assert turned.of_endpoint == whole.of_endpoint
+    assert {
+        arm: -each.mean for arm, each in whole.of_endpoint.items() if each.mean is not None
+    } == pytest.approx({each.arm: each.loss for each in whole.verdicts})
 
 
 def told(**arms: list[float | None]) -> dict[str, str]:

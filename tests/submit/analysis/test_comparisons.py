@@ -53,16 +53,14 @@ def test_the_primary_endpoint_has_holm_over_its_arms_and_comes_first() -> None:
 
 
 def test_holm_and_benjamini_hochberg_are_those_computed_by_hand() -> None:
-    p = [0.01, 0.04, 0.03, None]
+    p = {"a": 0.01, "b": 0.04, "c": 0.03, "d": None}
     # Holm: 4 x 0.01, 3 x 0.03, 2 x 0.04 (not below the one before). BH: 4/1 x 0.01, 4/3 x 0.04, the same, -.
-    assert adjusted(p, "holm") == [pytest.approx(0.04), pytest.approx(0.09), pytest.approx(0.09), None]
-    assert adjusted(p, "fdr_bh") == [
-        pytest.approx(0.04),
-        pytest.approx(0.16 / 3),
-        pytest.approx(0.16 / 3),
-        None,
-    ]
-    assert adjusted([], "holm") == []
+    holm = {"a": pytest.approx(0.04), "b": pytest.approx(0.09), "c": pytest.approx(0.09), "d": None}
+    assert adjusted(p, "holm") == holm
+    assert adjusted(dict(reversed(p.items())), "holm") == holm
+    third = pytest.approx(0.16 / 3)
+    assert adjusted(p, "fdr_bh") == {"a": pytest.approx(0.04), "b": third, "c": third, "d": None}
+    assert adjusted({}, "holm") == {}
 
 
 def test_an_arm_without_pairs_counts_in_the_family_and_has_no_numbers() -> None:

@@ -110,6 +110,64 @@ def test_a_patient_wise_fold_gives_rows_for_each_of_its_exams(storage, make_mani
     assert table["patient"].tolist() == ["patient0", "patient0"]
 
 
+VISITS = [("p0_a", "p0"), ("p0_b", "p0"), ("p1_a", "p1"), ("p2_a", "p2")]
+"""The first fold of a patient-wise run tests two exams."""
+
+
+def test_exams_in_another_order_keep_their_own_scores(storage, make_manifest, make_result, score):
+    manifest = make_manifest(VISITS, sweep={"test_unit": "patient"})
+    result = make_result(manifest, 0, {"tumour": score(0.5)}, {"tumour": score(0.9)})
+    turned = result.model_copy(update={"exams": tuple(reversed(result.exams))})
+    storage.write(layout.result(0), turned.to_json())
+
+    results = collect_results(storage, manifest)
+
+    assert results.problems == ()
+    assert dict(zip(results.table["exam"], results.table["dice"], strict=True)) == {"p0_a": 0.5, "p0_b": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["p0_a", "p1_a"], "p0_a, p1_a"),
+        (["p1_a", "p0_b"], "p0_b, p1_a"),
+        (["p0_a", "p0_a"], "p0_a, p0_a"),
+        (["p0_a"], "p0_a"),
+        (["p0_a", "p0_b", "p1_a"], "p0_a, p0_b, p1_a"),
+    ],
+)
+def test_exams_that_are_not_those_of_the_fold_are_refused(
+    storage, make_manifest, make_result, score, names, told
+):
+    manifest = make_manifest(VISITS, sweep={"test_unit": "patient"})
+    result = make_result(manifest, 0, {"tumour": score(0.5)}, {"tumour": score(0.9)})
+    of = {entry.exam: entry.model_dump() for entry in manifest.exams}
+    exams = tuple(result.exams[0].model_copy(update=of[name]) for name in names)
+    storage.write(layout.result(0), result.model_copy(update={"exams": exams}).to_json())
+
+    (problem,) = problems_of(storage, manifest)
+
+    assert (problem.found, problem.expected) == (
+        f"test exams {told}",
+        "test exams p0_a, p0_b, as in manifest.json",
+    )
+    assert collect_results(storage, manifest).done == ()
+
+
+def test_a_score_under_the_name_of_the_other_exam_is_known_by_its_digest(
+    storage, make_manifest, make_result, score
+):
+    manifest = make_manifest(VISITS, sweep={"test_unit": "patient"})
+    result = make_result(manifest, 0, {"tumour": score(0.5)}, {"tumour": score(0.9)})
+    one, other = result.exams
+    swapped = (one.model_copy(update={"exam": other.exam}), other.model_copy(update={"exam": one.exam}))
+    storage.write(layout.result(0), result.model_copy(update={"exams": swapped}).to_json())
+
+    (problem,) = problems_of(storage, manifest)
+
+    assert problem.found == f"digest of exam p0_a {other.digest}"
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
@@ -122,7 +180,7 @@ def test_a_patient_wise_fold_gives_rows_for_each_of_its_exams(storage, make_mani
         ({"unit": 2}, "unit 2"),
         ({"training_exams": (0, 1, 2)}, "training exams 0, 1, 2"),
         ({"validation_exams": (1,)}, "validation exams 1"),
-        ({"exams": ()}, "number of test exams 0"),
+        ({"exams": ()}, "test exams none"),
     ],
 )
 def test_a_result_that_contradicts_the_manifest_is_left_out_and_named(
@@ -143,8 +201,8 @@ def test_a_result_that_contradicts_the_manifest_is_left_out_and_named(
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"exam": "exam2"}, "exam exam2"),
-        ({"patient": "patient2"}, "patient patient2"),
+        ({"exam": "exam2"}, "test exams exam2"),
+        ({"patient": "patient2"}, "patient of exam exam0 patient2"),
         ({"digest": "e" * 64}, "digest of exam exam0 " + "e" * 64),
         ({"scores": {}}, "structures of exam exam0 none"),
     ],

@@ -22,8 +22,8 @@ class FakeBatch:
         """Whether nothing is described, as in the first seconds after a submission."""
         self.lost_answers = 0
         """Submissions that are taken, and whose answers do not arrive."""
-        self.unlisted = False
-        """Whether AWS does not answer when asked for jobs by their names."""
+        self.unlisted = 0
+        """Questions for jobs by their names that AWS does not answer."""
         self.denied = False
         """Whether submissions are refused for good."""
         self.refused = 0
@@ -73,6 +73,7 @@ class FakeBatch:
         ((name, values),) = [(each["name"], each["values"]) for each in filters]
         assert name == "JOB_NAME"
         if self.unlisted:
+            self.unlisted -= 1
             raise EndpointConnectionError(endpoint_url="https://batch")
         (wanted,) = values
         found = [

@@ -276,7 +276,7 @@ def test_a_watch_that_is_not_answered_says_so_and_ends_after_an_hour(
     shown = io.StringIO()
     console = Console(file=shown, width=300)
     told = follow(Watch(place=run.place, jobs=run.jobs, account=run.account, limit_usd=1, console=console))
-    assert told.code == 1
+    assert told.code == 75
     assert "no longer watched, and the jobs go on: no answer for 1:00:00" in told.lines[0]
     assert [line.split(",")[0] for line in shown.getvalue().splitlines()] == [
         f"no answer for {minutes} minutes" for minutes in range(0, 60, 10)

@@ -115,7 +115,10 @@ def drawn(storage, exam):
     """Montages of the results so far, and what was loaded for them: exams, and (fold, exam)."""
     image_CZYX, truth_ZYX = exam
     images = ExamImages(
-        image_CZYX=np.repeat(image_CZYX, 2, axis=0), truth_ZYX=truth_ZYX, spacing_zyx_mm=CUBE_MM
+        image_CZYX=np.repeat(image_CZYX, 2, axis=0),
+        channels=("t2", "t1"),
+        truth_ZYX=truth_ZYX,
+        spacing_zyx_mm=CUBE_MM,
     )
 
     def draw(manifest, **options):
@@ -180,7 +183,10 @@ def test_an_exam_whose_files_are_damaged_is_named_and_the_others_are_shown(
     write_dice(manifest, {0: 0.8, 3: 0.8, 6: 0.8})
     image_CZYX, truth_ZYX = exam
     images = ExamImages(
-        image_CZYX=np.repeat(image_CZYX, 2, axis=0), truth_ZYX=truth_ZYX, spacing_zyx_mm=CUBE_MM
+        image_CZYX=np.repeat(image_CZYX, 2, axis=0),
+        channels=("t2", "t1"),
+        truth_ZYX=truth_ZYX,
+        spacing_zyx_mm=CUBE_MM,
     )
 
     def load_prediction(fold, number):
@@ -244,6 +250,14 @@ def test_the_picture_has_room_for_labels_outside_the_body():
     prediction_ZYX[0, 10:20, 30:40] = 1  # 10 x 30 voxels in all
     png = montage(image_CZYX, np.zeros_like(prediction_ZYX), {"r": prediction_ZYX}, ["t1"], ["a"], CUBE_MM)
     assert pixels(png).shape[0] == int(110 * (1.6 / 3 + 0.42 + 0.28))
+
+
+@pytest.mark.parametrize("names", [["t1"], ["t1", "t2", "adc"]])
+def test_a_picture_of_channels_without_a_name_each_is_refused(exam, names):
+    """Else every title after a gap would stand above another channel."""
+    image_CZYX, truth_ZYX = exam
+    with pytest.raises(ValueError, match=r"zip\(\) argument 2 is (short|long)er than argument 1"):
+        montage(np.repeat(image_CZYX, 2, axis=0), truth_ZYX, {}, names, ["tumour"], CUBE_MM)
 
 
 def test_classes_may_have_any_name_and_be_many(exam):
