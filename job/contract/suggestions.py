@@ -35,7 +35,7 @@ OTHER_WORDS: dict[str, str] = {
     "cohort.mask": "brain_mask body_mask mask_pattern",
     "cohort.channels": "modalities modality sequences contrasts channel_names in_channels num_channels",
     "cohort.classes": "num_classes n_classes labels_dict label_names out_channels",
-    "cohort.exclude": "excluded exclude_patients ignore skip",
+    "cohort.exclude": "excluded exclude_patients skip",
     "cohort.channels.normalisation": "normalization normalization_scheme normalize normalise scaling",
     "sweep.seed": "random_seed random_state manual_seed",
     "sweep.repeats": "n_repeats num_repeats repetitions runs_per_fold",

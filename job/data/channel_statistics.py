@@ -80,7 +80,7 @@ def statistics(
     informative = values != region.empty
     share = float(np.count_nonzero(informative)) / values.size
     some = np.flatnonzero(informative if share else np.ones_like(informative))
-    some = some[:: max(some.size // SAMPLED, 1)]
+    some = some[:: max(some.size // SAMPLED, 1)].copy()  # without the others' memory
     sampled = values[some]
     low, high = channel.range if channel.normalisation == "fixed" and channel.range else (-np.inf, np.inf)
     scaled = channel.normalisation in ("zscore", "percentile")

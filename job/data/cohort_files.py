@@ -122,9 +122,10 @@ def without_ignored(
     return [item for item in objects if kept(item.key)], [key for key in dead if kept(key)]
 
 
-def is_matched(key: str, cohort: Cohort) -> bool:
-    """Whether a pattern of the study finds this file."""
-    return any(expression_of(role.pattern, role.text).fullmatch(composed(key)) for role in _roles(cohort))
+def matched_keys(keys: Iterable[str], cohort: Cohort) -> set[str]:
+    """Those that a pattern of the study finds."""
+    expressions = [expression_of(role.pattern, role.text) for role in _roles(cohort)]
+    return {key for key in keys if any(each.fullmatch(composed(key)) for each in expressions)}
 
 
 def _roles(cohort: Cohort) -> list[_Role]:
@@ -307,14 +308,8 @@ def _two_spellings(found: _Found) -> Problem | None:
 
 
 def _nothing_matches(cohort: Cohort, objects: list[StoredObject], roles: Sequence[_Role]) -> DataError:
-    by_case = [
-        item.key
-        for item in objects
-        if any(
-            expression_of(folded(role.pattern), folded(role.text)).fullmatch(folded(item.key))
-            for role in roles
-        )
-    ]
+    expressions = [expression_of(folded(role.pattern), folded(role.text)) for role in roles]
+    by_case = [item.key for item in objects if any(each.fullmatch(folded(item.key)) for each in expressions)]
     if by_case:
         return DataError.of(
             file=printable(by_case[0]),
@@ -345,7 +340,8 @@ def _endings(objects: Sequence[StoredObject]) -> str:
 def _nowhere(role: _Role, exams: int, others: Sequence[StoredObject]) -> Problem:
     """Not a file that is missing, but a pattern or a name that is wrong."""
     pattern = role.pattern.replace("{channel}", role.text)
-    names = {PurePosixPath(item.key).name.lower(): PurePosixPath(item.key).name for item in others}
+    all_names = sorted(PurePosixPath(item.key).name for item in others)
+    names = {re.sub(r"\d+", "0", name.lower()): name for name in all_names}  # one of those that are alike
     near = get_close_matches(PurePosixPath(pattern).name.lower(), sorted(names), n=1, cutoff=0.5)
     return Problem(
         file=pattern,
@@ -360,8 +356,12 @@ def _without_excluded(
     found: dict[tuple[str, str], _Found], cohort: Cohort
 ) -> tuple[dict[tuple[str, str], _Found], list[Problem]]:
     excluded, problems = set(), []
+    named: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for patient, visit in found:
+        for name in (patient, f"{patient}/{visit}"):
+            named[name].add((patient, visit))
     for name in cohort.exclude:
-        hits = {key for key in found if folded(name) in (key[0], "/".join(key))}
+        hits = named.get(folded(name), set())
         excluded |= hits
         if not hits:
             problems.append(

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from job.contract.cohort import Cohort
 from job.contract.errors import Problem
-from job.data.cohort_files import ExamFiles, is_matched, without_ignored
+from job.data.cohort_files import ExamFiles, matched_keys, without_ignored
 from job.data.patterns import composed, folded, is_utf8, printable
 from job.storage import Storage, StoredObject
 
@@ -50,8 +50,10 @@ def _unmatched(
     """Image files that no pattern matched, by folder where a whole folder has no exam, else by kind of name."""
     used = {item.key for exam in exams for item in exam.all}
     left = [item.key for item in objects if item.key not in used and _is_image(item.key)]
-    left = [key for key in left if not is_matched(key, cohort)]  # what is matched was left out on purpose
-    left = [key for key in left if not (key.endswith(".img") and is_matched(f"{key[:-4]}.hdr", cohort))]
+    headers = {f"{key[:-4]}.hdr": key for key in left if key.endswith(".img")}
+    matched = matched_keys([*left, *headers], cohort)  # and was left out on purpose
+    matched |= {headers[key] for key in matched & headers.keys()}
+    left = [key for key in left if key not in matched]
     known = {folder for key in used for folder in _folders(key)}
     lost: dict[str, list[str]] = defaultdict(list)
     beside: dict[str, list[str]] = defaultdict(list)
@@ -176,7 +178,8 @@ def _maybe_visits(exams: Sequence[ExamFiles]) -> list[Problem]:
     several = [names for names in groups.values() if 1 < len(names) <= MOST_VISITS]
     if len(groups) == 1 and len(patients) > 2:
         several = [names for names in several if any(_VISIT.search(name) for name in names)]
-    named = [name for name in patients if _VISIT.search(name) and not any(name in group for group in several)]
+    grouped = {name for names in several for name in names}
+    named = [name for name in patients if _VISIT.search(name) and name not in grouped]
     doubtful = [*(name for names in several for name in names), *named]
     if not doubtful:
         return []

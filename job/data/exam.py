@@ -18,7 +18,7 @@ from job.data.geometry import Geometry, Grid
 from job.data.labels import LabelMap, classes_of, classes_of_files, clear_outside, mask_of
 from job.data.nifti import Volume, read_unpacked
 from job.data.normalisation import normalise, region_of
-from job.data.plausibility import implausible, odd
+from job.data.plausibility import constant, implausible, odd
 from job.data.resampling import resampled
 from job.storage import Storage
 
@@ -70,46 +70,43 @@ def load_exam(source: Storage, files: ExamFiles, cohort: Cohort, dtype: str) -> 
     """
     problems: list[Problem] = []
     reader = _Reader(source, cohort)
-    truth: _Truth | None = None
-    with collecting(problems):
-        reader.set_grid(files)
-        truth = _read_truth(reader, files, cohort)
-    shape = (len(files.channels), *truth.label_ZYX.shape) if truth is not None else (0,)
-    image_CZYX = np.zeros(shape, dtype)
+    truth = _read_truth(reader, files, cohort, problems)
+    image_CZYX = np.zeros((len(files.channels), *reader.shape_zyx), dtype)
     stats: list[ChannelStatistics] = []
     warnings: list[Problem] = []
     for position, (channel, item) in enumerate(zip(cohort.channels, files.channels, strict=True)):
         with collecting(problems):
             volume, values_ZYX = reader.values(item.key, channel)
-            if truth is not None:  # else it is reported
-                normalised_ZYX, found = _normalised(
+            if reader.grid is not None and truth.has_region:  # else it is reported
+                image_CZYX[position], found = _normalised(
                     volume, values_ZYX, truth.mask_ZYX, channel, image_CZYX.dtype
                 )
-                image_CZYX[position] = normalised_ZYX
                 stats.append(found)
                 warnings += odd(found, channel, volume.name)
     if problems:
         raise DataError(problems)
-    assert truth is not None
     assert reader.grid is not None
+    assert truth.labels is not None
     return Exam(
         image_CZYX=image_CZYX,
-        label_ZYX=truth.label_ZYX,
+        label_ZYX=truth.labels.label_ZYX,
         mask_ZYX=truth.mask_ZYX,
         geometry=reader.grid.geometry,
         statistics=tuple(stats),
         outside_mask=truth.outside_mask,
         sha256=reader.sha256,
-        warnings=(*reader.warnings, *truth.warnings, *warnings),
+        warnings=(*reader.warnings, *truth.labels.warnings, *warnings),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Truth:
-    label_ZYX: NDArray[np.uint8]
+    labels: LabelMap | None
+    """None: they cannot be read."""
     mask_ZYX: NDArray[np.uint8] | None
+    has_region: bool
+    """Whether the mask was read, or there is none in the cohort."""
     outside_mask: int
-    warnings: tuple[Problem, ...]
 
 
 class _Reader:
@@ -132,6 +129,13 @@ class _Reader:
             position = self._cohort.channel_names.index(self._cohort.resample_to)
             volume = self.volume(files.channels[position].key, self._cohort.channels[position].index)
         self.grid = Grid(volume.name, volume.geometry)
+
+    @property
+    def shape_zyx(self) -> tuple[int, ...]:
+        """Of the canonical grid; of nothing where there is none."""
+        if self.grid is None:
+            return (0, 0, 0)
+        return self.grid.geometry.canonical(np.broadcast_to(np.uint8(0), self.grid.geometry.shape_xyz)).shape
 
     def volume(self, key: str, index: int | None = None) -> Volume:
         """A volume as its file has it."""
@@ -189,25 +193,24 @@ def _uncovered(key: str, share: float, channel: Channel) -> Problem:
     )
 
 
-def _read_truth(reader: _Reader, files: ExamFiles, cohort: Cohort) -> _Truth:
-    """The labels inside the mask; all that is wrong with the files is one error."""
-    problems: list[Problem] = []
+def _read_truth(reader: _Reader, files: ExamFiles, cohort: Cohort, problems: list[Problem]) -> _Truth:
+    """The labels inside the mask, as far as they can be read; the list gets all that is wrong with them."""
     labels: LabelMap | None = None
-    mask_ZYX = None
+    mask_ZYX: NDArray[np.uint8] | None = None
+    outside = 0
     with collecting(problems):
+        reader.set_grid(files)
         labels = _read_labels(reader, files, cohort)
     if files.mask is not None:
         with collecting(problems):
             volume, stored_ZYX = reader.stored(files.mask.key)
             mask_ZYX = mask_of(stored_ZYX, volume)
-    if problems:
-        raise DataError(problems)
-    assert labels is not None
-    label_ZYX = np.ascontiguousarray(labels.label_ZYX)
-    mask_ZYX = None if mask_ZYX is None else np.ascontiguousarray(mask_ZYX)
-    name = next(item.key for item in files.labels if item is not None)
-    outside = 0 if mask_ZYX is None else clear_outside(mask_ZYX, label_ZYX, name)
-    return _Truth(label_ZYX=label_ZYX, mask_ZYX=mask_ZYX, outside_mask=outside, warnings=labels.warnings)
+    if labels is not None and mask_ZYX is not None:
+        name = next(item.key for item in files.labels if item is not None)
+        with collecting(problems):
+            outside = clear_outside(mask_ZYX, labels.label_ZYX, name)
+    has_region = files.mask is None or mask_ZYX is not None
+    return _Truth(labels=labels, mask_ZYX=mask_ZYX, has_region=has_region, outside_mask=outside)
 
 
 def _read_labels(reader: _Reader, files: ExamFiles, cohort: Cohort) -> LabelMap:
@@ -224,8 +227,7 @@ def _read_labels(reader: _Reader, files: ExamFiles, cohort: Cohort) -> LabelMap:
         else:
             volume, stored_ZYX = reader.stored(item.key)
             masks.append((stored_ZYX, volume))
-    shape = reader.grid.geometry.canonical(np.empty(reader.grid.geometry.shape_xyz, np.uint8)).shape
-    return classes_of_files(masks, shape, cohort)
+    return classes_of_files(masks, reader.shape_zyx, cohort)
 
 
 def _normalised(
@@ -241,6 +243,8 @@ def _normalised(
         DataError: It is not finite where it counts, or says nothing.
     """
     filled = _fill(values_ZYX, mask_ZYX, volume.name)
+    if values_ZYX.min() == values_ZYX.max():
+        raise DataError([constant(float(values_ZYX.min()), channel, volume.name)])
     region = region_of(values_ZYX, mask_ZYX, channel)
     try:
         normalised_ZYX = normalise(values_ZYX, region.inside_ZYX, channel)

@@ -154,7 +154,9 @@ def require_nifti(data: bytes, name: str) -> None:
             "the header of a .hdr/.img pair",
             "join the pair into one file, e.g. `fslchfiletype NIFTI_GZ`, or nibabel's load and save",
         )
-    if one in size and magic not in (b"n+1\x00", b"n+2\x00"):
+    if two in size and magic and magic != b"n+2\x00":
+        raise damaged(name, f"a NIfTI-2 header whose magic is {magic!r}")
+    if one in size and len(data) >= NIFTI1_BYTES and magic != b"n+1\x00":
         raise _of_kind(
             name,
             "an ANALYZE 7.5 header, which has no orientation",

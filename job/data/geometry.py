@@ -82,36 +82,29 @@ class Geometry:
 
     def axes_onto(self, other: "Geometry") -> AxisMap | None:
         """How this file's axes become the other's, if both hold the same voxel centres; None if they do not."""
-        relative = np.linalg.inv(other.affine) @ self.affine
-        ornt = io_orientation(relative)
-        if np.isnan(ornt).any():
-            return None
-        shape = np.empty(3, int)
-        shape[ornt[:, 0].astype(int)] = self.shape_xyz
-        if tuple(shape.tolist()) != other.shape_xyz:
-            return None
-        affine = self.affine @ inv_ornt_aff(ornt, self.shape_xyz)
-        if self._corners_apart_mm(affine, other) > GRID_TOLERANCE * min(other.spacing_zyx_mm):
-            return None
-        return _axis_map(ornt)
+        axes, apart = self._nearest(other)
+        return axes if apart <= GRID_TOLERANCE else None
 
     def distance_voxels(self, other: "Geometry") -> float:
         """Largest distance of corresponding corners, for the order of axes that fits best, in smallest voxel edges.
 
-        Infinite where no order of axes gives the same shape.
+        Infinite where that order gives another shape.
         """
-        relative = np.linalg.inv(other.affine) @ self.affine
-        ornt = io_orientation(relative)
-        if np.isnan(ornt).any() or sorted(self.shape_xyz) != sorted(other.shape_xyz):
-            return math.inf
-        affine = self.affine @ inv_ornt_aff(ornt, self.shape_xyz)
-        return self._corners_apart_mm(affine, other) / min(other.spacing_zyx_mm)
+        return self._nearest(other)[1]
 
-    @staticmethod
-    def _corners_apart_mm(affine: NDArray[np.float64], other: "Geometry") -> float:
-        last = np.array(other.shape_xyz) - 1
+    def _nearest(self, other: "Geometry") -> tuple[AxisMap | None, float]:
+        ornt = io_orientation(np.linalg.inv(other.affine) @ self.affine)
+        if np.isnan(ornt).any():
+            return None, math.inf
+        shape = np.empty(3, int)
+        shape[ornt[:, 0].astype(int)] = self.shape_xyz
+        if tuple(shape.tolist()) != other.shape_xyz:
+            return None, math.inf
+        affine = self.affine @ inv_ornt_aff(ornt, self.shape_xyz)
+        last = shape - 1
         corners = np.array([[i, j, k, 1] for i in (0, last[0]) for j in (0, last[1]) for k in (0, last[2])]).T
-        return float(np.linalg.norm(((affine - other.affine) @ corners)[:3], axis=0).max())
+        apart_mm = float(np.linalg.norm(((affine - other.affine) @ corners)[:3], axis=0).max())
+        return _axis_map(ornt), apart_mm / min(other.spacing_zyx_mm)
 
 
 def canonical_axes(affine: NDArray[np.float64]) -> AxisMap:
@@ -141,10 +134,11 @@ class Grid:
         axes = geometry.axes_onto(self.geometry)
         if axes is not None:
             return axes
-        if sorted(geometry.shape_xyz) != sorted(self.geometry.shape_xyz):
-            found, expected = f"{_by(geometry.shape_xyz)} voxels", _by(self.geometry.shape_xyz)
+        apart = geometry.distance_voxels(self.geometry)
+        if math.isinf(apart):
+            found = f"{_by(geometry.shape_xyz)} voxels ({geometry.orientation})"
+            expected = f"{_by(self.geometry.shape_xyz)}, the grid"
         else:
-            apart = geometry.distance_voxels(self.geometry)
             found, expected = f"a grid that is {apart:.3g} voxels away ({geometry.orientation})", "the grid"
         raise DataError.of(
             file=name,

@@ -133,7 +133,7 @@ def mask_of(stored_ZYX: NDArray[Any], volume: Volume) -> NDArray[np.uint8]:
     Raises:
         DataError: Values that are not integral, or all 0.
     """
-    mask_ZYX: NDArray[np.uint8] = (integral(stored_ZYX, volume) != 0).astype(np.uint8)
+    mask_ZYX: NDArray[np.uint8] = (integral(stored_ZYX, volume) != 0).astype(np.uint8, order="C")
     if not mask_ZYX.any():
         raise DataError.of(
             file=volume.name,

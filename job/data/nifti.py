@@ -2,7 +2,6 @@
 
 import base64
 import gzip
-import io
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from job.contract.errors import DataError, Problem
-from job.data.file_kinds import NIFTI1_BYTES, damaged, unpacked
+from job.data.file_kinds import NIFTI1_BYTES, NIFTI2_BYTES, damaged, unpacked
 from job.data.geometry import IDENTITY, AxisMap, Geometry, canonical_axes, reoriented
 from job.data.nifti_header import Choice, affine_of
 
@@ -135,17 +134,21 @@ def read_unpacked(
 
 def _header(data: bytes, name: str) -> tuple[Any, int]:
     """The header, and the version of the standard."""
-    two = (540).to_bytes(4, "little"), (540).to_bytes(4, "big")
-    version, kind = (2, nib.Nifti2Header) if data[:4] in two else (1, nib.Nifti1Header)
+    little, big = int.from_bytes(data[:4], "little"), int.from_bytes(data[:4], "big")
+    size = NIFTI2_BYTES if NIFTI2_BYTES in (little, big) else NIFTI1_BYTES
+    if len(data) < size:
+        raise damaged(name, f"{len(data)} bytes, where a header alone has {size}")
+    if size not in (little, big):
+        raise damaged(name, f"sizeof_hdr is {little}")
+    kind: Any = nib.Nifti2Header if size == NIFTI2_BYTES else nib.Nifti1Header
+    # Extensions are not looked at: whatever they hold, the header says where the voxels begin.
+    header = kind(data[:size], "<" if little == size else ">", check=False)
     try:
-        header = kind.from_fileobj(io.BytesIO(data), check=False)
         header.get_data_dtype()
         header.get_data_shape()
     except Exception as error:  # nibabel's errors about headers have no common base
         raise damaged(name, error) from None
-    if int(header["sizeof_hdr"]) not in (348, 540):
-        raise damaged(name, f"sizeof_hdr is {int(header['sizeof_hdr'])}")
-    return header, version
+    return header, 2 if size == NIFTI2_BYTES else 1
 
 
 def _shape(header: Any, name: str) -> tuple[tuple[int, int, int], int, tuple[Problem, ...]]:
@@ -199,7 +202,9 @@ def _volume_number(index: int | None, volumes: int, name: str) -> int:
 def _start(data: bytes, header: Any, version: int, size: int, name: str) -> tuple[int, tuple[Problem, ...]]:
     """The byte at which the voxels begin."""
     said = header["vox_offset"]
-    start, first = (int(said) if np.isfinite(said) else -1), FIRST_VOXEL[version]
+    if not np.isfinite(said):
+        raise damaged(name, f"vox_offset is {said}")
+    start, first = int(said), FIRST_VOXEL[version]
     warnings = []
     if start < first and start != first - 4:  # without the four bytes: not by the standard, and plain
         found = f"voxels that begin at byte {said:g} (vox_offset), inside the header"

@@ -29,6 +29,9 @@ PLACE_TOLERANCE_VOXELS = 0.1
 LONGEST_QUATERNION = 1.001
 """b² + c² + d² of a rotation is at most 1; what is above by rounding is scaled back, as the standard's code does."""
 
+FARTHEST_MM = 1e9
+"""No number of an affine is beyond it; NIfTI-2's doubles could overflow otherwise."""
+
 _REPAIR = "repair the header with the tool that made the file"
 _CHOOSE = ', or say which header counts: cohort.geometry = "sform" or "qform"'
 
@@ -148,8 +151,16 @@ def _without_orientation(
 
 def _require_volume(affine: NDArray[np.float64], name: str, which: str) -> None:
     """Refuses an affine whose voxels have no volume, whatever the unit of length."""
+    if not (np.abs(affine) < FARTHEST_MM).all():
+        raise _wrong(
+            name,
+            f"a {which} with the number {affine.flat[np.argmax(~(np.abs(affine) < FARTHEST_MM))]:g}",
+            f"finite numbers, in mm and below {FARTHEST_MM:g}",
+            _REPAIR,
+            cause="numbers of an affine",
+        )
     edges = np.linalg.norm(affine[:3, :3], axis=0)
-    if which != "sform" and np.isfinite(affine).all() and (edges <= 0).any():
+    if which != "sform" and (edges <= 0).any():
         raise _wrong(
             name,
             f"a spacing of {_by(edges)} mm",
@@ -159,10 +170,7 @@ def _require_volume(affine: NDArray[np.float64], name: str, which: str) -> None:
         )
     with np.errstate(all="ignore"):
         directions = affine[:3, :3] / edges
-    if (
-        not (np.isfinite(affine).all() and np.isfinite(directions).all())
-        or abs(np.linalg.det(directions)) < 1e-3
-    ):
+    if not np.isfinite(directions).all() or abs(np.linalg.det(directions)) < 1e-3:
         raise _wrong(
             name,
             f"a {which} that cannot be inverted",
@@ -213,8 +221,8 @@ def _spacing(
             return []
         found = f"a spacing of {_by(said.pixdim)} mm"
         raise _wrong(name, found, "edges above 0 (pixdim)", _REPAIR, cause="negative spacing")
-    edges = np.linalg.norm(said.sform[:3, :3], axis=0)
     with np.errstate(all="ignore"):
+        edges = np.linalg.norm(said.sform[:3, :3], axis=0)
         off = float(np.abs(said.pixdim / edges - 1).max())
     if off <= ROUNDING:
         return []

@@ -61,7 +61,8 @@ def expression_of(pattern: str, text: str = "") -> re.Pattern[str]:
         elif token == "**":
             regex += ".+"
         elif token in ("*", "?"):
-            regex += "[^/]" + token.replace("?", "")
+            if not token == previous == "*":  # two stars mean one, and take an expression far longer
+                regex += "[^/]" + token.replace("?", "")
         elif len(token) > 1:
             negated = name[0] in "!^"
             members = re.escape(name[negated:]).replace(r"\-", "-")

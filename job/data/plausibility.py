@@ -33,18 +33,19 @@ def implausible(found: ChannelStatistics, channel: Channel, file: str) -> list[P
     """What is wrong with a channel of an exam by itself."""
     if channel.normalisation == "fixed":
         return _outside_range(found, channel, file)
-    if found.minimum == found.maximum or (found.spread == 0 and found.informative_share > NEARLY_ALL):
-        return [_constant(found, "values that vary", channel, file)]
+    if found.minimum == found.maximum:
+        return [constant(found.minimum, channel, file, "everywhere in the region")]
+    if found.spread == 0 and found.informative_share > NEARLY_ALL:
+        return [constant(found.percentiles[2], channel, file, "in more than 80 % of the region")]
     return []
 
 
-def _constant(found: ChannelStatistics, expected: str, channel: Channel, file: str) -> Problem:
-    value = found.percentiles[len(found.percentiles) // 2]
-    where = "everywhere" if found.minimum == found.maximum else "in more than 80 % of the region"
+def constant(value: float, channel: Channel, file: str, where: str = "everywhere") -> Problem:
+    """The problem of a channel that has one value only."""
     return Problem(
         file=file,
         found=f"one value {where}, {value:g} (channel {channel.name})",
-        expected=expected,
+        expected="values that vary",
         remedy="correct the file (a fit may have failed), or leave the exam out with cohort.exclude",
         cause=f"constant: {channel.name}",
     )
@@ -104,7 +105,7 @@ def _outside_range(found: ChannelStatistics, channel: Channel, file: str) -> lis
     low, high = channel.range
     expected = f"values that fill the range [{low:g}, {high:g}] (channel {channel.name})"
     if found.minimum == found.maximum:
-        return [_constant(found, expected, channel, file)]
+        return [constant(found.minimum, channel, file, "everywhere in the region")]
     clipped = max((found.at_low_end, "at or below", low), (found.at_high_end, "at or above", high))
     used = found.spread / (high - low)
     if clipped[0] > CLIPPED_SHARE:

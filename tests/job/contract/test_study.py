@@ -48,7 +48,8 @@ IMPOSSIBLE = [
     # classes
     (
         "cohort.classes = { a = 1, b = [2, 1] }",
-        "cohort: label value 1 is given twice (classes and background)",
+        "cohort: label value 1 is in 'a' and 'b'; classes must not overlap: name each value once, and write what "
+        'holds several of them as a union: structures = { "a" = [...] }',
     ),
     ("cohort.classes = { a = [4, 4] }", "cohort: label value 4 is given twice (classes and background)"),
     ("cohort.classes = { a = 0 }", "cohort: label value 0 is given twice (classes and background)"),
@@ -89,7 +90,8 @@ IMPOSSIBLE = [
     ),
     (
         'cohort.pattern = "{patient}/t1.nii.gz"',
-        "cohort: {channel} belongs in pattern, and only there (pattern is '{patient}/t1.nii.gz')",
+        "cohort: pattern '{patient}/t1.nii.gz' has no {channel}, which tells the files of channels apart; if one "
+        '4-D file holds them all, say which volume each is: { name = "t2", index = 0 }',
     ),
     (
         'cohort.labels = "{patient}/{channel}-label.nii.gz"',

@@ -34,7 +34,8 @@ def test_every_key_of_every_table_is_described(section: type[Section]) -> None:
         "| `kernels` | list of lists of 3 whole numbers (above 0) |  | Kernel of each stage of a pathway, "
         "along (x, y, z); odd. |",
         '| `device` | `"auto"`, `"cpu"`, `"cuda"` | `"auto"` | `auto`: the GPUs where there are any, else the CPU. |',
-        "| `class` | text | required | Name of a class, or `union` for all classes together. |",
+        "| `class` | text | required | Name of a class or of one of `cohort.structures`, or `union` for all classes "
+        "together. |",
         "| `weight_l1` | number (at least 0) | `1e-06` | Factor of the sum of \\|w\\| over convolution weights. |",
     ],
 )

@@ -83,7 +83,7 @@ def test_a_mistake_of_syntax_is_placed(study_file: Path, text: str, place: str) 
         (
             'cohort.channels = ["t1", { name = "t2", normalization = "none" }]',
             "cohort.channels[entry 2].normalization: unknown key; did you mean 'normalisation'?; "
-            "known keys: name, files, normalisation, range",
+            "known keys: name, files, index, normalisation, range",
         ),
         (
             'sweep.endpoint = { class = "tumour", metrik = "dice" }',
@@ -131,16 +131,18 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(
         ),
         (
             'cohort.classes = ["tumour"]',
-            "cohort.classes: expected a table with keys and values, got ['tumour']",
+            "cohort: classes: 'tumour' names a file; write its value in the label maps, or put {class} into labels "
+            "if each class has a file of its own",
         ),
         ("cohort.classes = {}", "cohort.classes: expected at least 1 value(s), got {}"),
         (
             'cohort.classes.tumour = "x"',
-            "cohort.classes.tumour: expected a whole number or a list in square brackets, got 'x'",
+            "cohort: classes: 'tumour' names a file; write its value in the label maps, or put {class} into labels "
+            "if each class has a file of its own",
         ),
         (
             "cohort.classes.tumour = 1.5",
-            "cohort.classes.tumour: expected a whole number or a list in square brackets, got 1.5",
+            "cohort.classes.tumour: expected a whole number or a list in square brackets or text in quotes, got 1.5",
         ),
         (
             'cohort.classes.tumour = [1, "x"]',
@@ -148,7 +150,7 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(
         ),
         (
             "cohort.classes.tumour = []",
-            "cohort.classes.tumour: expected a whole number or at least 1 value(s), got []",
+            "cohort.classes.tumour: expected a whole number or at least 1 value(s) or text in quotes, got []",
         ),
         (
             'cohort.classes."a/b" = 1',

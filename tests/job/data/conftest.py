@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from job.data.channel_statistics import ChannelStatistics
 from job.data.exam import Exam
 from job.data.nifti import read_volume
-from job.data.normalisation import ChannelStatistics
 
 SHAPE_ZYX = (10, 18, 20)
 CHANNELS = 3
@@ -32,7 +32,7 @@ def make_exam(nifti_bytes: Callable[..., bytes]) -> Callable[..., Exam]:
             geometry=read_volume(nifti, "label").geometry,
             statistics=(statistics,) * CHANNELS,
             outside_mask=0,
-            sha256=(),
+            sha256={},
         )
 
     return make

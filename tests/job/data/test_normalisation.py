@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from job.contract.cohort import Channel
-from job.data.normalisation import normalise, statistics
+from job.data.channel_statistics import statistics
+from job.data.normalisation import Region, normalise
 
 VALUES = np.array([[[0, 2, 4, 4, 4, 5, 5, 7, 9, 100]]], np.float32)
 """Values 2 to 9 (eight of them, as in every textbook) have mean 5 and population SD 2."""
@@ -34,7 +35,8 @@ def normalised(
 
 
 def test_the_textbook_values_have_the_textbook_statistics() -> None:
-    result = statistics(VALUES, (VALUES - 5) / 2, INSIDE)
+    region = Region(inside_ZYX=INSIDE, background=0)
+    result = statistics(VALUES, (VALUES - 5) / 2, region, channel("zscore"))
     assert (result.voxels, result.mean, result.sd, result.minimum, result.maximum) == (8, 5, 2, 2, 9)
     assert result.normalised_sd == 1
 
@@ -96,7 +98,9 @@ def test_a_parameter_map_may_be_constant() -> None:
 
 @pytest.mark.parametrize("normalisation", ["zscore", "percentile", "none"])
 def test_an_empty_region_is_an_error(normalisation: str) -> None:
-    with pytest.raises(ValueError, match=r"no voxel in the region \(mask, or voxels that are not 0\)"):
+    with pytest.raises(
+        ValueError, match=r"no voxel in the region \(mask, or voxels that are not background\)"
+    ):
         normalised(normalisation, region=np.zeros(VALUES.shape, bool))
 
 

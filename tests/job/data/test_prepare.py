@@ -33,13 +33,21 @@ def store(tmp_path: Path) -> LocalStorage:
 
 
 def prepare(
-    source: LocalStorage, store: LocalStorage, study: Study, workers: int = 2
+    source: LocalStorage, store: LocalStorage, study: Study, workers: int = 2, *, verify: bool = False
 ) -> tuple[StoreIndex, int]:
-    return prepare_cohort(source, store, study, workers=workers, progress=lambda done, total: None)
+    """The index, and how many exams were made."""
+    prepared = prepare_cohort(
+        source, store, study, workers=workers, progress=lambda done, total: None, verify=verify
+    )
+    return prepared.index, prepared.made
 
 
 def check(source: LocalStorage, study: Study) -> list[str]:
-    return [e.exam for e in check_cohort(source, study, workers=2, progress=lambda done, total: None)]
+    """The exams of a cohort without problems."""
+    found = check_cohort(source, study, workers=2, progress=lambda done, total: None)
+    if found.problems:
+        raise DataError(found.problems)
+    return [exam.exam for exam in found.exams]
 
 
 def files_of(store: LocalStorage) -> dict[str, bytes]:
@@ -68,9 +76,8 @@ def test_a_store_holds_each_exam_as_it_is_loaded(
         record = read_record(store, index.recipe, entry.exam, entry.digest)
         np.testing.assert_array_equal(ExamReader(store, record).image([0, 1, 2]), exam.image_CZYX)
         np.testing.assert_array_equal(ExamReader(store, record).label(), exam.label_ZYX)
-        assert [(known.key, known.sha256) for known in record.sources] == list(
-            zip((item.key for item in files.all), exam.sha256, strict=True)
-        )
+        assert {known.key: known.sha256 for known in record.sources} == exam.sha256
+        assert [known.key for known in record.sources] == [item.key for item in files.all]
 
 
 def test_the_number_of_workers_changes_no_byte(
@@ -252,11 +259,11 @@ def test_preparing_with_a_look_makes_a_damaged_exam_anew(
     for damage in (lambda: shard.write_bytes(data), shard.unlink):
         damage()
         assert prepare(source, store, study)[1] == 0
-        again, made = prepare_cohort(source, store, study, workers=2, progress=lambda *_: None, verify=True)
+        again, made = prepare(source, store, study, verify=True)
         assert (again, made) == (first, 1)
         assert files_of(store).keys() == whole.keys()
         assert shard.is_file()
-    assert prepare_cohort(source, store, study, workers=2, progress=lambda *_: None, verify=True)[1] == 0
+    assert prepare(source, store, study, verify=True)[1] == 0
 
 
 def test_a_class_that_validation_could_take_from_training_is_a_problem(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from job.contract.study import Training
-from job.data.normalisation import ChannelStatistics
+from job.data.channel_statistics import ChannelStatistics
 from job.data.store import ExamReader, ExamRecord, Region, open_exams
 from job.training.draws import OUTSIDE, PatchSampler, class_groups, generator
 
