@@ -55,6 +55,9 @@ class Unreadable:
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         return self.inner.list(prefix)
 
+    def dead_links(self) -> tuple[str, ...]:
+        return self.inner.dead_links()
+
     def folders(self, prefix: str = "") -> tuple[str, ...]:
         return self.inner.folders(prefix)
 

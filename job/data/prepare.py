@@ -10,7 +10,7 @@ from math import prod
 from typing import TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from job.contract import layout
 from job.contract.errors import DataError, Problem
@@ -119,7 +119,7 @@ def read_index(store: Storage, study: Study) -> StoreIndex | None:
     """The index of a study's cohort as it was last prepared; None if it was not, or the index is damaged."""
     try:
         return StoreIndex.model_validate_json(store.read(layout.store_index(recipe_of(study))))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValidationError):
         return None
 
 
@@ -202,7 +202,7 @@ def _existing_records(store: Storage, recipe: str) -> dict[str, list[ExamRecord]
         if item.key.endswith(".json") and ".zarr/" not in item.key:
             try:
                 record = ExamRecord.model_validate_json(store.read(item.key))
-            except ValueError:
+            except ValidationError:
                 log.warning("%s cannot be read; the exam is prepared again", item.key)
                 continue
             records[record.exam].append(record)

@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 import tensorstore as ts
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from job.contract import layout
 from job.contract.errors import DataError, Problem
@@ -192,7 +192,7 @@ def read_record(store: Storage, recipe: str, exam: str, digest: str) -> ExamReco
         record = ExamRecord.model_validate_json(store.read(key))
     except FileNotFoundError:
         found = "no such exam"
-    except ValueError as error:
+    except ValidationError as error:
         found = f"an unreadable record ({str(error).splitlines()[0]})"
     else:
         if record.digest == digest:
