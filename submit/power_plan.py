@@ -18,11 +18,11 @@ from job.contract.study_file import load_study
 from job.places import read_manifest
 from job.runs import is_request
 from submit.analysis.design import ALPHA, Design, trainings
+from submit.analysis.evidence import MIN_FREEDOM
 from submit.analysis.noise import retraining_noise
-from submit.analysis.pairing import by_arm, differences, paired_block
+from submit.analysis.pairing import by_arm, differences, paired_block, statuses
 from submit.analysis.power import POWER, detectable, patients_needed, sd_of_patients
 from submit.analysis.results_table import collect_results, structures_of
-from submit.analysis.verdict import MIN_FREEDOM
 from submit.analysis.wording import METRIC_STYLES
 from submit.runs import NoRunYet, find_run
 from submit.sweep import expected_grid
@@ -139,7 +139,7 @@ def plan_power(study: Study, exams: Sequence[int], spread: Spread) -> PowerPlan:
 
     own = spread.with_repeats(study.sweep.repeats, shares[0])
     return PowerPlan(
-        endpoint=f"{METRIC_STYLES[study.endpoint.metric].name} of {study.endpoint.structure}",
+        endpoint=f"{METRIC_STYLES[study.endpoint.metric].name} of {study.endpoint.leading}",
         patients=patients,
         exams=sum(exams),
         arms=arms,
@@ -219,12 +219,13 @@ def _measured(study_file: Path, study: Study) -> Spread | str | None:
     if is_request(run):
         return None
     manifest = read_manifest(run)
-    if manifest.study.arms != study.arms or study.endpoint.structure not in structures_of(manifest.study):
+    if manifest.study.arms != study.arms or study.endpoint.leading not in structures_of(manifest.study):
         return f"{manifest.run} has other arms or classes, and tells nothing of this study's spread"
     results = collect_results(run, manifest)
     table, endpoint = results.table, study.endpoint
-    design = replace(Design.of(manifest), structure=endpoint.structure, metric=endpoint.metric)
-    values = differences(by_arm(paired_block(table, design.repeats), design.structure, design.metric))
+    design = replace(Design.of(manifest), endpoint_structures=endpoint.structures, metric=endpoint.metric)
+    paired = paired_block(table, design.repeats)
+    values = differences(by_arm(paired, *design.endpoint), statuses(paired, design.structure))
     patients = 0 if values.empty else int(values.count().max())
     sd = float(values.std(ddof=1).median()) if patients >= MEASURED_PATIENTS else 0.0
     if not sd > 0:
@@ -281,7 +282,7 @@ def _print(plan: PowerPlan, study: Study) -> None:
     (console if console.is_terminal else Console(width=120)).print(table, markup=False)
     none = any(value is None for line in plan.lines for value in (*line.one_arm, *line.all_arms))
     print(
-        "one arm: at 5 %; all arms: at the strictest step of Holm's method."
+        "one arm: at 5 %; all arms: at 5 % shared among them."
         + (" none: too few patients for any." if none else "")
     )
     if plan.shares != (None,):

@@ -24,8 +24,8 @@ class Endpoint(Section):
     """What the verdict is about, fixed before anything runs."""
 
     structure: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(alias="class")
-    """Name of a class or of one of `cohort.structures`, or `union` for all classes together; or a list of them, all of
-    which a channel must be spared by before it is called droppable. Arms are ordered by the first."""
+    """Name of a class or of one of `cohort.structures`, or `union` for all classes together; or a list of them, all
+    of which a channel must be spared by before it is called droppable. Arms are ordered by the first."""
     metric: Literal["dice", "hd95_mm"] = "dice"
     """Which metric."""
 

@@ -146,13 +146,14 @@ def _compare(found: Differences, key: tuple[str, str], arm: str, flips: _Alone) 
     mean, reference = float(values.mean()), _reference_mean(found, key, arm)
     sd = float(values.std(ddof=1)) if len(values) > 1 else None
     p, interval = flips.p_and_interval(key, arm, values)
+    low, high = interval or (None, None)
     ranks = signed_rank(values)
     return empty.model_copy(
         update={
             "exams": len(pairs.reset_index()[EXAM].drop_duplicates()),
             "pairs": len(pairs),
             "mean": mean,
-            **_cut(*(interval or (None, None)), reference, metric),
+            **_cut(low, high, reference, metric),
             "relative": mean / reference if reference else None,
             "sd": sd,
             "d_z": mean / sd if sd else None,

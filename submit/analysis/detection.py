@@ -1,7 +1,7 @@
 """Whether lesions are found at all: another question than how well they are drawn.
 
-A lesion is a structure in an exam. It is *lost* where the reference finds some of it and the arm nothing, *gained* the
-other way round; in an exam without the structure, whatever is predicted is a false alarm.
+A lesion is a structure in an exam. It is *lost* where the reference finds some of it and the arm nothing, *gained*
+the other way round; in an exam without the structure, whatever is predicted is a false alarm.
 """
 
 from dataclasses import dataclass

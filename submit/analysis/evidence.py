@@ -77,7 +77,8 @@ class _Tested:
             for structure in design.endpoint_structures
         }
         self.losses = concat(losses.values(), axis=1, keys=losses.keys())
-        self._place = {(str(s), str(arm)): n for n, (s, arm) in enumerate(self.losses.columns)}
+        keys = [(structure, arm) for structure in design.endpoint_structures for arm in design.compared]
+        self._place = {key: number for number, key in enumerate(keys)}
         values = self.losses.to_numpy(dtype=np.float64)
         self._flips = SignFlips(values, design.seed)
         self._draws = bootstrap_means(values, design.seed) if len(values) else None

@@ -6,7 +6,7 @@ nothing could ever be shown. What it names may be chance, in one of twenty endpo
 
 from collections.abc import Iterable, Sequence
 
-from job.contract.cohort import UNION
+from job.contract.cohort_rules import UNION
 from submit.analysis.comparisons import Comparison
 from submit.analysis.design import HIGHER_IS_BETTER, Design
 from submit.analysis.wording import METRIC_STYLES

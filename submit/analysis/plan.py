@@ -27,7 +27,7 @@ class Plan:
 
 
 def plan_for(evidence: ArmEvidence, design: Design, noise: Noise | None) -> Plan | None:
-    """The plan for an arm; None without a margin, or if its spread is not known or it is not open for want of patients.
+    """The plan for an arm; None without a margin, a spread, or a want of patients.
 
     To show a loss of the margin where there is one, and to rule it out where there is none, whichever takes more.
     """

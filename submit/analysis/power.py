@@ -1,8 +1,8 @@
 """How small a difference a study can find, and how large it would have to be: before it runs, and after.
 
-For the test that decides, sign flips with the largest t over the arms, with differences that are normal: its power is
-that of a t-test at the level shared among the arms (benchmarks/calibration.py), from the patients on of whom flips can
-show anything.
+For the test that decides, sign flips with the largest t over the arms, with differences that are normal: its power
+is that of a t-test at the level shared among the arms (benchmarks/calibration.py), from the patients on of whom
+flips can show anything.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,8 @@ from submit.analysis.design import ALPHA
 POWER = 0.8
 QUANTILES = (np.arange(2000) + 0.5) / 2000
 FEWEST = ceil(1 - log2(ALPHA) + 1e-9)
-"""Patients of whom sign flips can show a difference at all: of n, 2 of 2^n flips are as extreme as all of one sign."""
+"""Patients of whom sign flips can show a difference at all: of n, 2 of 2^n flips are as extreme as all of "
+"one sign."""
 MAX_PATIENTS = 100_000
 MAX_REPEATS = 1000
 LARGEST_EFFECT = 100.0

@@ -219,8 +219,8 @@ def influence(arms: Sequence[HeadlineArm]) -> str:
 
 
 def _named(arm: HeadlineArm, structures: Sequence[str]) -> str:
-    if not arm.harmed:
+    if not arm.harmed or arm.verdict in ("needed", "worse"):
         return arm.name
     if arm.verdict != "droppable":
-        return f"{arm.name} (harm to {' and '.join(arm.harmed)} too)"
+        return f"{arm.name} (with harm to {' and '.join(arm.harmed)})"
     return f"{arm.name} as far as {' and '.join(structures)} goes, with harm to {' and '.join(arm.harmed)}"

@@ -1,14 +1,15 @@
 """The test that decides: sign flips of whole patients, with the largest t over the arms.
 
-Under the hypothesis that an arm is as good as the reference, a patient's difference is as likely to have one sign as
-the other. All arms of a patient change sign together, so that what arms have in common (they share the reference and
-the patient) is kept, and the largest |t| over the arms holds the family-wise error without the loss that Holm's
-adjustment of single tests has (Westfall & Young, Resampling-Based Multiple Testing, 1993, single step; sign flips as in
-Winkler et al., NeuroImage 92 (2014) 381-397). With few patients all 2^n flips are enumerated, and the test is exact.
+Under the hypothesis that an arm is as good as the reference, a patient's difference is as likely to have one sign
+as the other. All arms of a patient change sign together, so that what arms have in common (they share the reference
+and the patient) is kept, and the largest |t| over the arms holds the family-wise error without the loss that Holm's
+adjustment of single tests has (Westfall & Young, Resampling-Based Multiple Testing, 1993, single step; sign flips
+as in Winkler et al., NeuroImage 92 (2014) 381-397). With few patients all 2^n flips are enumerated, and the test is
+exact.
 
-For a value other than 0 the same is done with the differences less that value: the values that are not rejected are the
-simultaneous interval, so that interval and p never contradict each other. The other arms take part as they scatter
-about their own means: an arm with a large effect does not hide another one.
+For a value other than 0 the same is done with the differences less that value: the values that are not rejected are
+the simultaneous interval, so that interval and p never contradict each other. The other arms take part as they
+scatter about their own means: an arm with a large effect does not hide another one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -74,8 +75,9 @@ class SignFlips:
         variance = np.maximum(squares / count - means**2, 0.0)  # the sum of squares does not know of flips
         variance[variance < SAME * squares / count] = 0.0
         with np.errstate(divide="ignore", invalid="ignore"):
-            t = means * np.sqrt(count - 1) / np.sqrt(variance)
-        return np.nan_to_num(t, nan=0.0, posinf=np.inf, neginf=-np.inf)
+            t: Vector = means * np.sqrt(count - 1) / np.sqrt(variance)
+        t[np.isnan(t)] = 0.0
+        return t
 
     def _scatter(self, column: int) -> Vector:
         """Of every flip, |t| of a column less its own mean."""
@@ -138,7 +140,7 @@ def _flips(patients: int, seed: int) -> Iterator[Matrix]:
         return
     generator = np.random.default_rng(seed)
     for block in range(FLIPS // FLIPS_AT_ONCE):
-        signs = 1.0 - 2.0 * generator.integers(0, 2, (FLIPS_AT_ONCE, patients))
+        signs = np.array(1.0 - 2.0 * generator.integers(0, 2, (FLIPS_AT_ONCE, patients)), dtype=np.float64)
         if block == 0:
             signs[0] = 1.0
         yield signs

@@ -8,7 +8,8 @@ from submit.analysis.design import ALPHA
 
 VerdictName = Literal["needed", "worse", "droppable", "not distinguishable", "undecided"]
 RARE = 0.1
-"""Share of patients who lose much, that a study should have seen at least once before it calls a channel droppable."""
+"""Share of patients who lose much, that a study should have seen at least once before it calls a channel "
+"droppable."""
 MOST_TIMES = 10
 """Times the patients of a study; a plan for more is none."""
 HALF = 0.5
@@ -88,8 +89,8 @@ def margin_level(patients: int) -> float:
     """The one-sided level of ruling a loss of the margin out.
 
     Of few patients, a loss that hits one in ten may not be among those who were studied, and what was studied then
-    looks better than it is. The level is 2.5 % times 2.5 % over the chance that none of them is hit, so that the error
-    stays below 2.5 % in such a world too (benchmarks/calibration.py); from 36 patients on it is 2.5 %.
+    looks better than it is. The level is 2.5 % times 2.5 % over the chance that none of them is hit, so that the
+    error stays below 2.5 % in such a world too (benchmarks/calibration.py); from 36 patients on it is 2.5 %.
     """
     unseen = (1 - RARE) ** patients
     return ALPHA / 2 * min(1.0, ALPHA / 2 / unseen)
@@ -100,7 +101,9 @@ def decide(evidence: Evidence) -> VerdictName:
 
     The rules are tried in this order:
 
-    1. droppable: a loss of the margin or more is ruled out, or the arm is better, beside a reference that can see;
+    1. droppable: a loss of the margin or more is ruled out (or, where no margin was stated, a gain is shown),
+    beside a
+       reference that can see;
     2. needed: a loss of more than the margin is shown;
     3. worse: a loss is shown, which may be below the margin;
     4. not distinguishable: the difference is within what retraining makes;
@@ -108,7 +111,7 @@ def decide(evidence: Evidence) -> VerdictName:
     """
     if evidence.loss is None:
         return "undecided"
-    if evidence.can_see and (evidence.margin_ruled_out or evidence.is_better):
+    if evidence.can_see and (evidence.margin_ruled_out or (evidence.margin is None and evidence.is_better)):
         return "droppable"
     if evidence.exceeds_margin:
         return "needed"
