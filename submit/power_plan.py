@@ -223,7 +223,12 @@ def _measured(study_file: Path, study: Study) -> Spread | str | None:
         return f"{manifest.run} has other arms or classes, and tells nothing of this study's spread"
     results = collect_results(run, manifest)
     table, endpoint = results.table, study.endpoint
-    design = replace(Design.of(manifest), endpoint_structures=endpoint.structures, metric=endpoint.metric)
+    design = replace(
+        Design.of(manifest),
+        structure=endpoint.leading,
+        further_structures=endpoint.structures[1:],
+        metric=endpoint.metric,
+    )
     paired = paired_block(table, design.repeats)
     values = differences(by_arm(paired, *design.endpoint), statuses(paired, design.structure))
     patients = 0 if values.empty else int(values.count().max())

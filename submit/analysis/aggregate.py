@@ -16,8 +16,7 @@ from pandas import DataFrame
 from job.contract.grid import REFERENCE, Arm
 from job.contract.manifest import Manifest
 from job.contract.results import Failure, Record, Status
-from submit.analysis.design import METRICS
-from submit.analysis.pairing import TEST, by_arm, by_patient, paired_block
+from submit.analysis.pairing import TEST, by_arm, by_patient, metrics_in, paired_block
 from submit.analysis.results_table import Results, structures_of
 
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -90,11 +89,12 @@ def aggregate(results: Results, manifest: Manifest) -> Aggregate:
     """Every arm of a run, those without a result included."""
     table = paired_block(results.table, manifest.study.sweep.repeats)
     structures = structures_of(manifest.study)
-    tests = {(structure, m): by_arm(table, structure, m) for structure in structures for m in METRICS}
+    metrics = metrics_in(table)
+    tests = {(structure, m): by_arm(table, structure, m) for structure in structures for m in metrics}
     return Aggregate(
         run=manifest.run,
         manifest=manifest.digest,
-        endpoint={"class": manifest.study.endpoint.structure, "metric": manifest.study.endpoint.metric},
+        endpoint={"class": manifest.study.endpoint.leading, "metric": manifest.study.endpoint.metric},
         folds=FoldCounts(
             total=manifest.folds,
             done=len(results.done),
@@ -103,12 +103,16 @@ def aggregate(results: Results, manifest: Manifest) -> Aggregate:
             failures=results.failed,
             left_out=tuple(str(problem) for problem in results.problems),
         ),
-        arms=tuple(_arm(table, tests, arm, structures) for arm in manifest.study.arms),
+        arms=tuple(_arm(table, tests, arm, structures, metrics) for arm in manifest.study.arms),
     )
 
 
 def _arm(
-    table: DataFrame, tests: Mapping[tuple[str, str], DataFrame], arm: Arm, structures: tuple[str, ...]
+    table: DataFrame,
+    tests: Mapping[tuple[str, str], DataFrame],
+    arm: Arm,
+    structures: tuple[str, ...],
+    metrics: tuple[str, ...],
 ) -> ArmAggregate:
     rows = table[table["arm"] == arm.name]
     compared = () if arm.name == REFERENCE else structures
@@ -117,11 +121,11 @@ def _arm(
         left_out=arm.left_out,
         n=len(rows[TEST].drop_duplicates()),
         metrics={
-            structure: {m: _summary(rows[rows["structure"] == structure], m) for m in METRICS}
+            structure: {m: _summary(rows[rows["structure"] == structure], m) for m in metrics}
             for structure in structures
         },
         difference={
-            structure: {m: _difference(tests[structure, m], arm.name) for m in METRICS}
+            structure: {m: _difference(tests[structure, m], arm.name) for m in metrics}
             for structure in compared
         },
     )

@@ -8,9 +8,9 @@ from job.contract.grid import REFERENCE
 from job.contract.manifest import Manifest
 from submit.analysis.results_table import structures_of
 
-METRICS = ("dice", "hd95_mm", "absolute_volume_error_ml")
+METRICS = ("dice", "hd95_mm", "hd95_voxels_mm", "absolute_volume_error_ml")
 """What is summarised and compared, in this order."""
-HIGHER_IS_BETTER = {"dice": True, "hd95_mm": False, "absolute_volume_error_ml": False}
+HIGHER_IS_BETTER = {metric: metric == "dice" for metric in METRICS}
 LIMITS: dict[str, float] = {"dice": 1.0}
 """The most that a metric can be; others have no end. None is below 0."""
 ALPHA = 0.05
@@ -38,9 +38,10 @@ class Design:
     """Whether every arm but the reference has one channel only."""
     structures: tuple[str, ...]
     """What is tested: the classes, then their unions."""
-    classes: tuple[str, ...]
-    endpoint_structures: tuple[str, ...]
-    """Of the primary endpoint, the leading one first; so is `metric`."""
+    structure: str
+    """Of the primary endpoint, the leading one, by which arms are ordered; so is `metric`."""
+    further_structures: tuple[str, ...] = ()
+    """Of the primary endpoint too: a channel is droppable if it is for all of them."""
     metric: str
     margin: float | None
     """Loss of the primary endpoint below which a channel counts as droppable; None: none was stated."""
@@ -54,7 +55,9 @@ class Design:
     repeats: int
     """Of every arm; further ones of the reference arm alone do not count here."""
     seed: int
-    """Of the bootstrap's draws."""
+    """Of flips and draws."""
+    classes: tuple[str, ...] = ()
+    """The structures that are no unions."""
 
     @classmethod
     def of(cls, manifest: Manifest) -> Self:
@@ -65,8 +68,8 @@ class Design:
             left_out=tuple(arm.left_out for arm in study.arms),
             only_one_in=study.sweep.leave_out == "only-one-in",
             structures=structures_of(study),
-            classes=study.cohort.class_names,
-            endpoint_structures=study.endpoint.structures,
+            structure=study.endpoint.leading,
+            further_structures=study.endpoint.structures[1:],
             metric=study.endpoint.metric,
             margin=study.margin,
             relative_margin=study.sweep.relative_margin,
@@ -75,6 +78,7 @@ class Design:
             test_unit=study.sweep.test_unit,
             repeats=study.sweep.repeats,
             seed=study.sweep.seed,
+            classes=study.cohort.class_names,
         )
 
     @property
@@ -98,9 +102,9 @@ class Design:
         return len({patient for patient, _ in self.exams})
 
     @property
-    def structure(self) -> str:
-        """The leading structure of the endpoint, by which arms are ordered."""
-        return self.endpoint_structures[0]
+    def endpoint_structures(self) -> tuple[str, ...]:
+        """All structures of the primary endpoint, the leading one first."""
+        return (self.structure, *self.further_structures)
 
     @property
     def endpoint(self) -> tuple[str, str]:

@@ -2,8 +2,8 @@
 
 from pandas import DataFrame
 
-from submit.analysis.design import METRICS, Design
-from submit.analysis.pairing import OVERLAPS, by_arm, by_patient, differences_by_test, statuses
+from submit.analysis.design import Design
+from submit.analysis.pairing import OVERLAPS, by_arm, by_patient, differences_by_test, metrics_in, statuses
 
 
 class Differences:
@@ -12,7 +12,7 @@ class Differences:
     def __init__(self, table: DataFrame, design: Design) -> None:
         self.statuses = {structure: statuses(table, structure) for structure in design.structures}
         """How tests ended, by structure."""
-        keys = [(structure, metric) for structure in design.structures for metric in METRICS]
+        keys = [(structure, metric) for structure in design.structures for metric in metrics_in(table)]
         self.tests = {key: by_arm(table, *key) for key in keys}
         """Values: tests x arms."""
         self.by_test = {

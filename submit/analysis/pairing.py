@@ -7,6 +7,8 @@ however many visits they had (checklist of ../../docs/statistics.md, point 1).
 from pandas import DataFrame, Index
 
 from job.contract.grid import REFERENCE
+from submit.analysis.design import METRICS
+from submit.analysis.results_table import LATER_COLUMNS
 
 TEST = ["repeat", "patient", "exam"]
 """What identifies a test within an arm: the same in two arms is a pair."""
@@ -17,7 +19,7 @@ MISS = "miss"
 """Status of a test in which none of a lesion is found."""
 
 
-OVERLAPS = ("dice", "hd95_mm")
+OVERLAPS = ("dice", "hd95_mm", "hd95_voxels_mm")
 """Metrics that compare two lesions."""
 DECIMALS = 9
 """Of means: numbers that differ by rounding errors only are ties."""
@@ -27,6 +29,15 @@ def paired_block(table: DataFrame, repeats: int) -> DataFrame:
     """The rows of the repeats that every arm has, with a column for each of `design.METRICS`."""
     rows = table[table["repeat"] < repeats]
     return rows.assign(absolute_volume_error_ml=rows["volume_error_ml"].abs())
+
+
+def metrics_in(table: DataFrame) -> tuple[str, ...]:
+    """The metrics that a table has: not those which were thought of after its results were written."""
+    return tuple(
+        metric
+        for metric in METRICS
+        if metric in table and (metric not in LATER_COLUMNS or table[metric].notna().any())
+    )
 
 
 def by_arm(table: DataFrame, structure: str, metric: str) -> DataFrame:

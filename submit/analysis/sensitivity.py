@@ -11,12 +11,12 @@ from job.contract.grid import REFERENCE
 from job.contract.results import Record
 from submit.analysis.adjustment import adjusted
 from submit.analysis.bootstrap import bootstrap_means
-from submit.analysis.design import HIGHER_IS_BETTER, LIMITS, METRICS, Design
+from submit.analysis.design import HIGHER_IS_BETTER, LIMITS, Design
 from submit.analysis.differences import Differences
 from submit.analysis.evidence import gather
 from submit.analysis.noise import Noise
 from submit.analysis.paired_tests import signed_rank
-from submit.analysis.pairing import CORRECT_ABSENCE, FALSE_ALARM, TEST, by_patient, statuses
+from submit.analysis.pairing import CORRECT_ABSENCE, FALSE_ALARM, TEST, by_patient, metrics_in, statuses
 from submit.analysis.verdict import VerdictName, decide_all
 
 
@@ -73,7 +73,7 @@ def _filled(table: DataFrame, missing: DataFrame, design: Design, *, arms_are_go
     for structure in design.structures:
         own = table[table["structure"] == structure]
         absent = set(own.loc[own["status"].isin((FALSE_ALARM, CORRECT_ABSENCE)), "exam"])
-        ends = {metric: _ends(own[metric].astype("float64"), metric) for metric in METRICS if metric in own}
+        ends = {metric: _ends(own[metric].astype("float64"), metric) for metric in metrics_in(table)}
         for arm in design.arms:
             good = arms_are_good != (arm == REFERENCE)
             for repeat, patient, exam in missing.index[missing[arm]]:
@@ -85,7 +85,7 @@ def _filled(table: DataFrame, missing: DataFrame, design: Design, *, arms_are_go
                     | {"status": status}
                     | values
                 )
-    return DataFrame(rows).astype(dict.fromkeys(METRICS, "Float64"))
+    return DataFrame(rows).astype(dict.fromkeys(metrics_in(table), "Float64"))
 
 
 def _ends(values: Series, metric: str) -> tuple[float, float]:

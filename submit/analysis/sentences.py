@@ -172,7 +172,7 @@ class HeadlineArm:
 
 LEFT_OUT: dict[VerdictName, str] = {
     "needed": "Needed: {}.",
-    "worse": "Worse without it, perhaps by less than the margin: {}.",
+    "worse": "Worse without it, perhaps by less than matters: {}.",
     "droppable": "Can be left out, one at a time: {}.",
     "not distinguishable": "Not told apart from training the network again: {}.",
     "undecided": "Undecided: {}.",
@@ -180,7 +180,7 @@ LEFT_OUT: dict[VerdictName, str] = {
 """How verdicts on what an arm leaves out are summed up."""
 ONE_IN: dict[VerdictName, str] = LEFT_OUT | {
     "needed": "Not enough alone: {}.",
-    "worse": "Worse alone, perhaps by less than the margin: {}.",
+    "worse": "Worse alone, perhaps by less than matters: {}.",
     "droppable": "Enough alone, as far as this endpoint goes: {}.",
 }
 """The same of arms with one channel."""

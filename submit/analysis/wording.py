@@ -23,6 +23,7 @@ class MetricStyle:
 METRIC_STYLES = {
     "dice": MetricStyle(name="Dice", unit="", decimals=3),
     "hd95_mm": MetricStyle(name="HD95", unit="mm", decimals=1),
+    "hd95_voxels_mm": MetricStyle(name="HD95 (voxels)", unit="mm", decimals=1),
     "absolute_volume_error_ml": MetricStyle(name="Absolute volume error", unit="ml", decimals=1),
 }
 

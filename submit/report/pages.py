@@ -21,8 +21,8 @@ from job.storage import Storage
 from submit.analysis.aggregate import Aggregate, arms_table
 from submit.analysis.analysis import Analysis
 from submit.analysis.comparisons import Comparison
-from submit.analysis.design import HIGHER_IS_BETTER, METRICS
-from submit.analysis.pairing import by_arm, by_patient, differences, paired_block, statuses
+from submit.analysis.design import HIGHER_IS_BETTER
+from submit.analysis.pairing import by_arm, by_patient, differences, metrics_in, paired_block, statuses
 from submit.analysis.results_table import Results, structures_of
 from submit.analysis.sensitivity import StructureContrast, volumes
 from submit.analysis.wording import METRIC_STYLES, number, percent, probability
@@ -150,7 +150,11 @@ def page(report: Report, figures: Mapping[str, bytes]) -> str:
     """
     manifest, results, analysis = report.manifest, report.results, report.analysis
     endpoint = (manifest.study.endpoint.leading, manifest.study.endpoint.metric)
-    combinations = [(structure, metric) for structure in structures_of(manifest.study) for metric in METRICS]
+    combinations = [
+        (structure, metric)
+        for structure in structures_of(manifest.study)
+        for metric in metrics_in(report.table)
+    ]
     provenance: dict[str, Mapping[str, Sequence[int]]] = {
         "precision": _folds_by(results.folds, "precision"),
         "conditions": _folds_by(results.folds, "conditions"),
