@@ -8,7 +8,8 @@ from one surface to the other, each surface element weighted by its area. The su
 users of MedPy and nnU-Net know it: the 95th percentile of the distances of both directions together, between the
 centres of voxels that have a neighbour outside; each voxel counts the same. Edge cases follow "Metrics Reloaded"
 (Maier-Hein, Reinke et al., Nat Methods 2024, doi 10.1038/s41592-023-02151-z): a false alarm or a miss scores Dice 0
-and the longest distance possible in the image; a correct absence has no score."""
+and the longest distance possible in the image; a correct absence has no score.
+"""
 
 import math
 import warnings
