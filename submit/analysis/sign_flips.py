@@ -14,6 +14,7 @@ scatter about their own means: an arm with a large effect does not hide another 
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from math import ceil, isinf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +30,8 @@ FLIPS_AT_ONCE = 500
 """Flips whose signs are held in memory."""
 SAME = 1e-9
 """Relative difference up to which two t are one: sums in another order."""
-FARTHEST = 1e6
-"""SDs from the mean: a value that is not rejected there is rejected nowhere."""
-HALVINGS = 40
-"""Of the bracket around an interval's end."""
+NO_SPREAD = 1e-9
+"""SD, in the columns' unit or as a share of a larger mean, below which all differences are one."""
 
 
 class SignFlips:
@@ -80,10 +79,21 @@ class SignFlips:
         return t
 
     def _scatter(self, column: int) -> Vector:
-        """Of every flip, |t| of a column less its own mean."""
+        """Of every flip, |t| of a column less its own mean; 0 of one without a spread."""
         if column not in self._scatters:
-            self._scatters[column] = np.abs(self._t(column, float(self.means[column])))
+            self._scatters[column] = (
+                np.abs(self._t(column, float(self.means[column])))
+                if self._spread(column)
+                else np.zeros(len(self._sums[0]))
+            )
         return self._scatters[column]
+
+    def _spread(self, column: int) -> float:
+        """SD of a column of two patients or more; 0 if rounding is all of it."""
+        mean = float(self.means[column])
+        deviations = self._known[:, column] * (self._filled[:, column] - mean)
+        spread = float(np.sqrt((deviations**2).sum() / (self.count[column] - 1)))
+        return spread if spread > NO_SPREAD * max(abs(mean), 1.0) else 0.0
 
     def _others(self, column: int, family: Sequence[int]) -> Vector:
         """Of every flip, the largest |t| over the family's other columns."""
@@ -97,6 +107,9 @@ class SignFlips:
         return self._p(column, value, self._others(column, family))
 
     def _p(self, column: int, value: float, others: Vector) -> float:
+        mean = float(self.means[column])
+        if not self._spread(column) and abs(value - mean) <= NO_SPREAD * max(abs(mean), 1.0):
+            return 1.0
         found = np.abs(self._t(column, value))
         return float(np.mean(np.maximum(found, others) >= found[0] * (1 - SAME)))
 
@@ -109,27 +122,27 @@ class SignFlips:
         """
         if self.count[column] < 2:
             return None
-        others, mean = self._others(column, family), float(self.means[column])
-        low, high = (self._end(column, mean, sign, others, 1 - level) for sign in (-1, 1))
+        others = self._others(column, family)
+        low, high = (self._end(column, sign, others, 1 - level) for sign in (-1, 1))
         return None if low is None or high is None else (low, high)
 
-    def _end(self, column: int, mean: float, sign: int, others: Vector, alpha: float) -> float | None:
-        """Where p falls below a level on one side of the mean; None if it never does."""
-        deviations = self._known[:, column] * (self._filled[:, column] - mean)
-        spread = float(np.sqrt((deviations**2).sum() / (self.count[column] - 1)))
-        if spread <= SAME * max(abs(mean), 1.0):
-            return mean if self._p(column, mean + sign, others) < alpha else None
-        if self._p(column, mean + sign * FARTHEST * spread, others) >= alpha:
-            return None
-        inside, outside = mean, mean + sign * spread
-        while self._p(column, outside, others) >= alpha:
-            inside, outside = outside, mean + 2 * (outside - mean)
-        for _ in range(HALVINGS):
-            middle = (inside + outside) / 2
-            inside, outside = (
-                (middle, outside) if self._p(column, middle, others) >= alpha else (inside, middle)
-            )
-        return inside
+    def _end(self, column: int, sign: int, others: Vector, alpha: float) -> float | None:
+        """The farthest value on one side of the mean that is not rejected; None if none is.
+
+        A flip splits the patients into those who keep their sign and those who change it. It is at least as extreme
+        as what was found for every value between the means of both; and where another arm's t is, for every value
+        that has no larger one.
+        """
+        sums, ones = (each[:, column] for each in self._sums)
+        count, mean, total = int(self.count[column]), float(self.means[column]), self._filled[:, column].sum()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            kept, changed = ((total + half * sums) / (count + half * ones) for half in (1, -1))
+            by_others = np.where(np.isinf(others), np.inf, others * self._spread(column) / np.sqrt(count))
+        reach = np.fmax(np.fmax(sign * (kept - mean), sign * (changed - mean)), by_others)
+        reach[np.abs(ones) == count] = np.inf
+        as_extreme = ceil(alpha * len(reach) * (1 - SAME))
+        farthest = float(np.partition(reach, len(reach) - as_extreme)[len(reach) - as_extreme])
+        return None if isinf(farthest) else mean + sign * farthest * (1 + SAME)
 
 
 def _flips(patients: int, seed: int) -> Iterator[Matrix]:
