@@ -13,7 +13,6 @@ from job.contract.grid import REFERENCE
 from job.contract.results import Record
 from submit.analysis.adjustment import adjusted
 from submit.analysis.design import ALPHA, LIMITS, Design
-from submit.analysis.detection import detection
 from submit.analysis.differences import Differences
 from submit.analysis.evidence import ArmEvidence
 from submit.analysis.paired_tests import signed_rank
@@ -22,6 +21,8 @@ from submit.analysis.sign_flips import SignFlips
 
 FEWEST_FOR_T = 3
 """Patients of whom a t-interval is given, where there are too few for sign flips."""
+NEAR = 1e-6
+"""In the metric's unit; an end as near to where the metric ends is there by itself."""
 
 
 class Comparison(Record):
@@ -89,8 +90,9 @@ def compare(
 def _primary(each: Comparison, own: ArmEvidence, design: Design, found: Differences) -> Comparison:
     """With the interval and the p that decide."""
     low, high = own.low, own.high
-    if design.sign < 0 and low is not None and high is not None:
-        low, high = -high, -low
+    if low is not None:
+        high = inf if high is None else high
+        low, high = (-high, -low) if design.sign < 0 else (low, high)
     ends = _cut(low, high, _reference_mean(found, each.endpoint, each.arm), each.metric)
     return each.model_copy(update={**ends, "p_adjusted": own.p, "adjustment": "max-t"})
 
@@ -126,7 +128,7 @@ def _compare(found: Differences, key: tuple[str, str], arm: str, flips: _Alone) 
     structure, metric = key
     own = found.by_patient[key]
     values = own[arm].dropna().to_numpy(dtype=np.float64) if arm in own else np.empty(0)
-    seen = detection(found.statuses[structure], arm)
+    seen = found.detection(structure, arm)
     empty = Comparison(
         arm=arm,
         structure=structure,
@@ -173,8 +175,11 @@ def _reference_mean(found: Differences, key: tuple[str, str], arm: str) -> float
 
 
 def _cut(low: float | None, high: float | None, reference: float, metric: str) -> dict[str, object]:
-    """An interval where the mean can be: no metric is below 0, so no mean falls by more than the reference has."""
-    if low is None or high is None:
-        return {"low": None, "high": None}
+    """An interval where the mean can be: no metric is below 0, so no mean falls by more than the reference has.
+
+    None where it has no end, and the metric has none.
+    """
     least, most = -reference, LIMITS.get(metric, inf) - reference
-    return {"low": max(low, least), "high": min(high, most), "cut": low < least or high > most}
+    if low is None or high is None or high == most == inf:
+        return {"low": None, "high": None}
+    return {"low": max(low, least), "high": min(high, most), "cut": max(least - low, high - most) > NEAR}

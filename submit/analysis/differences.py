@@ -3,6 +3,7 @@
 from pandas import DataFrame
 
 from submit.analysis.design import Design
+from submit.analysis.detection import Detection, detection
 from submit.analysis.pairing import OVERLAPS, by_arm, by_patient, differences_by_test, metrics_in, statuses
 
 
@@ -24,3 +25,10 @@ class Differences:
         """Arm - reference: tests x arms."""
         self.by_patient = {key: by_patient(own).dropna(how="all") for key, own in self.by_test.items()}
         """Arm - reference: patients x arms."""
+        self._detections: dict[tuple[str, str], Detection] = {}
+
+    def detection(self, structure: str, arm: str) -> Detection:
+        """Lesions found and false alarms of an arm beside the reference."""
+        if (structure, arm) not in self._detections:
+            self._detections[structure, arm] = detection(self.statuses[structure], arm)
+        return self._detections[structure, arm]

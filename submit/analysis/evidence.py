@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +88,8 @@ class _Tested:
         """P that a loss is 0, and the ends of its interval, adjusted over all arms and structures.
 
         Losses have a long tail, which sign flips do not see: a gain has to be shown by the bootstrap too, and the
-        interval reaches as far as either of them says.
+        interval reaches as far as either of them says: without end where so few patients differ that many draws have
+        no spread.
         """
         column, family = self._place[structure, arm], range(len(self._place))
         p, interval = self._flips.p(column, family), self._flips.interval(column, family)
@@ -98,7 +100,7 @@ class _Tested:
         high = high if upper is None else max(high, upper)
         if p_gain is not None and self._flips.means[column] < 0:
             p = max(p, min(2 * p_gain, 1.0))
-        return p, low, high
+        return p, low, high if isfinite(high) else None
 
     def p_at_or_above(self, structure: str, arm: str, margin: float) -> float:
         """Of how few draws of patients it is to see so small a loss if the true one were the margin."""
