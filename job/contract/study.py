@@ -12,6 +12,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from job.contract.architecture import VARIANTS, DeepMedicArchitecture, Shape
 from job.contract.cloud import STACK
 from job.contract.cohort import Cohort, Section
+from job.contract.cohort_rules import doubled
 from job.contract.grid import Arm, leave_out_arms
 
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"
@@ -28,6 +29,12 @@ class Endpoint(Section):
     of which a channel must be spared by before it is called droppable. Arms are ordered by the first."""
     metric: Literal["dice", "hd95_mm"] = "dice"
     """Which metric."""
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if (twice := doubled(self.structures)) is not None:
+            raise ValueError(f"class has {twice!r} twice; name each structure once")
+        return self
 
     @property
     def structures(self) -> tuple[str, ...]:
