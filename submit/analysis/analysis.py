@@ -11,7 +11,7 @@ from job.contract.results import Record
 from submit.analysis.bootstrap import rank_shares
 from submit.analysis.comparisons import Comparison, compare
 from submit.analysis.design import ALPHA, Design
-from submit.analysis.detection import Detection, detection
+from submit.analysis.detection import Detection
 from submit.analysis.differences import Differences
 from submit.analysis.evidence import ArmEvidence, gather
 from submit.analysis.harms import harm_text, harmed, harms_of
@@ -191,9 +191,11 @@ class Analysis(Record):
     def unseen(self) -> tuple[int, float] | None:
         """Fewest patients behind a droppable channel, and what share of all could lose a lesion with none of these.
 
-        It is the 95 % bound, 1 - 0.05^(1/n); None if no channel is droppable.
+        It is the 95 % bound, 1 - 0.05^(1/n), of what the headline calls droppable; None if it is nothing.
         """
-        patients = [each.leading.patients for each in self.verdicts if each.verdict == "droppable"]
+        patients = [
+            each.leading.patients for each in self.verdicts if each.verdict == "droppable" and each.complete
+        ]
         return (min(patients), 1 - 0.05 ** (1 / min(patients))) if patients else None
 
     @property
@@ -203,7 +205,7 @@ class Analysis(Record):
             HeadlineArm(
                 name=each.arm.removeprefix("only ") if self.only_one_in else " + ".join(each.left_out),
                 verdict=each.verdict,
-                loss=each.leading.loss or 0.0,
+                loss=each.leading.loss,
                 harmed=each.harmed,
                 done=None if each.complete else (each.pairs, each.planned),
             )
@@ -296,7 +298,7 @@ def _verdicts(
                     _in_structure(
                         own,
                         primary[arm, own.structure, design.metric],
-                        detection(found.statuses[own.structure], arm),
+                        found.detection(own.structure, arm),
                         design,
                         noise[own.structure],
                     )

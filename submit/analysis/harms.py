@@ -38,17 +38,25 @@ def harm_text(found: Comparison) -> str:
 
 
 def harmed(harms: Sequence[Comparison], design: Design) -> list[str]:
-    """What is harmed, in the words of a headline: structures, or a metric of one where its Dice is not.
+    """What is harmed, in the words of a headline: structures whose Dice is, metrics of others and of the endpoint's.
 
-    The union of all classes is left out where a class is named that is part of it.
+    The union of all classes is left out where each of its metrics is worse in a class, which is part of it.
     """
-    by_structure: dict[str, list[str]] = {}
+    metrics: dict[str, list[str]] = {}
     for each in harms:
-        by_structure.setdefault(each.structure, []).append(each.metric)
-    named = {}
-    for structure, metrics in by_structure.items():
-        whole = "dice" in metrics and (structure, "dice") not in design.endpoints
-        named[structure] = structure if whole else f"{METRIC_STYLES[metrics[0]].name} of {structure}"
-    if len(named) > 1:
-        named.pop(UNION, None)
-    return list(named.values())
+        metrics.setdefault(each.structure, []).append(each.metric)
+    of_classes = {metric for structure, own in metrics.items() if structure != UNION for metric in own}
+    if set(metrics.get(UNION, ())) <= of_classes:
+        metrics.pop(UNION, None)
+    return [
+        structure
+        if "dice" in own and structure not in design.endpoint_structures
+        else f"{_names(own)} of {structure}"
+        for structure, own in metrics.items()
+    ]
+
+
+def _names(metrics: Sequence[str]) -> str:
+    """Metrics within a headline; HD95 once, if it is worse by both definitions."""
+    shown = [metric for metric in metrics if metric != "hd95_voxels_mm" or "hd95_mm" not in metrics]
+    return " and ".join(METRIC_STYLES[metric].within for metric in shown)

@@ -35,20 +35,32 @@ def sentence(
         design: The design.
     """
     style = METRIC_STYLES[design.metric]
-    lesions = _lesions(seen, evidence.structure)
+    lesions = _lesions(seen, evidence.structure, design)
     if found.mean is None or evidence.loss is None:
-        none = f"No test of this arm has a partner in the reference arm with a defined {style.name}."
+        none = (
+            f"No test of this arm has a partner in the reference arm with a defined {style.name} of "
+            f"{evidence.structure}."
+        )
         return " ".join(part for part in (lesions, none) if part)
     relative = "" if found.relative is None else f"{percent(found.relative)}; "
     change = (
         f"{style.name} of {evidence.structure} changes by {style.with_unit(found.mean, signed=True)} "
-        f"({_interval(found, design)}{relative}{counted(found.patients, 'patient')}), "
-        f"{probability(evidence.p)} (sign flips, max-t over {counted(len(design.compared), 'arm')})"
+        f"({_interval(found, design)}{relative}{counted(found.patients, 'patient')}){_test(evidence, design)}"
     )
-    parts = [lesions, f"{change}: {_reason(evidence, design)}.", _beyond(evidence, design)]
+    parts = [lesions, f"{change}: {_reason(evidence, design)}.", _beyond(evidence)]
     if decide(evidence) not in ("needed", "droppable"):
         parts += [*_obstacles(evidence, design), _needed(plan, evidence, design)]
     return " ".join(part for part in parts if part)
+
+
+def _test(evidence: ArmEvidence, design: Design) -> str:
+    """P with the family that it is adjusted over; nothing of one patient, who has none."""
+    if evidence.p is None:
+        return ""
+    family = counted(len(design.compared), "arm")
+    if len(design.endpoint_structures) > 1:
+        family += f" and {counted(len(design.endpoint_structures), 'structure')}"
+    return f", {probability(evidence.p)} (sign flips, max-t over {family})"
 
 
 def _reason(evidence: ArmEvidence, design: Design) -> str:
@@ -56,10 +68,10 @@ def _reason(evidence: ArmEvidence, design: Design) -> str:
     style, margin = METRIC_STYLES[design.metric], evidence.margin
     match decide(evidence):
         case "needed":
-            return f"a loss of more than the margin, {style.with_unit(margin)}, is shown"
+            return f"a loss of more than the margin, {style.threshold(margin)}, is shown"
         case "droppable" if evidence.margin_ruled_out:
             return (
-                f"a loss of {style.with_unit(margin)} or more is ruled out, {probability(evidence.p_not_worse)} "
+                f"a loss of {style.threshold(margin)} or more is ruled out, {probability(evidence.p_not_worse)} "
                 f"(one-sided, Holm; below {evidence.margin_level:.2g})"
             )
         case "droppable":
@@ -67,7 +79,7 @@ def _reason(evidence: ArmEvidence, design: Design) -> str:
         case "worse" if margin is None:
             return "a loss is shown; no margin was stated that would say whether it matters"
         case "worse":
-            return f"a loss is shown, which may be smaller than the margin, {style.with_unit(margin)}"
+            return f"a loss is shown, which may be smaller than the margin, {style.threshold(margin)}"
         case "not distinguishable":
             assert evidence.floor is not None
             floor = evidence.floor
@@ -76,6 +88,8 @@ def _reason(evidence: ArmEvidence, design: Design) -> str:
                 f"studies (known to {style.text(floor.low)} to {style.text(floor.high)}), and is "
                 f"{100 * floor.share:.0f} % of the scatter"
             )
+    if evidence.is_better:
+        return f"a gain is shown, but {_margin(evidence, design)}"
     return f"a difference is not shown, and {_margin(evidence, design)}"
 
 
@@ -83,29 +97,32 @@ def _margin(evidence: ArmEvidence, design: Design) -> str:
     """Whether a loss of the margin is ruled out, in words."""
     if evidence.margin is None:
         return "no margin was stated, so that no loss can be ruled out"
-    loss = f"a loss of {METRIC_STYLES[design.metric].with_unit(evidence.margin)}"
+    if not evidence.margin:
+        return "beside a reference that is perfect, or finds nothing, no loss is small"
+    loss = f"a loss of {METRIC_STYLES[design.metric].threshold(evidence.margin)}"
     if evidence.margin_ruled_out:
         return f"{loss} is ruled out, {probability(evidence.p_not_worse)} (one-sided, Holm)"
     return f"{loss} is not ruled out"
 
 
-def _lesions(seen: Detection, structure: str) -> str:
-    """Lesions lost and gained and false alarms, before any mean."""
+def _lesions(seen: Detection, structure: str, design: Design) -> str:
+    """Lesions lost and gained and false alarms, before any mean; each counts once in every repeat."""
     said = []
+    repeats = f" in {design.repeats} repeats" if design.repeats > 1 else ""
     if seen.lost or seen.gained:
         gained = f", and finds {seen.gained} that the reference misses" if seen.gained else ""
         said.append(
             f"Loses {seen.lost} of {counted(seen.found_by_reference, 'lesion')} ({structure}) that the reference "
-            f"finds{gained}{_tested(seen.misses.p)}."
+            f"finds{gained}{repeats}{_tested(seen.misses.p)}."
             if seen.lost
-            else f"Finds {counted(seen.gained, 'lesion')} ({structure}) that the reference misses"
+            else f"Finds {counted(seen.gained, 'lesion')} ({structure}) that the reference misses{repeats}"
             f"{_tested(seen.misses.p)}."
         )
     alarms = seen.false_alarms
     if alarms.only_arm or alarms.only_reference:
         said.append(
-            f"False alarms in {alarms.arm} of {counted(alarms.tests, 'exam')} without a lesion, of the reference in "
-            f"{alarms.reference}{_tested(alarms.p)}."
+            f"False alarms ({structure}) in {alarms.arm} of {counted(alarms.tests, 'exam')} without a lesion, of the "
+            f"reference in {alarms.reference}{repeats}{_tested(alarms.p)}."
         )
     return " ".join(said)
 
@@ -114,11 +131,12 @@ def _tested(p: float | None) -> str:
     return f" (McNemar, {probability(p)})" if p is not None else ""
 
 
-def _beyond(evidence: ArmEvidence, design: Design) -> str:
+def _beyond(evidence: ArmEvidence) -> str:
     """How many patients lose more than the margin: what a mean hides."""
     if not evidence.beyond_margin:
         return ""
-    return f"{evidence.beyond_margin} of {evidence.patients} patients lose more than the margin."
+    lose = "loses" if evidence.beyond_margin == 1 else "lose"
+    return f"{evidence.beyond_margin} of {counted(evidence.patients, 'patient')} {lose} more than the margin."
 
 
 def _obstacles(evidence: ArmEvidence, design: Design) -> list[str]:
@@ -126,8 +144,8 @@ def _obstacles(evidence: ArmEvidence, design: Design) -> list[str]:
     if evidence.can_see:
         return []
     return [
-        f"The reference itself does not segment it well enough (its mean Dice is not shown to be above "
-        f"{design.smallest_dice:g}) that anything could be called droppable beside it."
+        f"The reference itself is not shown to segment it well enough (a mean Dice above {design.smallest_dice:g}) "
+        "that anything could be called droppable beside it."
     ]
 
 
@@ -145,7 +163,7 @@ def _needed(plan: Plan | None, evidence: ArmEvidence, design: Design) -> str:
     """What it would take, in words."""
     if plan is None:
         return ""
-    margin = METRIC_STYLES[design.metric].with_unit(plan.margin)
+    margin = METRIC_STYLES[design.metric].threshold(plan.margin)
     ways = []
     if plan.patients is not None and plan.exams is not None:
         ways.append(f"about {counted(plan.patients, 'patient')} ({counted(plan.exams, 'exam')})")
@@ -163,7 +181,8 @@ class HeadlineArm:
     name: str
     """What it leaves out, or the channel that it has."""
     verdict: VerdictName
-    loss: float
+    loss: float | None
+    """None without a pair."""
     harmed: tuple[str, ...] = ()
     """What is worse without it beside the endpoint."""
     done: tuple[int, int] | None = None
@@ -200,20 +219,23 @@ def answer(
     lines = []
     for kind, text in words.items():
         own = [arm for arm in arms if arm.verdict == kind and arm.done is None]
-        own.sort(key=lambda arm: arm.loss, reverse=kind != "droppable")
+        own.sort(key=lambda arm: arm.loss or 0.0, reverse=kind != "droppable")
+        own.sort(key=lambda arm: arm.loss is None)
         if kind == "droppable":
             own.sort(key=lambda arm: bool(arm.harmed))
         if own:
-            separator = "; " if any(arm.harmed for arm in own) else ", "
-            lines.append(text.format(separator.join(_named(arm, structures) for arm in own)))
+            named = [_named(arm, structures) for arm in own]
+            separator = ", " if named == [arm.name for arm in own] else "; "
+            lines.append(text.format(separator.join(named)))
     unfinished = [f"{arm.name} ({arm.done[0]} of {arm.done[1]})" for arm in arms if arm.done is not None]
     return [*lines, UNFINISHED.format(", ".join(unfinished))] if unfinished else lines
 
 
 def influence(arms: Sequence[HeadlineArm]) -> str:
-    """Which channel matters most and least, by the mean loss; empty for fewer than two."""
-    known = sorted((arm for arm in arms if arm.done is None), key=lambda arm: -arm.loss)
-    if len(known) < 2:
+    """Which channel matters most and least, by the mean loss; empty where no two differ."""
+    known = [arm for arm in arms if arm.done is None and arm.loss is not None]
+    known.sort(key=lambda arm: -(arm.loss or 0.0))
+    if not known or known[0].loss == known[-1].loss:
         return ""
     return f"Most influential: {known[0].name}; least: {known[-1].name}."
 

@@ -8,8 +8,8 @@ from submit.analysis.design import ALPHA
 
 VerdictName = Literal["needed", "worse", "droppable", "not distinguishable", "undecided"]
 RARE = 0.1
-"""Share of patients who lose much, that a study should have seen at least once before it calls a channel "
-"droppable."""
+"""Share of patients who lose much, that a study should have seen at least once before it calls a channel
+droppable."""
 MOST_TIMES = 10
 """Times the patients of a study; a plan for more is none."""
 HALF = 0.5
@@ -38,8 +38,9 @@ class Evidence:
     p: float | None
     """That the loss is 0: two-sided, adjusted over the arms."""
     low: float | None
-    """Of the simultaneous 95 % interval of the loss; None for too few patients. So is `high`."""
+    """Of the simultaneous 95 % interval of the loss; None for too few patients."""
     high: float | None
+    """The same; None also where the interval has no upper end."""
     margin: float | None
     """The loss below which a channel counts as droppable, as it is for this reference; None: none was stated."""
     p_not_worse: float | None
@@ -93,7 +94,7 @@ def margin_level(patients: int) -> float:
     error stays below 2.5 % in such a world too (benchmarks/calibration.py); from 36 patients on it is 2.5 %.
     """
     unseen = (1 - RARE) ** patients
-    return ALPHA / 2 * min(1.0, ALPHA / 2 / unseen)
+    return ALPHA / 2 * (ALPHA / 2 / max(unseen, ALPHA / 2))
 
 
 def decide(evidence: Evidence) -> VerdictName:
@@ -101,9 +102,8 @@ def decide(evidence: Evidence) -> VerdictName:
 
     The rules are tried in this order:
 
-    1. droppable: a loss of the margin or more is ruled out (or, where no margin was stated, a gain is shown),
-    beside a
-       reference that can see;
+    1. droppable: a loss of the margin or more is ruled out (or, where no margin was stated, a gain is shown), beside
+       a reference that can see;
     2. needed: a loss of more than the margin is shown;
     3. worse: a loss is shown, which may be below the margin;
     4. not distinguishable: the difference is within what retraining makes;
