@@ -16,7 +16,7 @@ from submit.analysis.differences import Differences
 from submit.analysis.evidence import gather
 from submit.analysis.noise import Noise
 from submit.analysis.paired_tests import signed_rank
-from submit.analysis.pairing import CORRECT_ABSENCE, FALSE_ALARM, TEST, by_patient, metrics_in, statuses
+from submit.analysis.pairing import CORRECT_ABSENCE, FALSE_ALARM, MISS, TEST, by_patient, metrics_in, statuses
 from submit.analysis.verdict import VerdictName, decide_all
 
 
@@ -79,7 +79,7 @@ def _filled(table: DataFrame, missing: DataFrame, design: Design, *, arms_are_go
             for repeat, patient, exam in missing.index[missing[arm]]:
                 empty = exam in absent
                 values = {metric: None if empty and good else end[not good] for metric, end in ends.items()}
-                status = (CORRECT_ABSENCE if good else FALSE_ALARM) if empty else "ok"
+                status = (CORRECT_ABSENCE if good else FALSE_ALARM) if empty else "ok" if good else MISS
                 rows.append(
                     {"arm": arm, "repeat": repeat, "patient": patient, "exam": exam, "structure": structure}
                     | {"status": status}
