@@ -21,7 +21,8 @@ from submit.analysis.design import ALPHA, Design, trainings
 from submit.analysis.evidence import MIN_FREEDOM
 from submit.analysis.noise import retraining_noise
 from submit.analysis.pairing import by_arm, differences, paired_block, statuses
-from submit.analysis.power import POWER, detectable, patients_needed, sd_of_patients
+from submit.analysis.plan import patients_for_margin, rounded
+from submit.analysis.power import POWER, detectable, sd_of_patients
 from submit.analysis.results_table import collect_results, structures_of
 from submit.analysis.wording import METRIC_STYLES
 from submit.runs import NoRunYet, find_run
@@ -70,7 +71,7 @@ class Line:
     one_arm: tuple[float | None, ...]
     """Smallest loss found with 80 % power at the level of 5 %, for each share of noise; None: none can be found."""
     all_arms: tuple[float | None, ...]
-    """The same at 5 % / arms."""
+    """The same at 5 % / arms (and structures of the endpoint)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,8 @@ class PowerPlan:
     lines: tuple[Line, ...]
     margin: float | None
     patients_for_margin: int | None
-    """Who would show a loss of the margin, with the study's repeats, at 5 % / arms; None: no margin, or too many."""
+    """Who would tell a loss of the margin from none, with the study's repeats, at 5 % / arms; None: no margin, or too
+    many."""
 
 
 def show_plan(
@@ -127,7 +129,7 @@ def plan_power(study: Study, exams: Sequence[int], spread: Spread) -> PowerPlan:
     """
     arms, patients = len(study.arms) - 1, len(exams)
     shares: tuple[float | None, ...] = (0.0, 0.5, 1.0) if spread.noise_variance is None else (None,)
-    all_arms = ALPHA / arms
+    all_arms = ALPHA / (arms * len(study.endpoint.structures))
 
     def line(repeats: int) -> Line:
         sds = [spread.with_repeats(repeats, share) for share in shares]
@@ -139,7 +141,7 @@ def plan_power(study: Study, exams: Sequence[int], spread: Spread) -> PowerPlan:
 
     own = spread.with_repeats(study.sweep.repeats, shares[0])
     return PowerPlan(
-        endpoint=f"{METRIC_STYLES[study.endpoint.metric].name} of {study.endpoint.leading}",
+        endpoint=f"{METRIC_STYLES[study.endpoint.metric].name} of {' and '.join(study.endpoint.structures)}",
         patients=patients,
         exams=sum(exams),
         arms=arms,
@@ -147,7 +149,7 @@ def plan_power(study: Study, exams: Sequence[int], spread: Spread) -> PowerPlan:
         shares=shares,
         lines=tuple(line(repeats) for repeats in sorted({*REPEATS, study.sweep.repeats})),
         margin=study.margin,
-        patients_for_margin=patients_needed(study.margin, own, alpha=all_arms) if study.margin else None,
+        patients_for_margin=patients_for_margin(study.margin, own, alpha=all_arms) if study.margin else None,
     )
 
 
@@ -305,5 +307,5 @@ def _print(plan: PowerPlan, study: Study) -> None:
 
 def _exams_of(plan: PowerPlan) -> str:
     assert plan.patients_for_margin is not None
-    exams = ceil(plan.patients_for_margin * plan.exams / plan.patients)
-    return f"about {counted(plan.patients_for_margin, 'patient')} ({counted(exams, 'exam')})"
+    exams = rounded(ceil(plan.patients_for_margin * plan.exams / plan.patients))
+    return f"about {counted(rounded(plan.patients_for_margin), 'patient')} ({counted(exams, 'exam')})"

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from math import ceil
 
-from submit.analysis.design import Design, trainings
+from submit.analysis.design import ALPHA, Design, trainings
 from submit.analysis.evidence import MIN_FREEDOM, ArmEvidence
 from submit.analysis.noise import Noise
-from submit.analysis.power import FEWEST, detectable, patients_needed, repeats_needed
+from submit.analysis.power import FEWEST, POWER, detectable, patients_needed, power_of, repeats_needed
 from submit.analysis.verdict import MOST_TIMES, margin_level
 
 
@@ -35,7 +35,7 @@ def plan_for(evidence: ArmEvidence, design: Design, noise: Noise | None) -> Plan
     if not evidence.sd or not margin or not evidence.can_see:
         return None
     alpha = design.shared_level
-    needed = _patients(margin, evidence.sd, alpha)
+    needed = patients_for_margin(margin, evidence.sd, alpha=alpha)
     in_sds = detectable(1.0, patients, alpha=alpha)
     repeats = None if in_sds is None else _repeats(margin / in_sds, evidence, design, noise)
     if needed is not None and needed <= patients:
@@ -51,17 +51,21 @@ def plan_for(evidence: ArmEvidence, design: Design, noise: Noise | None) -> Plan
     )
 
 
-def _patients(margin: float, sd: float, alpha: float) -> int | None:
-    """Patients who show a loss of the margin, and rule it out where there is none, at the level of so many."""
+def patients_for_margin(margin: float, sd: float, *, alpha: float) -> int | None:
+    """Patients who show a loss of the margin, and rule it out where there is none.
+
+    None above `power.MAX_PATIENTS`.
+
+    Args:
+        margin: The loss.
+        sd: Of the patients' differences, in the same unit.
+        alpha: Level of one arm; of few patients the loss is ruled out at a sharper one (`verdict.margin_level`).
+    """
     needed = patients_needed(margin, sd, alpha=alpha)
     if needed is None:
         return None
     needed = max(needed, FEWEST)
-    while needed < 36:  # of fewer, a loss is ruled out at a sharper level
-        level = min(alpha, 2 * margin_level(needed) * alpha / 0.05)
-        enough = patients_needed(margin, sd, alpha=level)
-        if enough is not None and enough <= needed:
-            break
+    while power_of(margin, sd, needed, alpha=alpha * margin_level(needed) / (ALPHA / 2)) < POWER:
         needed += 1
     return needed
 

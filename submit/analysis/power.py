@@ -2,7 +2,7 @@
 
 For the test that decides, sign flips with the largest t over the arms, with differences that are normal: its power
 is that of a t-test at the level shared among the arms (benchmarks/calibration.py), from the patients on of whom
-flips can show anything.
+flips can show anything; of few, p comes in steps, and the level is the step below 5 %.
 """
 
 from collections.abc import Sequence
@@ -10,15 +10,16 @@ from functools import cache
 from math import ceil, log2, sqrt
 
 import numpy as np
-from scipy import optimize, stats
+from numpy.typing import NDArray
+from scipy import optimize, special, stats
 
 from submit.analysis.design import ALPHA
 
 POWER = 0.8
 QUANTILES = (np.arange(2000) + 0.5) / 2000
 FEWEST = ceil(1 - log2(ALPHA) + 1e-9)
-"""Patients of whom sign flips can show a difference at all: of n, 2 of 2^n flips are as extreme as all of "
-"one sign."""
+"""Patients of whom sign flips can show a difference at all: of n, 2 of 2^n flips are as extreme as all of one
+sign."""
 MAX_PATIENTS = 100_000
 MAX_REPEATS = 1000
 LARGEST_EFFECT = 100.0
@@ -37,10 +38,22 @@ def power_of(effect: float, sd: float, patients: int, *, alpha: float = ALPHA) -
     if patients < FEWEST:
         return 0.0
     freedom, shift = patients - 1, abs(effect) / sd * sqrt(patients)
-    critical = stats.t.ppf(1 - alpha / 2, freedom)
+    critical = stats.t.ppf(1 - alpha * _step(patients) / 2, freedom)
     # Over the sample's SD: SciPy's noncentral t is NaN for large effects.
-    needed = critical * np.sqrt(stats.chi2.ppf(QUANTILES, freedom) / freedom)
-    return float(np.mean(stats.norm.sf(needed - shift) + stats.norm.sf(needed + shift)))
+    needed = critical * _sds(freedom)
+    return float(np.mean(special.ndtr(shift - needed) + special.ndtr(-shift - needed)))
+
+
+@cache
+def _sds(freedom: int) -> NDArray[np.float64]:
+    """Quantiles of a sample's SD, of a true one of 1."""
+    return np.array(np.sqrt(stats.chi2.ppf(QUANTILES, freedom) / freedom), dtype=np.float64)
+
+
+def _step(patients: int) -> float:
+    """The largest p below 5 % that sign flips can have, as a share of that: of six patients 1/32, of ten 25/512."""
+    flips = 2.0 ** min(patients - 1, 50)
+    return (ceil(ALPHA * flips) - 1) / (ALPHA * flips)
 
 
 def detectable(sd: float, patients: int, *, alpha: float = ALPHA) -> float | None:
