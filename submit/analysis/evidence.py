@@ -15,7 +15,7 @@ from submit.analysis.bootstrap import bootstrap_means
 from submit.analysis.design import ALPHA, Design, trainings
 from submit.analysis.differences import Differences
 from submit.analysis.noise import Noise
-from submit.analysis.paired_tests import equivalence
+from submit.analysis.paired_tests import Equivalence, equivalence
 from submit.analysis.pairing import by_patient, exams_of_patients
 from submit.analysis.sign_flips import SignFlips
 from submit.analysis.verdict import Evidence, Floor
@@ -118,21 +118,8 @@ def _of_structure(
     }
     reference = {arm: _reference(found, structure, arm, design) for arm in design.compared}
     margins = {arm: design.margin_beside(reference[arm]) for arm in design.compared}
-    sides = {
-        arm: equivalence(np.array(list(own.values())), margin)
-        if (margin := margins[arm]) is not None
-        else None
-        for arm, own in losses.items()
-    }
-    not_worse = adjusted(
-        {
-            arm: float(np.fmax(side.p_below_upper, tested.p_at_or_above(structure, arm, margins[arm] or 0.0)))
-            if side is not None
-            else None
-            for arm, side in sides.items()
-        },
-        "holm",
-    )
+    sides = _sides(losses, margins)
+    not_worse = _not_worse(structure, margins, sides, tested)
     can_see = _can_see(found, structure, design)
     counts = exams_of_patients(found.by_test[structure, design.metric])
     evidence = {}
@@ -160,6 +147,32 @@ def _of_structure(
             p_equivalent=side.p if side is not None else None,
         )
     return evidence
+
+
+def _sides(
+    losses: Mapping[str, Mapping[str, float]], margins: Mapping[str, float | None]
+) -> dict[str, Equivalence | None]:
+    """Two one-sided t-tests of every arm against its margin; None without one, or of too few patients."""
+    return {
+        arm: None if (margin := margins[arm]) is None else equivalence(np.array(list(own.values())), margin)
+        for arm, own in losses.items()
+    }
+
+
+def _not_worse(
+    structure: str,
+    margins: Mapping[str, float | None],
+    sides: Mapping[str, Equivalence | None],
+    tested: _Tested,
+) -> dict[str, float | None]:
+    """P that a loss is at or above the margin: the larger of t-test and bootstrap, adjusted over the arms."""
+    p: dict[str, float | None] = {}
+    for arm, side in sides.items():
+        margin = margins[arm]
+        p[arm] = None
+        if side is not None and margin is not None:
+            p[arm] = float(np.fmax(side.p_below_upper, tested.p_at_or_above(structure, arm, margin)))
+    return adjusted(p, "holm")
 
 
 def _reference(found: Differences, structure: str, arm: str, design: Design) -> float | None:
