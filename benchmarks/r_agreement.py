@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from pandas import DataFrame
 
+from submit.analysis.adjustment import adjusted
 from submit.analysis.bootstrap import bootstrap_means
-from submit.analysis.comparisons import adjusted
 from submit.analysis.mixed_model import mixed_model
 from submit.analysis.paired_tests import equivalence, friedman, null_distribution, signed_rank
 from submit.analysis.pairing import by_arm, by_patient, differences

@@ -18,11 +18,12 @@ from job.contract.study_file import load_study
 from job.places import read_manifest
 from job.runs import is_request
 from submit.analysis.design import ALPHA, Design, trainings
+from submit.analysis.evidence import MIN_FREEDOM
 from submit.analysis.noise import retraining_noise
-from submit.analysis.pairing import by_arm, differences, paired_block
-from submit.analysis.power import POWER, detectable, patients_needed, sd_of_patients
+from submit.analysis.pairing import by_arm, differences, paired_block, statuses
+from submit.analysis.plan import patients_for_margin, rounded
+from submit.analysis.power import POWER, detectable, sd_of_patients
 from submit.analysis.results_table import collect_results, structures_of
-from submit.analysis.verdict import MIN_FREEDOM
 from submit.analysis.wording import METRIC_STYLES
 from submit.grids import expected_grid
 from submit.runs import NoRunYet, find_run
@@ -70,7 +71,7 @@ class Line:
     one_arm: tuple[float | None, ...]
     """Smallest loss found with 80 % power at the level of 5 %, for each share of noise; None: none can be found."""
     all_arms: tuple[float | None, ...]
-    """The same at 5 % / arms."""
+    """The same at 5 % / arms (and structures of the endpoint)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,8 @@ class PowerPlan:
     lines: tuple[Line, ...]
     margin: float | None
     patients_for_margin: int | None
-    """Who would show a loss of the margin, with the study's repeats, at 5 % / arms; None: no margin, or too many."""
+    """Who would tell a loss of the margin from none, with the study's repeats, at 5 % / arms; None: no margin, or too
+    many."""
 
 
 def show_plan(
@@ -127,7 +129,7 @@ def plan_power(study: Study, exams: Sequence[int], spread: Spread) -> PowerPlan:
     """
     arms, patients = len(study.arms) - 1, len(exams)
     shares: tuple[float | None, ...] = (0.0, 0.5, 1.0) if spread.noise_variance is None else (None,)
-    all_arms = ALPHA / arms
+    all_arms = ALPHA / (arms * len(study.endpoint.structures))
 
     def line(repeats: int) -> Line:
         sds = [spread.with_repeats(repeats, share) for share in shares]
@@ -139,7 +141,7 @@ def plan_power(study: Study, exams: Sequence[int], spread: Spread) -> PowerPlan:
 
     own = spread.with_repeats(study.sweep.repeats, shares[0])
     return PowerPlan(
-        endpoint=f"{METRIC_STYLES[study.endpoint.metric].name} of {study.endpoint.structure}",
+        endpoint=f"{METRIC_STYLES[study.endpoint.metric].name} of {' and '.join(study.endpoint.structures)}",
         patients=patients,
         exams=sum(exams),
         arms=arms,
@@ -147,7 +149,7 @@ def plan_power(study: Study, exams: Sequence[int], spread: Spread) -> PowerPlan:
         shares=shares,
         lines=tuple(line(repeats) for repeats in sorted({*REPEATS, study.sweep.repeats})),
         margin=study.margin,
-        patients_for_margin=patients_needed(study.margin, own, alpha=all_arms) if study.margin else None,
+        patients_for_margin=patients_for_margin(study.margin, own, alpha=all_arms) if study.margin else None,
     )
 
 
@@ -219,12 +221,18 @@ def _measured(study_file: Path, study: Study) -> Spread | str | None:
     if is_request(run):
         return None
     manifest = read_manifest(run)
-    if manifest.study.arms != study.arms or study.endpoint.structure not in structures_of(manifest.study):
+    if manifest.study.arms != study.arms or study.endpoint.leading not in structures_of(manifest.study):
         return f"{manifest.run} has other arms or classes, and tells nothing of this study's spread"
     results = collect_results(run, manifest)
     table, endpoint = results.table, study.endpoint
-    design = replace(Design.of(manifest), structure=endpoint.structure, metric=endpoint.metric)
-    values = differences(by_arm(paired_block(table, design.repeats), design.structure, design.metric))
+    design = replace(
+        Design.of(manifest),
+        structure=endpoint.leading,
+        further_structures=endpoint.structures[1:],
+        metric=endpoint.metric,
+    )
+    paired = paired_block(table, design.repeats)
+    values = differences(by_arm(paired, *design.endpoint), statuses(paired, design.structure))
     patients = 0 if values.empty else int(values.count().max())
     sd = float(values.std(ddof=1).median()) if patients >= MEASURED_PATIENTS else 0.0
     if not sd > 0:
@@ -281,7 +289,7 @@ def _print(plan: PowerPlan, study: Study) -> None:
     (console if console.is_terminal else Console(width=120)).print(table, markup=False)
     none = any(value is None for line in plan.lines for value in (*line.one_arm, *line.all_arms))
     print(
-        "one arm: at 5 %; all arms: at the strictest step of Holm's method."
+        "one arm: at 5 %; all arms: at 5 % shared among them."
         + (" none: too few patients for any." if none else "")
     )
     if plan.shares != (None,):
@@ -299,5 +307,5 @@ def _print(plan: PowerPlan, study: Study) -> None:
 
 def _exams_of(plan: PowerPlan) -> str:
     assert plan.patients_for_margin is not None
-    exams = ceil(plan.patients_for_margin * plan.exams / plan.patients)
-    return f"about {counted(plan.patients_for_margin, 'patient')} ({counted(exams, 'exam')})"
+    exams = rounded(ceil(plan.patients_for_margin * plan.exams / plan.patients))
+    return f"about {counted(rounded(plan.patients_for_margin), 'patient')} ({counted(exams, 'exam')})"

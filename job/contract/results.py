@@ -33,6 +33,8 @@ class Score(Record):
     """0 to 1; None for `both-empty`, 0 for `false-alarm` and `miss`."""
     hd95_mm: float | None = Field(ge=0)
     """None for `both-empty`, the diagonal of the image for `false-alarm` and `miss`."""
+    hd95_voxels_mm: float | None = Field(default=None, ge=0)
+    """The same by the definition of MedPy and nnU-Net; None in results of before it was computed too."""
     reference_ml: float = Field(ge=0)
     predicted_ml: float = Field(ge=0)
 

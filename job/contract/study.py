@@ -12,6 +12,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from job.contract.architecture import VARIANTS, DeepMedicArchitecture, Shape
 from job.contract.cloud import STACK
 from job.contract.cohort import Cohort, Section
+from job.contract.cohort_rules import doubled
 from job.contract.grid import Arm, leave_out_arms
 
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"
@@ -23,10 +24,27 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 class Endpoint(Section):
     """What the verdict is about, fixed before anything runs."""
 
-    structure: str = Field(alias="class")
-    """Name of a class or of one of `cohort.structures`, or `union` for all classes together."""
+    structure: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(alias="class")
+    """Name of a class or of one of `cohort.structures`, or `union` for all classes together; or a list of them, all
+    of which a channel must be spared by before it is called droppable. Arms are ordered by the first."""
     metric: Literal["dice", "hd95_mm"] = "dice"
     """Which metric."""
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if (twice := doubled(self.structures)) is not None:
+            raise ValueError(f"class has {twice!r} twice; name each structure once")
+        return self
+
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """All of them, the leading one first."""
+        return (self.structure,) if isinstance(self.structure, str) else self.structure
+
+    @property
+    def leading(self) -> str:
+        """The structure by which arms are ordered."""
+        return self.structures[0]
 
 
 class Sweep(Section):
@@ -48,6 +66,14 @@ class Sweep(Section):
     """Difference of the primary endpoint below which a channel counts as droppable, in its own unit; default:
     0.02 for Dice, none for distances. Like the endpoint it is part of what a run is: with another, folds are trained
     anew."""
+    margin_justification: str | None = None
+    """Why the margin is what it is, e.g. what two readers differ by; printed in the report."""
+    relative_margin: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """The margin of Dice as a share of what the reference has, or lacks of a perfect one, whichever is less; the
+    smaller of both margins counts. A loss of 0.02 is small beside a Dice of 0.8, and four times the error beside
+    0.995."""
+    smallest_dice: Fraction = 0.3
+    """Mean Dice that the reference must be shown to exceed before anything is called droppable beside it."""
 
 
 class Network(Section):
@@ -215,10 +241,11 @@ class Study(Section):
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
         tested = self.cohort.structure_labels
-        if self.sweep.endpoint is not None and self.sweep.endpoint.structure not in tested:
-            raise ValueError(
-                f"sweep.endpoint.class is {self.sweep.endpoint.structure!r}; expected one of {', '.join(tested)}"
-            )
+        for structure in self.sweep.endpoint.structures if self.sweep.endpoint is not None else ():
+            if structure not in tested:
+                raise ValueError(
+                    f"sweep.endpoint.class is {structure!r}; expected one of {', '.join(tested)}"
+                )
         if isinstance(self.training.class_proportions, dict):
             allowed = ("background", *self.cohort.class_names)
             if unknown := [name for name in self.training.class_proportions if name not in allowed]:

@@ -16,8 +16,16 @@ from pandas import DataFrame
 from job.contract.grid import REFERENCE, Arm
 from job.contract.manifest import Manifest
 from job.contract.results import Failure, Record, Status
-from submit.analysis.design import METRICS
-from submit.analysis.pairing import TEST, by_arm, by_patient, paired_block
+from submit.analysis.pairing import (
+    OVERLAPS,
+    TEST,
+    by_arm,
+    by_patient,
+    differences_by_test,
+    metrics_in,
+    paired_block,
+    statuses,
+)
 from submit.analysis.results_table import Results, structures_of
 
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -41,7 +49,7 @@ class Difference(Record):
     """An arm against the reference arm, over the tests in which both are defined: the same as in `comparisons`."""
 
     n: int
-    """Pairs: same exam, same repeat."""
+    """Pairs: same exam, same repeat; a lesion that both miss is no pair."""
     mean: float | None
     """Mean over patients of arm - reference, in the metric's unit; None without a pair."""
     relative: float | None
@@ -90,11 +98,12 @@ def aggregate(results: Results, manifest: Manifest) -> Aggregate:
     """Every arm of a run, those without a result included."""
     table = paired_block(results.table, manifest.study.sweep.repeats)
     structures = structures_of(manifest.study)
-    tests = {(structure, m): by_arm(table, structure, m) for structure in structures for m in METRICS}
+    metrics = metrics_in(table)
+    tests = {(structure, m): _pairs(table, structure, m) for structure in structures for m in metrics}
     return Aggregate(
         run=manifest.run,
         manifest=manifest.digest,
-        endpoint={"class": manifest.study.endpoint.structure, "metric": manifest.study.endpoint.metric},
+        endpoint={"class": manifest.study.endpoint.leading, "metric": manifest.study.endpoint.metric},
         folds=FoldCounts(
             total=manifest.folds,
             done=len(results.done),
@@ -103,12 +112,16 @@ def aggregate(results: Results, manifest: Manifest) -> Aggregate:
             failures=results.failed,
             left_out=tuple(str(problem) for problem in results.problems),
         ),
-        arms=tuple(_arm(table, tests, arm, structures) for arm in manifest.study.arms),
+        arms=tuple(_arm(table, tests, arm, structures, metrics) for arm in manifest.study.arms),
     )
 
 
 def _arm(
-    table: DataFrame, tests: Mapping[tuple[str, str], DataFrame], arm: Arm, structures: tuple[str, ...]
+    table: DataFrame,
+    tests: Mapping[tuple[str, str], tuple[DataFrame, DataFrame]],
+    arm: Arm,
+    structures: tuple[str, ...],
+    metrics: tuple[str, ...],
 ) -> ArmAggregate:
     rows = table[table["arm"] == arm.name]
     compared = () if arm.name == REFERENCE else structures
@@ -117,11 +130,11 @@ def _arm(
         left_out=arm.left_out,
         n=len(rows[TEST].drop_duplicates()),
         metrics={
-            structure: {m: _summary(rows[rows["structure"] == structure], m) for m in METRICS}
+            structure: {m: _summary(rows[rows["structure"] == structure], m) for m in metrics}
             for structure in structures
         },
         difference={
-            structure: {m: _difference(tests[structure, m], arm.name) for m in METRICS}
+            structure: {m: _difference(*tests[structure, m], arm.name) for m in metrics}
             for structure in compared
         },
     )
@@ -139,15 +152,20 @@ def _summary(rows: DataFrame, metric: str) -> Summary:
     )
 
 
-def _difference(tests: DataFrame, arm: str) -> Difference:
-    """Of a structure and a metric, as `pairing.by_arm` gives them."""
-    there = arm in tests and REFERENCE in tests
-    paired = tests[[REFERENCE, arm]].dropna() if there else DataFrame()
-    if paired.empty:
+def _pairs(table: DataFrame, structure: str, metric: str) -> tuple[DataFrame, DataFrame]:
+    """Of a structure and a metric, tests x arms: the values, and what each arm has more than the reference."""
+    tests = by_arm(table, structure, metric)
+    return tests, differences_by_test(tests, statuses(table, structure) if metric in OVERLAPS else None)
+
+
+def _difference(tests: DataFrame, differences: DataFrame, arm: str) -> Difference:
+    """Of what `_pairs` gives."""
+    pairs = differences[arm].dropna() if arm in differences else DataFrame()
+    if pairs.empty:
         return Difference(n=0, mean=None, relative=None)
-    means = by_patient(paired.assign(difference=paired[arm] - paired[REFERENCE])).mean()
+    means = by_patient(DataFrame({"difference": pairs, REFERENCE: tests.loc[pairs.index, REFERENCE]})).mean()
     mean, reference = float(means["difference"]), float(means[REFERENCE])
-    return Difference(n=len(paired), mean=mean, relative=mean / reference if reference else None)
+    return Difference(n=len(pairs), mean=mean, relative=mean / reference if reference else None)
 
 
 def arms_table(aggregate: Aggregate) -> DataFrame:

@@ -1,5 +1,6 @@
 """All statistics of a run, from its table of results: `analyse` gives what `verdict.json` holds."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -8,8 +9,12 @@ from pandas import DataFrame
 from job.contract.grid import REFERENCE
 from job.contract.results import Record
 from submit.analysis.bootstrap import rank_shares
-from submit.analysis.comparisons import Comparison, Differences, compare
+from submit.analysis.comparisons import Comparison, compare
 from submit.analysis.design import ALPHA, Design
+from submit.analysis.detection import Detection
+from submit.analysis.differences import Differences
+from submit.analysis.evidence import ArmEvidence, gather
+from submit.analysis.harms import harm_text, harmed, harms_of
 from submit.analysis.mixed_model import Model, mixed_model
 from submit.analysis.noise import Noise, retraining_noise
 from submit.analysis.paired_tests import Friedman, friedman
@@ -27,39 +32,82 @@ from submit.analysis.sensitivity import (
     volumes,
     worst_cases,
 )
-from submit.analysis.sentences import LEFT_OUT, ONE_IN, answer, harm, is_harm, sentence
-from submit.analysis.verdict import ArmEvidence, VerdictName, decide, gather
+from submit.analysis.sentences import LEFT_OUT, ONE_IN, HeadlineArm, answer, influence, sentence
+from submit.analysis.verdict import Floor, VerdictName, decide, decide_all
+
+ENOUGH_TESTS = 0.9
+"""Of the planned pairs of an arm; with fewer it has no place in the headline."""
+
+
+class StructureVerdict(Record):
+    """The answer for one arm in one structure of the endpoint. A loss below 0 is a gain."""
+
+    structure: str
+    verdict: VerdictName
+    sentence: str
+    """Its reason, with numbers."""
+    patients: int
+    """With a pair."""
+    loss: float | None
+    low: float | None
+    """Of the simultaneous 95 % interval of the loss; so is `high`."""
+    high: float | None
+    p: float | None
+    """That there is a difference: sign flips, two-sided, max-t over arms and structures."""
+    margin: float | None
+    """As it is beside this reference."""
+    p_not_worse: float | None
+    """That the loss is below the margin: one-sided, the larger p of t-test and bootstrap, Holm over the arms; None
+    without a margin."""
+    margin_level: float
+    """Below which that p rules the margin out."""
+    p_equivalent: float | None
+    """That the difference is within the margin on both sides: the larger p of two one-sided tests, not adjusted."""
+    beyond_margin: int | None
+    """Patients who lose more than the margin."""
+    floor: Floor | None
+    """What retraining alone changes; None if it was not measured."""
+    detectable: float | None
+    """The smallest difference that this study finds in this arm with 80 % power, at 5 % / arms."""
+    detection: Detection
+    """Lesions lost and gained, false alarms."""
+    plan: Plan | None
+    """What would decide it, if it is open."""
 
 
 class Verdict(Record):
-    """The answer for one arm. A loss is how much worse it is than the reference; below 0 it is better."""
+    """The answer for one arm."""
 
     arm: str
     left_out: tuple[str, ...]
     verdict: VerdictName
-    sentence: str
-    """The verdict's reason, with numbers."""
+    """Over all structures of the endpoint: droppable is what is droppable for each of them."""
+    structures: tuple[StructureVerdict, ...]
+    """The leading one first."""
     harms: tuple[str, ...]
-    """Secondary endpoints that are worse without it (p < 0.05 after Benjamini-Hochberg), each in words."""
-    patients: int
-    """With a pair."""
-    loss: float | None
-    p: float | None
-    """That there is a difference: Wilcoxon, two-sided, Holm over the arms."""
-    p_not_worse: float | None
-    """That the loss is below the margin: one-sided, the larger p of t-test and bootstrap, Holm over the arms; None
-    without a margin."""
-    p_equivalent: float | None
-    """That the difference is within the margin on both sides: the larger p of two one-sided tests, not adjusted."""
-    noise_floor: float | None
-    """What retraining alone changes, in 95 of 100 studies; None if it was not measured."""
-    detectable: float | None
-    """The smallest difference that this study finds in this arm with 80 % power, at Holm's first step; None if it can
-    find none."""
-    plan: Plan | None
-    """What would decide it, if it is undecided or not distinguishable."""
+    """Secondary endpoints whose 95 % interval, not adjusted, lies on the worse side of 0, each in words."""
+    harmed: tuple[str, ...]
+    """The same, as a headline names them."""
+    pairs: int
+    """Planned tests of which arm and reference are done."""
+    planned: int
     depends_on_missing: bool
     """Whether missing tests could change the verdict: at their bounds, or as an open one is decided by more tests."""
+
+    @property
+    def leading(self) -> StructureVerdict:
+        """In the structure by which arms are ordered."""
+        return self.structures[0]
+
+    @property
+    def complete(self) -> bool:
+        """Whether enough of its tests are done that it has a place in the headline."""
+        return self.pairs >= ENOUGH_TESTS * self.planned
+
+    @property
+    def sentence(self) -> str:
+        """The reasons, of all structures."""
+        return " ".join(each.sentence for each in self.structures)
 
 
 class Ranks(Record):
@@ -81,19 +129,23 @@ class Detectable(Record):
     one_arm: float | None
     """Smallest difference found with 80 % power at the level of 5 %; None if there are too few patients for any."""
     all_arms: float | None
-    """The same at Holm's first step: 5 % / arms."""
+    """The same at the level shared among the arms: 5 % / arms."""
 
 
 class Analysis(Record):
     """The statistics of a run, in the order of docs/statistics.md."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     run: str
     manifest: str
     """Digest of the manifest."""
     endpoint: dict[Literal["class", "metric"], str]
-    """The primary one, fixed before the run."""
+    """The primary one, fixed before the run; of several structures the leading one."""
+    structures: tuple[str, ...]
+    """Of the endpoint, all of which must pass before a channel is droppable."""
     margin: float | None
+    relative_margin: float
+    smallest_dice: float
     only_one_in: bool
     """Whether every arm has one channel only: its verdict is about all others together."""
     alpha: float = ALPHA
@@ -124,25 +176,51 @@ class Analysis(Record):
         return {each.arm: each for each in self.comparisons if (each.structure, each.metric) == endpoint}
 
     @property
+    def by_loss(self) -> tuple[Verdict, ...]:
+        """The verdicts, the largest loss first; arms without a pair last."""
+        return tuple(
+            sorted(self.verdicts, key=lambda each: (each.leading.loss is None, -(each.leading.loss or 0.0)))
+        )
+
+    @property
     def has_floor(self) -> bool:
         """Whether retraining was measured well enough to take a part in any verdict."""
-        return any(verdict.noise_floor is not None for verdict in self.verdicts)
+        return any(each.floor is not None for verdict in self.verdicts for each in verdict.structures)
 
     @property
     def unseen(self) -> tuple[int, float] | None:
         """Fewest patients behind a droppable channel, and what share of all could lose a lesion with none of these.
 
-        It is the 95 % bound, 1 - 0.05^(1/n); None if no channel is droppable.
+        It is the 95 % bound, 1 - 0.05^(1/n), of what the headline calls droppable; None if it is nothing.
         """
-        patients = [each.patients for each in self.verdicts if each.verdict == "droppable"]
+        patients = [
+            each.leading.patients for each in self.verdicts if each.verdict == "droppable" and each.complete
+        ]
         return (min(patients), 1 - 0.05 ** (1 / min(patients))) if patients else None
+
+    @property
+    def headline_arms(self) -> list[HeadlineArm]:
+        """The arms as the headline names them."""
+        return [
+            HeadlineArm(
+                name=each.arm.removeprefix("only ") if self.only_one_in else " + ".join(each.left_out),
+                verdict=each.verdict,
+                loss=each.leading.loss,
+                harmed=each.harmed,
+                done=None if each.complete else (each.pairs, each.planned),
+            )
+            for each in self.verdicts
+        ]
 
     @property
     def answer(self) -> list[str]:
         """All verdicts, a sentence for each kind."""
-        if self.only_one_in:
-            return answer([(each.arm, each.verdict) for each in self.verdicts], ONE_IN)
-        return answer([(" + ".join(each.left_out), each.verdict) for each in self.verdicts], LEFT_OUT)
+        return answer(self.headline_arms, ONE_IN if self.only_one_in else LEFT_OUT, self.structures)
+
+    @property
+    def influence(self) -> str:
+        """Which channel matters most and which least."""
+        return influence(self.headline_arms)
 
 
 def analyse(table: DataFrame, design: Design, *, run: str, manifest: str) -> Analysis:
@@ -158,27 +236,28 @@ def analyse(table: DataFrame, design: Design, *, run: str, manifest: str) -> Ana
     found = Differences(paired, design)
     tests = found.tests[design.endpoint]
     losses = found.by_patient[design.endpoint] * design.sign
-    of_reference = table[(table["arm"] == REFERENCE) & (table["structure"] == design.structure)]
-    noise = retraining_noise(of_reference, design.metric, by_patient=design.test_unit == "patient")
-    comparisons = compare(found, design)
-    worst = worst_cases(found, design, noise)
-    dice, statuses = found.tests[design.structure, "dice"], found.statuses[design.structure]
-    evidence = gather(tests, dice, statuses, design, noise)
+    noise = {structure: _noise(table, structure, design) for structure in design.endpoint_structures}
+    evidence = gather(found, design, noise)
+    comparisons = compare(found, design, evidence)
+    worst = worst_cases(paired, design, noise)
     done = len(paired[paired["structure"] == design.structure])
     return Analysis(
         run=run,
         manifest=manifest,
         endpoint={"class": design.structure, "metric": design.metric},
+        structures=design.endpoint_structures,
         margin=design.margin,
+        relative_margin=design.relative_margin,
+        smallest_dice=design.smallest_dice,
         only_one_in=design.only_one_in,
         patients=design.patients,
         exams=len(design.exams),
         repeats=design.repeats,
         missing_tests=design.repeats * len(design.exams) * len(design.arms) - done,
-        verdicts=_verdicts(evidence, comparisons, worst, design, noise),
+        verdicts=_verdicts(evidence, found, comparisons, worst, design, noise),
         friedman=_friedman(tests, design),
         comparisons=comparisons,
-        noise=noise,
+        noise=noise[design.structure],
         detectable=_detectable(evidence, design),
         model=mixed_model(tests, design.metric),
         ranks=_ranks(losses, design),
@@ -189,46 +268,84 @@ def analyse(table: DataFrame, design: Design, *, run: str, manifest: str) -> Ana
     )
 
 
+def _noise(table: DataFrame, structure: str, design: Design) -> Noise | None:
+    of_reference = table[(table["arm"] == REFERENCE) & (table["structure"] == structure)]
+    return retraining_noise(of_reference, design.metric, by_patient=design.test_unit == "patient")
+
+
 def _verdicts(
-    evidence: tuple[ArmEvidence, ...],
+    evidence: Mapping[str, tuple[ArmEvidence, ...]],
+    found: Differences,
     comparisons: tuple[Comparison, ...],
     worst: tuple[WorstCase, ...],
     design: Design,
-    noise: Noise | None,
+    noise: Mapping[str, Noise | None],
 ) -> tuple[Verdict, ...]:
     bounds = {case.arm: {case.against, case.in_favour} for case in worst if case.missing}
     left_out = dict(zip(design.arms, design.left_out, strict=True))
-    primary = {each.arm: each for each in comparisons if (each.structure, each.metric) == design.endpoint}
+    primary = {(each.arm, *each.endpoint): each for each in comparisons}
     verdicts = []
-    for own in evidence:
-        verdict = decide(own)
-        harms = tuple(
-            harm(each)
-            for each in comparisons
-            if each.arm == own.arm and (each.structure, each.metric) != design.endpoint and is_harm(each)
-        )
+    for arm, every in evidence.items():
+        verdict = decide_all(every)
         open_ = verdict in ("undecided", "not distinguishable")
-        plan = plan_for(own, design, noise) if open_ else None
-        patients, alpha = len(own.exams), design.first_step
+        harms = harms_of(arm, comparisons, design)
         verdicts.append(
             Verdict(
-                arm=own.arm,
-                left_out=left_out[own.arm],
+                arm=arm,
+                left_out=left_out[arm],
                 verdict=verdict,
-                sentence=sentence(verdict, own, primary[own.arm], plan, design),
-                harms=harms if verdict != "needed" else (),
-                patients=patients,
-                loss=own.loss,
-                p=own.p,
-                p_not_worse=own.p_not_worse,
-                p_equivalent=own.equivalence.p if own.equivalence else None,
-                noise_floor=own.noise_floor,
-                detectable=detectable(own.sd, patients, alpha=alpha) if own.sd is not None else None,
-                plan=plan,
-                depends_on_missing=own.arm in bounds and (open_ or bounds[own.arm] != {verdict}),
+                structures=tuple(
+                    _in_structure(
+                        own,
+                        primary[arm, own.structure, design.metric],
+                        found.detection(own.structure, arm),
+                        design,
+                        noise[own.structure],
+                    )
+                    for own in every
+                ),
+                harms=tuple(harm_text(each) for each in harms),
+                harmed=tuple(harmed(harms, design)),
+                pairs=_pairs(found, arm, design),
+                planned=design.repeats * len(design.exams),
+                depends_on_missing=arm in bounds and (open_ or bounds[arm] != {verdict}),
             )
         )
     return tuple(verdicts)
+
+
+def _pairs(found: Differences, arm: str, design: Design) -> int:
+    """Tests that both the arm and the reference did."""
+    done = found.statuses[design.structure]
+    if arm not in done or REFERENCE not in done:
+        return 0
+    return int(done[[arm, REFERENCE]].notna().all(axis=1).sum())
+
+
+def _in_structure(
+    own: ArmEvidence, comparison: Comparison, seen: Detection, design: Design, noise: Noise | None
+) -> StructureVerdict:
+    verdict = decide(own)
+    plan = plan_for(own, design, noise) if verdict not in ("needed", "droppable") else None
+    return StructureVerdict(
+        structure=own.structure,
+        verdict=verdict,
+        sentence=sentence(own, comparison, seen, plan, design),
+        patients=own.patients,
+        loss=own.loss,
+        low=own.low,
+        high=own.high,
+        p=own.p,
+        margin=own.margin,
+        p_not_worse=own.p_not_worse,
+        margin_level=own.margin_level,
+        p_equivalent=own.p_equivalent,
+        beyond_margin=own.beyond_margin,
+        floor=own.floor,
+        detectable=detectable(own.sd, own.patients, alpha=design.shared_level) if own.sd else None,
+        detection=seen,
+        plan=plan,
+    )
 
 
 def _friedman(tests: DataFrame, design: Design) -> Friedman | None:
@@ -237,9 +354,10 @@ def _friedman(tests: DataFrame, design: Design) -> Friedman | None:
     return friedman(by_patient(tests.dropna()).to_numpy(dtype=np.float64))
 
 
-def _detectable(evidence: tuple[ArmEvidence, ...], design: Design) -> Detectable | None:
-    spreads = [own.sd for own in evidence if own.sd is not None]
-    patients = max((len(own.exams) for own in evidence), default=0)
+def _detectable(evidence: Mapping[str, tuple[ArmEvidence, ...]], design: Design) -> Detectable | None:
+    leading = [every[0] for every in evidence.values()]
+    spreads = [own.sd for own in leading if own.sd is not None]
+    patients = max((own.patients for own in leading), default=0)
     if not spreads or patients < 2:
         return None
     sd = float(np.median(spreads))
@@ -247,7 +365,7 @@ def _detectable(evidence: tuple[ArmEvidence, ...], design: Design) -> Detectable
         sd=sd,
         patients=patients,
         one_arm=detectable(sd, patients),
-        all_arms=detectable(sd, patients, alpha=design.first_step),
+        all_arms=detectable(sd, patients, alpha=design.shared_level),
     )
 
 

@@ -68,6 +68,25 @@ class Means:
         bounds[:, ~np.isfinite(bounds).all(axis=0) | (self.count < FEWEST)] = np.nan
         return bounds
 
+    def simultaneous_upper(self, column: int, tail: float) -> tuple[float | None, float | None]:
+        """The upper end of a mean with all others' at once; and one-sided p that the mean is at or above 0.
+
+        By the smallest t over the columns in each draw; of other columns, over those that have an end of their own.
+        None without a spread; the end is infinite where many draws have none.
+
+        Args:
+            column: Which mean.
+            tail: Level of the end.
+        """
+        if not self.error[column] > 0 or self.count[column] < FEWEST:
+            return None, None
+        family = (self.error > 0) & (self.count >= FEWEST) & (np.isneginf(self.t).mean(axis=0) < tail)
+        family[column] = True
+        smallest = self.t[:, family].min(axis=1)
+        quantile = float(np.quantile(smallest, tail, method="inverted_cdf"))
+        p = (float((smallest <= self.centre[column] / self.error[column]).sum()) + 1) / (len(self.t) + 1)
+        return float(self.centre[column] - quantile * self.error[column]), p
+
     def p_at_or_above(self, limit: float) -> Vector:
         """One-sided p of the hypotheses that the true means are at or above a limit.
 

@@ -1,21 +1,28 @@
 """Every arm against the reference arm: differences, intervals, effect sizes, tests."""
 
-from collections.abc import Hashable, Mapping
-from math import inf, isnan
-from typing import Literal, TypeVar
+from collections.abc import Mapping
+from math import inf
+from typing import Literal
 
 import numpy as np
-from pandas import DataFrame, concat
-from statsmodels.stats.multitest import multipletests
+from numpy.typing import NDArray
+from pandas import concat
+from scipy import stats
 
 from job.contract.grid import REFERENCE
 from job.contract.results import Record
-from submit.analysis.bootstrap import bootstrap_means
-from submit.analysis.design import LIMITS, METRICS, Design
+from submit.analysis.adjustment import adjusted
+from submit.analysis.design import ALPHA, LIMITS, Design
+from submit.analysis.differences import Differences
+from submit.analysis.evidence import ArmEvidence
 from submit.analysis.paired_tests import signed_rank
-from submit.analysis.pairing import EXAM, by_arm, by_patient, differences, false_alarms, statuses
+from submit.analysis.pairing import EXAM, by_patient
+from submit.analysis.sign_flips import SignFlips
 
-K = TypeVar("K", bound=Hashable)
+FEWEST_FOR_T = 3
+"""Patients of whom a t-interval is given, where there are too few for sign flips."""
+NEAR = 1e-6
+"""In the metric's unit; an end as near to where the metric ends is there by itself."""
 
 
 class Comparison(Record):
@@ -28,14 +35,18 @@ class Comparison(Record):
     """With a pair: the n of everything below."""
     exams: int
     pairs: int
-    """Same exam, same repeat."""
+    """Same exam, same repeat; a lesion that both miss is no pair."""
     false_alarms: tuple[int, int]
     """Of the arm and of the reference, in tests that both did; exams without a lesion have no pair."""
+    misses: tuple[int, int]
+    """Of the arm and of the reference, in tests that both did."""
     mean: float | None
     """Mean over patients of arm - reference, in the metric's unit."""
     low: float | None
-    """Of its 95 % interval (cluster bootstrap by patient); None for fewer than about four patients."""
+    """Of its 95 % interval: simultaneous over the arms for the primary endpoint, else of this comparison alone."""
     high: float | None
+    cut: bool = False
+    """Whether an end lies where the metric ends (a Dice of 1, a distance of 0), and not where the data say."""
     relative: float | None
     """`mean` divided by the mean of the reference over the same pairs; None where that is 0."""
     sd: float | None
@@ -45,83 +56,79 @@ class Comparison(Record):
     rank_biserial: float | None
     """Matched-pairs rank-biserial correlation, -1 to 1."""
     p: float | None
-    """Wilcoxon's signed-rank test, two-sided, zeros after Pratt."""
-    test: Literal["exact", "normal approximation"] | None
+    """Sign flips, two-sided, of this comparison alone."""
     p_adjusted: float | None
-    adjustment: Literal["Holm", "Benjamini-Hochberg"]
-    """Holm over the arms of the primary endpoint, Benjamini-Hochberg over all others together."""
+    adjustment: Literal["max-t", "Benjamini-Hochberg"]
+    """The largest t over the arms of the primary endpoint, Benjamini-Hochberg over all others together."""
+    p_wilcoxon: float | None
+    """Wilcoxon's signed-rank test, exact, two-sided, zeros after Pratt; not adjusted: a sensitivity analysis."""
+
+    @property
+    def endpoint(self) -> tuple[str, str]:
+        """Structure and metric."""
+        return (self.structure, self.metric)
 
 
-class Differences:
-    """The patients' differences in every structure and metric, computed once."""
-
-    def __init__(self, table: DataFrame, design: Design) -> None:
-        self.tests = {
-            (structure, metric): by_arm(table, structure, metric)
-            for structure in design.structures
-            for metric in METRICS
-        }
-        self.statuses = {structure: statuses(table, structure) for structure in design.structures}
-        self.by_patient = {key: differences(tests) for key, tests in self.tests.items()}
-
-
-def compare(found: Differences, design: Design) -> tuple[Comparison, ...]:
-    """All comparisons: those of the primary endpoint first, in the order of the arms."""
-    keys = sorted(found.tests, key=lambda key: key != design.endpoint)
-    intervals = _intervals(found, design.seed)
-    raw = {
-        (key, arm): _compare(found, key, arm, intervals.get((key, arm)))
-        for key in keys
-        for arm in design.compared
-    }
-    holm = adjusted({column: each.p for column, each in raw.items() if column[0] == design.endpoint}, "holm")
-    others = adjusted({column: each.p for column, each in raw.items() if column not in holm}, "fdr_bh")
+def compare(
+    found: Differences, design: Design, evidence: Mapping[str, tuple[ArmEvidence, ...]]
+) -> tuple[Comparison, ...]:
+    """All comparisons: those of the primary endpoint first, by structure and in the order of the arms."""
+    primary = design.endpoints
+    keys = [*primary, *(key for key in found.tests if key not in primary)]
+    flips = _Alone(found, design)
+    raw = {(key, arm): _compare(found, key, arm, flips) for key in keys for arm in design.compared}
+    decided = {((own.structure, design.metric), arm): own for arm, every in evidence.items() for own in every}
+    others = adjusted({column: each.p for column, each in raw.items() if column not in decided}, "fdr_bh")
     return tuple(
-        each.model_copy(update={"p_adjusted": holm[column], "adjustment": "Holm"})
-        if column in holm
-        else each.model_copy(update={"p_adjusted": others[column], "adjustment": "Benjamini-Hochberg"})
+        _primary(each, decided[column], design, found)
+        if column in decided
+        else each.model_copy(update={"p_adjusted": others[column]})
         for column, each in raw.items()
     )
 
 
-def adjusted(p: Mapping[K, float | None], method: Literal["holm", "fdr_bh"]) -> dict[K, float | None]:
-    """Adjusted p of each comparison; those that could not be made (None) count as if they showed nothing."""
-    if not p:
-        return {}
-    _, values, _, _ = multipletests([1.0 if each is None else each for each in p.values()], method=method)
-    return {
-        key: None if raw is None else float(value)
-        for (key, raw), value in zip(p.items(), values, strict=True)
-    }
+def _primary(each: Comparison, own: ArmEvidence, design: Design, found: Differences) -> Comparison:
+    """With the interval and the p that decide."""
+    low, high = own.low, own.high
+    if low is not None:
+        high = inf if high is None else high
+        low, high = (-high, -low) if design.sign < 0 else (low, high)
+    ends = _cut(low, high, _reference_mean(found, each.endpoint, each.arm), each.metric)
+    return each.model_copy(update={**ends, "p_adjusted": own.p, "adjustment": "max-t"})
 
 
-Key = tuple[str, str]
-"""Structure and metric."""
+class _Alone:
+    """Sign flips of every comparison by itself; of metrics of the same patients, with the same flips."""
+
+    def __init__(self, found: Differences, design: Design) -> None:
+        self._flips: dict[tuple[tuple[str, str], str], tuple[SignFlips, int]] = {}
+        alike: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+        for key, own in found.by_patient.items():
+            if not own.empty:
+                alike.setdefault(tuple(map(str, own.index)), []).append(key)
+        for keys in alike.values():
+            values = concat([found.by_patient[key] for key in keys], axis=1).to_numpy(dtype=np.float64)
+            flips = SignFlips(values, design.seed)
+            columns = [(key, str(arm)) for key in keys for arm in found.by_patient[key]]
+            self._flips |= {column: (flips, number) for number, column in enumerate(columns)}
+
+    def p_and_interval(
+        self, key: tuple[str, str], arm: str, values: NDArray[np.float64]
+    ) -> tuple[float | None, tuple[float, float] | None]:
+        """P that the mean difference is 0, and its interval; of too few patients for flips, those of t."""
+        flips, column = self._flips[key, arm]
+        p, interval = flips.p(column), flips.interval(column)
+        if interval is None and len(values) >= FEWEST_FOR_T and np.ptp(values) > 0:
+            low, high = stats.ttest_1samp(values, 0.0).confidence_interval(1 - ALPHA)
+            interval = (float(low), float(high))
+        return p, interval
 
 
-def _intervals(found: Differences, seed: int) -> dict[tuple[Key, str], tuple[float, float]]:
-    """Bootstrap intervals of all means; of metrics of the same patients, from the same draws."""
-    alike: dict[tuple[str, ...], list[Key]] = {}
-    for key, own in found.by_patient.items():
-        if not own.empty:
-            alike.setdefault(tuple(own.index), []).append(key)
-    intervals: dict[tuple[Key, str], tuple[float, float]] = {}
-    for keys in alike.values():
-        values = concat([found.by_patient[key] for key in keys], axis=1).to_numpy(dtype=np.float64)
-        columns = [(key, str(arm)) for key in keys for arm in found.by_patient[key]]
-        bounds = bootstrap_means(values, seed).intervals()
-        intervals |= {
-            column: (float(low), float(high))
-            for column, low, high in zip(columns, *bounds, strict=True)
-            if not isnan(low)
-        }
-    return intervals
-
-
-def _compare(found: Differences, key: Key, arm: str, interval: tuple[float, float] | None) -> Comparison:
+def _compare(found: Differences, key: tuple[str, str], arm: str, flips: _Alone) -> Comparison:
     structure, metric = key
     own = found.by_patient[key]
     values = own[arm].dropna().to_numpy(dtype=np.float64) if arm in own else np.empty(0)
+    seen = found.detection(structure, arm)
     empty = Comparison(
         arm=arm,
         structure=structure,
@@ -129,31 +136,50 @@ def _compare(found: Differences, key: Key, arm: str, interval: tuple[float, floa
         patients=len(values),
         exams=0,
         pairs=0,
-        false_alarms=false_alarms(found.statuses[structure], arm),
-        **dict.fromkeys(("mean", "low", "high", "relative", "sd", "d_z", "rank_biserial", "p", "test")),
+        false_alarms=(seen.false_alarms.arm, seen.false_alarms.reference),
+        misses=(seen.misses.arm, seen.misses.reference),
+        **dict.fromkeys(("mean", "low", "high", "relative", "sd", "d_z", "rank_biserial", "p", "p_wilcoxon")),
         p_adjusted=None,
-        adjustment="Holm",
+        adjustment="Benjamini-Hochberg",
     )
     if not len(values):
         return empty
-    pairs = found.tests[key][[REFERENCE, arm]].dropna()
-    mean, reference = float(values.mean()), float(by_patient(pairs)[REFERENCE].mean())
+    pairs = found.by_test[key][arm].dropna()
+    mean, reference = float(values.mean()), _reference_mean(found, key, arm)
     sd = float(values.std(ddof=1)) if len(values) > 1 else None
-    if interval is not None:  # no metric is below 0, and so no mean falls by more than the reference has
-        interval = (max(interval[0], -reference), min(interval[1], LIMITS.get(metric, inf) - reference))
-    tested = signed_rank(values)
+    p, interval = flips.p_and_interval(key, arm, values)
+    low, high = interval or (None, None)
+    ranks = signed_rank(values)
     return empty.model_copy(
         update={
             "exams": len(pairs.reset_index()[EXAM].drop_duplicates()),
             "pairs": len(pairs),
             "mean": mean,
-            "low": interval and interval[0],
-            "high": interval and interval[1],
+            **_cut(low, high, reference, metric),
             "relative": mean / reference if reference else None,
             "sd": sd,
             "d_z": mean / sd if sd else None,
-            "rank_biserial": tested.rank_biserial,
-            "p": tested.p,
-            "test": tested.method,
+            "rank_biserial": ranks.rank_biserial,
+            "p": p,
+            "p_wilcoxon": ranks.p,
         }
     )
+
+
+def _reference_mean(found: Differences, key: tuple[str, str], arm: str) -> float:
+    """Mean of the reference over the pairs of an arm, patients weighing equally."""
+    if arm not in found.by_test[key] or REFERENCE not in found.tests[key]:
+        return 0.0
+    tests = found.tests[key][[REFERENCE]][found.by_test[key][arm].notna()]
+    return float(by_patient(tests)[REFERENCE].mean()) if len(tests) else 0.0
+
+
+def _cut(low: float | None, high: float | None, reference: float, metric: str) -> dict[str, object]:
+    """An interval where the mean can be: no metric is below 0, so no mean falls by more than the reference has.
+
+    None where it has no end, and the metric has none.
+    """
+    least, most = -reference, LIMITS.get(metric, inf) - reference
+    if low is None or high is None or high == most == inf:
+        return {"low": None, "high": None}
+    return {"low": max(low, least), "high": min(high, most), "cut": max(least - low, high - most) > NEAR}

@@ -8,9 +8,9 @@ from job.contract.grid import REFERENCE
 from job.contract.manifest import Manifest
 from submit.analysis.results_table import structures_of
 
-METRICS = ("dice", "hd95_mm", "absolute_volume_error_ml")
+METRICS = ("dice", "hd95_mm", "hd95_voxels_mm", "absolute_volume_error_ml")
 """What is summarised and compared, in this order."""
-HIGHER_IS_BETTER = {"dice": True, "hd95_mm": False, "absolute_volume_error_ml": False}
+HIGHER_IS_BETTER = {metric: metric == "dice" for metric in METRICS}
 LIMITS: dict[str, float] = {"dice": 1.0}
 """The most that a metric can be; others have no end. None is below 0."""
 ALPHA = 0.05
@@ -38,19 +38,26 @@ class Design:
     """Whether every arm but the reference has one channel only."""
     structures: tuple[str, ...]
     """What is tested: the classes, then their unions."""
-    classes: tuple[str, ...]
     structure: str
-    """Of the primary endpoint; so is `metric`."""
+    """Of the primary endpoint, the leading one, by which arms are ordered; so is `metric`."""
+    further_structures: tuple[str, ...] = ()
+    """Of the primary endpoint too: a channel is droppable if it is for all of them."""
     metric: str
     margin: float | None
     """Loss of the primary endpoint below which a channel counts as droppable; None: none was stated."""
+    relative_margin: float = 0.25
+    """The same as a share of what the reference has of a Dice, or lacks of a perfect one, whichever is less."""
+    smallest_dice: float = 0.3
+    """Mean Dice that the reference must exceed before anything is called droppable."""
     exams: tuple[tuple[str, str], ...]
     """(patient, exam), in the order of the grid."""
     test_unit: TestUnit = "exam"
     repeats: int
     """Of every arm; further ones of the reference arm alone do not count here."""
     seed: int
-    """Of the bootstrap's draws."""
+    """Of flips and draws."""
+    classes: tuple[str, ...] = ()
+    """The structures that are no unions."""
 
     @classmethod
     def of(cls, manifest: Manifest) -> Self:
@@ -61,14 +68,17 @@ class Design:
             left_out=tuple(arm.left_out for arm in study.arms),
             only_one_in=study.sweep.leave_out == "only-one-in",
             structures=structures_of(study),
-            classes=study.cohort.class_names,
-            structure=study.endpoint.structure,
+            structure=study.endpoint.leading,
+            further_structures=study.endpoint.structures[1:],
             metric=study.endpoint.metric,
             margin=study.margin,
+            relative_margin=study.sweep.relative_margin,
+            smallest_dice=study.sweep.smallest_dice,
             exams=tuple((entry.patient, entry.exam) for entry in manifest.exams),
             test_unit=study.sweep.test_unit,
             repeats=study.sweep.repeats,
             seed=study.sweep.seed,
+            classes=study.cohort.class_names,
         )
 
     @property
@@ -82,9 +92,9 @@ class Design:
         return -1 if HIGHER_IS_BETTER[self.metric] else 1
 
     @property
-    def first_step(self) -> float:
-        """Level of the first step of Holm's method over the arms, the strictest."""
-        return ALPHA / len(self.compared)
+    def shared_level(self) -> float:
+        """The level of 5 % shared among the arms and structures of the endpoint: what a single one has of it."""
+        return ALPHA / (len(self.compared) * len(self.endpoint_structures))
 
     @property
     def patients(self) -> int:
@@ -92,6 +102,25 @@ class Design:
         return len({patient for patient, _ in self.exams})
 
     @property
+    def endpoint_structures(self) -> tuple[str, ...]:
+        """All structures of the primary endpoint, the leading one first."""
+        return (self.structure, *self.further_structures)
+
+    @property
     def endpoint(self) -> tuple[str, str]:
-        """Structure and metric."""
+        """Leading structure and metric."""
         return (self.structure, self.metric)
+
+    @property
+    def endpoints(self) -> tuple[tuple[str, str], ...]:
+        """All structures of the endpoint with its metric."""
+        return tuple((structure, self.metric) for structure in self.endpoint_structures)
+
+    def margin_beside(self, reference: float | None) -> float | None:
+        """The margin beside a reference with this mean.
+
+        A loss of 0.02 is small where the reference has a Dice of 0.8, and four times the error where it has 0.995.
+        """
+        if self.margin is None or self.metric != "dice" or reference is None:
+            return self.margin
+        return min(self.margin, self.relative_margin * min(reference, 1 - reference))

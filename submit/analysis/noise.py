@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from math import sqrt
 
 from pandas import DataFrame
-from scipy import stats
 
 from submit.analysis.pairing import EXAM
 
@@ -30,16 +29,14 @@ class Noise:
         """
         return 2 * self.sd**2 / (repeats * exams)
 
-    def floor(self, exams: Sequence[int], *, repeats: int, level: float = 0.95) -> float:
-        """Within which the mean difference of two equal arms lies, by retraining alone, in so many of 100 studies.
+    def variance_of_mean(self, exams: Sequence[int], *, repeats: int) -> float:
+        """Of the mean difference of two equal arms over patients, by retraining alone.
 
         Args:
             exams: Of each patient, at least one.
             repeats: Of both arms.
-            level: Share of studies.
         """
-        variance = sum(self.variance_of_difference(repeats=repeats, exams=n) for n in exams) / len(exams) ** 2
-        return float(stats.t.ppf((1 + level) / 2, self.degrees_of_freedom)) * sqrt(variance)
+        return sum(self.variance_of_difference(repeats=repeats, exams=n) for n in exams) / len(exams) ** 2
 
 
 def retraining_noise(rows: DataFrame, metric: str, *, by_patient: bool = False) -> Noise | None:

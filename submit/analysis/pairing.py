@@ -7,15 +7,19 @@ however many visits they had (checklist of ../../docs/statistics.md, point 1).
 from pandas import DataFrame, Index
 
 from job.contract.grid import REFERENCE
+from submit.analysis.design import METRICS
+from submit.analysis.results_table import LATER_COLUMNS
 
 TEST = ["repeat", "patient", "exam"]
 """What identifies a test within an arm: the same in two arms is a pair."""
 EXAM = ["patient", "exam"]
 FALSE_ALARM, CORRECT_ABSENCE = "false-alarm", "both-empty"
 """Statuses of tests of exams without a lesion."""
+MISS = "miss"
+"""Status of a test in which none of a lesion is found."""
 
 
-OVERLAPS = ("dice", "hd95_mm")
+OVERLAPS = ("dice", "hd95_mm", "hd95_voxels_mm")
 """Metrics that compare two lesions."""
 DECIMALS = 9
 """Of means: numbers that differ by rounding errors only are ties."""
@@ -25,6 +29,15 @@ def paired_block(table: DataFrame, repeats: int) -> DataFrame:
     """The rows of the repeats that every arm has, with a column for each of `design.METRICS`."""
     rows = table[table["repeat"] < repeats]
     return rows.assign(absolute_volume_error_ml=rows["volume_error_ml"].abs())
+
+
+def metrics_in(table: DataFrame) -> tuple[str, ...]:
+    """The metrics that a table has: not those which were thought of after its results were written."""
+    return tuple(
+        metric
+        for metric in METRICS
+        if metric in table and (metric not in LATER_COLUMNS or table[metric].notna().any())
+    )
 
 
 def by_arm(table: DataFrame, structure: str, metric: str) -> DataFrame:
@@ -51,24 +64,34 @@ def statuses(table: DataFrame, structure: str) -> DataFrame:
     return rows.pivot(index=TEST, columns="arm", values="status").astype("object")
 
 
-def false_alarms(statuses: DataFrame, arm: str) -> tuple[int, int]:
-    """Of the tests that both the arm and the reference did: those with a false alarm of the arm, of the reference."""
-    if arm not in statuses or REFERENCE not in statuses:
-        return 0, 0
-    both = statuses[[arm, REFERENCE]].dropna() == FALSE_ALARM
-    return int(both[arm].sum()), int(both[REFERENCE].sum())
+def differences_by_test(tests: DataFrame, statuses: DataFrame | None = None) -> DataFrame:
+    """Arm - reference in every test: tests x arms; NaN where an arm has no pair.
+
+    A lesion that both miss is no pair: two failures are no equal results, and would make every loss look smaller.
+
+    Args:
+        tests: What `by_arm` gives.
+        statuses: How the tests ended; None for a metric that does not compare two lesions.
+    """
+    if REFERENCE not in tests:
+        return tests.iloc[:, :0]
+    found = tests.drop(columns=REFERENCE).sub(tests[REFERENCE], axis=0)
+    if statuses is None:
+        return found
+    missed = (statuses == MISS).reindex(index=tests.index, columns=tests.columns, fill_value=False)
+    return found.mask(missed.drop(columns=REFERENCE).mul(missed[REFERENCE], axis=0))
 
 
-def differences(tests: DataFrame) -> DataFrame:
+def differences(tests: DataFrame, statuses: DataFrame | None = None) -> DataFrame:
     """Arm - reference by patient: a row per patient with a pair, a column per arm; NaN where an arm has no pair.
 
     Args:
         tests: What `by_arm` gives.
+        statuses: As for `differences_by_test`.
     """
     if REFERENCE not in tests:
         return DataFrame(index=Index([], name="patient", dtype="str"), dtype="float64")
-    by_test = tests.drop(columns=REFERENCE).sub(tests[REFERENCE], axis=0)
-    return by_patient(by_test).dropna(how="all")
+    return by_patient(differences_by_test(tests, statuses)).dropna(how="all")
 
 
 def by_patient(tests: DataFrame) -> DataFrame:
@@ -76,13 +99,10 @@ def by_patient(tests: DataFrame) -> DataFrame:
     return tests.groupby(level=EXAM).mean().groupby(level="patient").mean().round(DECIMALS)
 
 
-def exams_of_patients(tests: DataFrame) -> DataFrame:
+def exams_of_patients(by_test: DataFrame) -> DataFrame:
     """How many exams of each patient have a pair: patients x arms but the reference.
 
     Args:
-        tests: What `by_arm` gives.
+        by_test: What `differences_by_test` gives.
     """
-    if REFERENCE not in tests:
-        return DataFrame()
-    paired = tests.drop(columns=REFERENCE).notna().mul(tests[REFERENCE].notna(), axis=0)
-    return paired.groupby(level=EXAM).any().groupby(level="patient").sum()
+    return by_test.notna().groupby(level=EXAM).any().groupby(level="patient").sum()

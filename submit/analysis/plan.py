@@ -1,71 +1,73 @@
-"""What it would take to decide an arm that is undecided."""
+"""What it would take to decide an arm that is open."""
 
 from dataclasses import dataclass
-from math import ceil, floor
-from typing import Literal
+from math import ceil
 
-from submit.analysis.design import Design, trainings
+from submit.analysis.design import ALPHA, Design, trainings
+from submit.analysis.evidence import MIN_FREEDOM, ArmEvidence
 from submit.analysis.noise import Noise
-from submit.analysis.power import Test, detectable, fewest_patients, patients_needed, repeats_needed
-from submit.analysis.verdict import MIN_FREEDOM, ArmEvidence
-
-Goal = Literal["show", "rule out"]
-TESTS: dict[Goal, Test] = {"show": "ranks", "rule out": "mean"}
+from submit.analysis.power import FEWEST, POWER, detectable, patients_needed, power_of, repeats_needed
+from submit.analysis.verdict import MOST_TIMES, margin_level
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How many patients, or repeats, would decide, if the true loss is the one that was found."""
+    """How many patients, or repeats, tell a loss of the margin from none, with a power of 80 %.
 
-    goal: Goal
-    """To show the loss (or gain), or to rule out a loss of the margin: whichever takes fewer patients."""
-    effect: float
-    """How far the loss is from 0, or from the margin."""
+    Not for the loss that was found: that of a small study is a lucky or an unlucky one.
+    """
+
+    margin: float
     patients: int | None
-    """All in all; None: more than any study has."""
+    """All in all, rounded; None: more than ten times as many as there are."""
     exams: int | None
     """Of so many patients, with as many exams each as now."""
-    fewest: int | None
-    """Patients below whom no difference can be shown, however large; None where there are enough, or to rule out."""
     repeats: int | None
     """Of every arm, with the patients that there are; None: none would do, or the noise is not known."""
 
 
 def plan_for(evidence: ArmEvidence, design: Design, noise: Noise | None) -> Plan | None:
-    """The plan for an arm; None if its spread is not known, or if it is not for a want of patients that it is open.
+    """The plan for an arm; None without a margin, a spread, or a want of patients.
 
-    The level is that of the first step of Holm's method, which is the strictest.
+    To show a loss of the margin where there is one, and to rule it out where there is none, whichever takes more.
     """
-    goal, effect = _goal(evidence, design)
-    if not evidence.sd or effect <= 0:
+    margin, patients = evidence.margin, evidence.patients
+    if not evidence.sd or not margin or not evidence.can_see:
         return None
-    alpha, patients, test = design.first_step, len(evidence.exams), TESTS[goal]
-    needed = patients_needed(effect, evidence.sd, alpha=alpha, test=test)
-    in_sds = detectable(1.0, patients, alpha=alpha, test=test)
-    repeats = None if in_sds is None else _repeats(effect / in_sds, evidence, design, noise)
-    if goal == "show" and evidence.in_noise:
-        # The floor must be below the loss too; it shrinks with the root of the patients, and of the repeats.
-        assert evidence.noise_floor is not None
-        factor = (evidence.noise_floor / effect) ** 2
-        needed = None if needed is None else max(needed, floor(factor * patients) + 1)
-        repeats = None if repeats is None else max(repeats, floor(factor * design.repeats) + 1)
+    alpha = design.shared_level
+    needed = patients_for_margin(margin, evidence.sd, alpha=alpha)
+    in_sds = detectable(1.0, patients, alpha=alpha)
+    repeats = None if in_sds is None else _repeats(margin / in_sds, evidence, design, noise)
     if needed is not None and needed <= patients:
         return None
+    within = needed is not None and needed <= MOST_TIMES * patients
     return Plan(
-        goal=goal,
-        effect=effect,
-        patients=needed,
-        exams=None if needed is None else ceil(needed * sum(evidence.exams) / patients),
-        fewest=fewest_patients(alpha) if goal == "show" and in_sds is None else None,
+        margin=margin,
+        patients=rounded(needed) if within and needed is not None else None,
+        exams=rounded(ceil(needed * sum(evidence.exams) / patients))
+        if within and needed is not None
+        else None,
         repeats=repeats,
     )
 
 
-def _goal(evidence: ArmEvidence, design: Design) -> tuple[Goal, float]:
-    """What is the nearer way to a verdict, and how far the loss is from where it would fail."""
-    loss = evidence.loss or 0.0
-    below_margin = design.margin - loss if design.margin is not None and evidence.can_be_dropped else 0.0
-    return ("rule out", below_margin) if below_margin >= abs(loss) else ("show", abs(loss))
+def patients_for_margin(margin: float, sd: float, *, alpha: float) -> int | None:
+    """Patients who show a loss of the margin, and rule it out where there is none.
+
+    None above `power.MAX_PATIENTS`.
+
+    Args:
+        margin: The loss.
+        sd: Of the patients' differences, in the same unit.
+        alpha: Level of one arm; of few patients the loss is ruled out at a sharper one (`verdict.margin_level`).
+    """
+    needed = patients_needed(margin, sd, alpha=alpha)
+    if needed is None:
+        return None
+    needed = max(needed, FEWEST)
+    while power_of(margin, sd, needed, alpha=alpha * margin_level(needed) / (ALPHA / 2)) < POWER:
+        needed += 1
+    return needed
 
 
 def _repeats(required_sd: float, evidence: ArmEvidence, design: Design, noise: Noise | None) -> int | None:
@@ -77,3 +79,9 @@ def _repeats(required_sd: float, evidence: ArmEvidence, design: Design, noise: N
     ]
     variance = min(sum(variances) / len(variances), evidence.sd**2)
     return repeats_needed(required_sd, evidence.sd, variance, design.repeats)
+
+
+def rounded(number: int) -> int:
+    """A size as it is planned: to fives up to 100, to tens up to 500, then to fifties; always up."""
+    step = 1 if number <= 20 else 5 if number <= 100 else 10 if number <= 500 else 50
+    return ceil(number / step) * step

@@ -1,117 +1,87 @@
 """How small a difference a study can find, and how large it would have to be: before it runs, and after.
 
-For the test that decides, Wilcoxon's signed-rank test, with differences that are normal.
+For the test that decides, sign flips with the largest t over the arms, with differences that are normal: its power
+is that of a t-test at the level shared among the arms (benchmarks/calibration.py), from the patients on of whom
+flips can show anything; of few, p comes in steps, and the level is the step below 5 %.
 """
 
 from collections.abc import Sequence
 from functools import cache
-from itertools import count
-from math import ceil, pi, sqrt
-from typing import Literal
+from math import ceil, log2, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
-from submit.analysis.bootstrap import FEWEST
 from submit.analysis.design import ALPHA
-from submit.analysis.paired_tests import EXACT_UP_TO, null_distribution
 
 POWER = 0.8
-Test = Literal["ranks", "mean"]
-"""Wilcoxon's, two-sided; or the t-test against a margin, one-sided at half the level."""
-STUDIES = 4000
-"""Simulated ones, from fixed draws: a power has an error of 0.6 percent points, and is the same each time."""
-EFFICIENCY = 3 / pi
-"""Of Wilcoxon's test beside the t-test for many normal differences."""
 QUANTILES = (np.arange(2000) + 0.5) / 2000
+FEWEST = ceil(1 - log2(ALPHA) + 1e-9)
+"""Patients of whom sign flips can show a difference at all: of n, 2 of 2^n flips are as extreme as all of one
+sign."""
 MAX_PATIENTS = 100_000
 MAX_REPEATS = 1000
 LARGEST_EFFECT = 100.0
 """In SDs."""
 
 
-def power_of(effect: float, sd: float, patients: int, *, alpha: float = ALPHA, test: Test = "ranks") -> float:
+def power_of(effect: float, sd: float, patients: int, *, alpha: float = ALPHA) -> float:
     """Probability that the test, two-sided, finds a mean difference.
 
     Args:
         effect: The difference.
         sd: Of the patients' differences, in the same unit, above 0.
         patients: How many.
-        alpha: Level of the test; of the first step of Holm's method over m arms, 0.05 / m.
-        test: Which.
+        alpha: Level of the test; of one of m arms, 0.05 / m.
     """
-    if test == "mean":
-        return _t_power(abs(effect) / sd, patients, alpha) if patients >= FEWEST else 0.0
-    if patients > EXACT_UP_TO:
-        return _t_power(abs(effect) / sd, patients * EFFICIENCY, alpha)
-    critical = _critical(patients, alpha)
-    if critical is None:
+    if patients < FEWEST:
         return 0.0
-    shifted = _draws(patients) + abs(effect) / sd
-    order = np.argsort(np.abs(shifted), axis=1)
-    ranks = np.arange(1, patients + 1)
-    positive = (ranks * (np.take_along_axis(shifted, order, axis=1) > 0)).sum(axis=1)
-    total = patients * (patients + 1) // 2
-    return float(np.mean(np.minimum(positive, total - positive) <= critical))
+    freedom, shift = patients - 1, abs(effect) / sd * sqrt(patients)
+    critical = stats.t.ppf(1 - alpha * _step(patients) / 2, freedom)
+    # Over the sample's SD: SciPy's noncentral t is NaN for large effects.
+    needed = critical * _sds(freedom)
+    return float(np.mean(special.ndtr(shift - needed) + special.ndtr(-shift - needed)))
 
 
 @cache
-def _draws(patients: int) -> NDArray[np.float64]:
-    return np.random.default_rng(patients).normal(size=(STUDIES, patients))
+def _sds(freedom: int) -> NDArray[np.float64]:
+    """Quantiles of a sample's SD, of a true one of 1."""
+    return np.array(np.sqrt(stats.chi2.ppf(QUANTILES, freedom) / freedom), dtype=np.float64)
 
 
-@cache
-def _critical(patients: int, alpha: float) -> int | None:
-    """The largest of the smaller rank sums that is significant; None if none is: the patients are too few."""
-    # Of rank sums; the distribution counts half ranks, of which there are none without ties.
-    below = 2 * np.cumsum(null_distribution(np.arange(1, patients + 1, dtype=np.float64)))[::2]
-    significant = np.flatnonzero(below <= alpha)
-    return int(significant[-1]) if len(significant) else None
+def _step(patients: int) -> float:
+    """The largest p below 5 % that sign flips can have, as a share of that: of six patients 1/32, of ten 25/512."""
+    flips = 2.0 ** min(patients - 1, 50)
+    return (ceil(ALPHA * flips) - 1) / (ALPHA * flips)
 
 
-def _t_power(effect: float, patients: float, alpha: float) -> float:
-    """Of a t-test, over the sample's SD: SciPy's noncentral t is NaN for large effects."""
-    freedom, shift = patients - 1, effect * sqrt(patients)
-    critical = stats.t.ppf(1 - alpha / 2, freedom)
-    needed = critical * np.sqrt(stats.chi2.ppf(QUANTILES, freedom) / freedom)
-    return float(np.mean(stats.norm.sf(needed - shift) + stats.norm.sf(needed + shift)))
-
-
-def detectable(sd: float, patients: int, *, alpha: float = ALPHA, test: Test = "ranks") -> float | None:
-    """The smallest mean difference that is found with a power of 80 %.
-
-    None, if the patients are so few that no difference is: of 6, at a level of 0.05 / 7, not even six losses of six.
-    """
-    effect = _detectable_effect(patients, alpha, test)
+def detectable(sd: float, patients: int, *, alpha: float = ALPHA) -> float | None:
+    """The smallest mean difference that is found with a power of 80 %; None of fewer than `FEWEST` patients."""
+    effect = _detectable_effect(patients, alpha)
     return None if effect is None else sd * effect
 
 
 @cache
-def _detectable_effect(patients: int, alpha: float, test: Test) -> float | None:
+def _detectable_effect(patients: int, alpha: float) -> float | None:
     """In SDs."""
 
     def missing(effect: float) -> float:
-        return power_of(effect, 1.0, patients, alpha=alpha, test=test) - POWER
+        return power_of(effect, 1.0, patients, alpha=alpha) - POWER
 
     if missing(LARGEST_EFFECT) < 0:
         return None
     return float(optimize.brentq(missing, 0.0, LARGEST_EFFECT, xtol=1e-4))
 
 
-def fewest_patients(alpha: float) -> int:
-    """The smallest number of patients of whom a difference can be shown at all: all of them worse."""
-    return next(patients for patients in count(1) if _critical(patients, alpha) is not None)
-
-
-def patients_needed(effect: float, sd: float, *, alpha: float = ALPHA, test: Test = "ranks") -> int | None:
+def patients_needed(effect: float, sd: float, *, alpha: float = ALPHA) -> int | None:
     """Patients of whom a difference is found with a power of 80 %; None above `MAX_PATIENTS`."""
-    if power_of(effect, sd, MAX_PATIENTS, alpha=alpha, test=test) < POWER:
+    if power_of(effect, sd, MAX_PATIENTS, alpha=alpha) < POWER:
         return None
     low, high = 1, MAX_PATIENTS  # too few, enough
     while high - low > 1:
         middle = (low + high) // 2
-        if power_of(effect, sd, middle, alpha=alpha, test=test) >= POWER:
+        if power_of(effect, sd, middle, alpha=alpha) >= POWER:
             high = middle
         else:
             low = middle

@@ -34,8 +34,13 @@ SCORE_COLUMNS = {
     "volume_error_ml": "Float64",
     "seconds": "Float64",
 }
-"""Columns and types of `Results.table`. `volume_error_ml` is predicted - reference; `seconds` is the fold's
+"""Columns and types. `volume_error_ml` is predicted - reference; `seconds` is the fold's
 wall time, repeated in each of its rows."""
+
+LATER_COLUMNS = {"hd95_voxels_mm": "Float64"}
+"""Further columns, for which results of before have no numbers."""
+TABLE_COLUMNS = SCORE_COLUMNS | LATER_COLUMNS
+"""Of `Results.table`, in this order."""
 
 FOLD_COLUMNS = {
     "fold": "int64",
@@ -60,7 +65,7 @@ class Results:
     """What there is of a run: `done`, `missing` and `failed` are all its folds, each once."""
 
     table: DataFrame
-    """One row per done fold, exam and structure (`SCORE_COLUMNS`), by fold; an undefined number is NA."""
+    """One row per done fold, exam and structure (`TABLE_COLUMNS`), by fold; an undefined number is NA."""
     folds: DataFrame
     """One row per done fold: what it took (`FOLD_COLUMNS`, then seconds by phase)."""
     versions: dict[str, dict[str, tuple[int, ...]]]
@@ -98,7 +103,7 @@ def collect_results(storage: Storage, manifest: Manifest) -> Results:
     done = tuple(row["fold"] for row in tables.folds)
     failed = {failure.fold for failure in failures}
     return Results(
-        table=DataFrame(tables.scores, columns=list(SCORE_COLUMNS)).astype(SCORE_COLUMNS),
+        table=DataFrame(tables.scores, columns=list(TABLE_COLUMNS)).astype(TABLE_COLUMNS),
         folds=_fold_table(tables.folds),
         versions={
             package: {version: tuple(folds) for version, folds in found.items()}
@@ -135,6 +140,7 @@ class _Tables:
                         "status": score.status,
                         "dice": score.dice,
                         "hd95_mm": score.hd95_mm,
+                        "hd95_voxels_mm": score.hd95_voxels_mm,
                         "reference_ml": score.reference_ml,
                         "predicted_ml": score.predicted_ml,
                         "volume_error_ml": score.predicted_ml - score.reference_ml,

@@ -1,5 +1,6 @@
 """Whether the answer hangs on what is missing, on the lesion's volume, or on the structure."""
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -8,13 +9,15 @@ from scipy import stats
 
 from job.contract.grid import REFERENCE
 from job.contract.results import Record
+from submit.analysis.adjustment import adjusted
 from submit.analysis.bootstrap import bootstrap_means
-from submit.analysis.comparisons import Differences, adjusted
 from submit.analysis.design import HIGHER_IS_BETTER, LIMITS, Design
+from submit.analysis.differences import Differences
+from submit.analysis.evidence import gather
 from submit.analysis.noise import Noise
 from submit.analysis.paired_tests import signed_rank
-from submit.analysis.pairing import CORRECT_ABSENCE, EXAM, FALSE_ALARM, TEST, by_patient
-from submit.analysis.verdict import VerdictName, decide, gather
+from submit.analysis.pairing import CORRECT_ABSENCE, FALSE_ALARM, MISS, TEST, by_patient, metrics_in, statuses
+from submit.analysis.verdict import VerdictName, decide_all
 
 
 class WorstCase(Record):
@@ -30,53 +33,66 @@ class WorstCase(Record):
     """The other way round."""
 
 
-def worst_cases(found: Differences, design: Design, noise: Noise | None) -> tuple[WorstCase, ...]:
+def worst_cases(table: DataFrame, design: Design, noise: Mapping[str, Noise | None]) -> tuple[WorstCase, ...]:
     """The bounds that missing tests leave to the verdicts; none if no test is missing.
 
     A number that is undefined (nothing there, nothing predicted) is not missing. In an exam without a lesion a
     missing test counts as a false alarm, or as a correct absence.
+
+    Args:
+        table: Rows of the repeats that every arm has.
+        design: The design.
+        noise: Of retraining, by structure.
     """
-    planned = MultiIndex.from_tuples(
-        [(repeat, patient, exam) for repeat in range(design.repeats) for patient, exam in design.exams],
-        names=TEST,
+    planned = [(repeat, patient, exam) for repeat in range(design.repeats) for patient, exam in design.exams]
+    done = statuses(table, design.structure).reindex(
+        index=MultiIndex.from_tuples(planned, names=TEST), columns=list(design.arms)
     )
-    arms = list(design.arms)
-    statuses = found.statuses[design.structure].reindex(index=planned, columns=arms).astype("object")
-    missing = statuses.isna()
+    missing = done.isna()
     if not missing.to_numpy().any():
         return ()
-    without_lesion = (
-        statuses.isin((FALSE_ALARM, CORRECT_ABSENCE)).any(axis=1).groupby(level=EXAM).transform("any")
-    )
-    tests = found.tests[design.endpoint].reindex(index=planned, columns=arms)
-    dice = found.tests[design.structure, "dice"]
-    best, worst = _ends(tests, design.metric)
-    verdicts: dict[bool, dict[str, VerdictName]] = {}
-    for arms_are_good in (False, True):
-        values, ends = tests.copy(), statuses.copy()
-        for arm in design.arms:
-            good = arms_are_good != (arm == REFERENCE)
-            values.loc[missing[arm] & ~without_lesion, arm] = best if good else worst
-            ends.loc[missing[arm], arm] = "ok"
-            ends.loc[missing[arm] & without_lesion, arm] = CORRECT_ABSENCE if good else FALSE_ALARM
-        found_so = gather(values, dice, ends, design, noise)
-        verdicts[arms_are_good] = {evidence.arm: decide(evidence) for evidence in found_so}
+    verdicts = {}
+    for name, arms_are_good in (("against", False), ("in_favour", True)):
+        filled = concat([table, _filled(table, missing, design, arms_are_good=arms_are_good)])
+        evidence = gather(Differences(filled, design), design, noise)
+        verdicts[name] = {arm: decide_all(own) for arm, own in evidence.items()}
     return tuple(
         WorstCase(
             arm=arm,
             missing=int((missing[arm] | missing[REFERENCE]).sum()),
-            against=verdicts[False][arm],
-            in_favour=verdicts[True][arm],
+            against=verdicts["against"][arm],
+            in_favour=verdicts["in_favour"][arm],
         )
         for arm in design.compared
     )
 
 
-def _ends(tests: DataFrame, metric: str) -> tuple[float, float]:
+def _filled(table: DataFrame, missing: DataFrame, design: Design, *, arms_are_good: bool) -> DataFrame:
+    """Rows for the tests that are missing, as good or as bad as they can be."""
+    rows = []
+    for structure in design.structures:
+        own = table[table["structure"] == structure]
+        absent = set(own.loc[own["status"].isin((FALSE_ALARM, CORRECT_ABSENCE)), "exam"])
+        ends = {metric: _ends(own[metric].astype("float64"), metric) for metric in metrics_in(table)}
+        for arm in design.arms:
+            good = arms_are_good != (arm == REFERENCE)
+            for repeat, patient, exam in missing.index[missing[arm]]:
+                empty = exam in absent
+                values = {metric: None if empty and good else end[not good] for metric, end in ends.items()}
+                status = (CORRECT_ABSENCE if good else FALSE_ALARM) if empty else "ok" if good else MISS
+                rows.append(
+                    {"arm": arm, "repeat": repeat, "patient": patient, "exam": exam, "structure": structure}
+                    | {"status": status}
+                    | values
+                )
+    return DataFrame(rows).astype(dict.fromkeys(metrics_in(table), "Float64"))
+
+
+def _ends(values: Series, metric: str) -> tuple[float, float]:
     """The best and the worst that a metric can be; of one without an end, the worst that was seen."""
     if HIGHER_IS_BETTER[metric]:
         return LIMITS[metric], 0.0
-    worst = tests.max().max()
+    worst = values.max()
     return 0.0, float(worst) if worst == worst else 0.0
 
 

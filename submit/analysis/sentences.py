@@ -1,148 +1,197 @@
 """A verdict in one sentence, with the numbers behind it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from submit.analysis.comparisons import Comparison
-from submit.analysis.design import ALPHA, HIGHER_IS_BETTER, Design
+from submit.analysis.design import Design
+from submit.analysis.detection import Detection
+from submit.analysis.evidence import ArmEvidence
 from submit.analysis.plan import Plan
-from submit.analysis.verdict import ArmEvidence, VerdictName
-from submit.analysis.wording import METRIC_STYLES, number, percent, probability
+from submit.analysis.verdict import MOST_TIMES, VerdictName, decide
+from submit.analysis.wording import METRIC_STYLES, percent, probability
 from submit.wording import counted
+
+VERDICT_WORDS: dict[VerdictName, str] = {
+    "needed": "needed",
+    "worse": "worse, perhaps by less than the margin",
+    "droppable": "droppable",
+    "not distinguishable": "not distinguishable from retraining",
+    "undecided": "undecided",
+}
+"""How verdicts are written for people."""
 
 
 def sentence(
-    verdict: VerdictName, evidence: ArmEvidence, found: Comparison, plan: Plan | None, design: Design
+    evidence: ArmEvidence, found: Comparison, seen: Detection, plan: Plan | None, design: Design
 ) -> str:
-    """Why an arm has its verdict.
+    """Why an arm has its verdict on one structure: lesions first, then the mean, then what follows.
 
     Args:
-        verdict: The verdict.
         evidence: What it was decided by.
-        found: The arm's comparison in the primary endpoint.
-        plan: What it would take to decide, for an undecided one.
+        found: The arm's comparison in this structure.
+        seen: Lesions found and false alarms.
+        plan: What it would take to decide, for an open one.
         design: The design.
     """
     style = METRIC_STYLES[design.metric]
+    lesions = _lesions(seen, evidence.structure, design)
     if found.mean is None or evidence.loss is None:
-        return f"No test of this arm has a partner in the reference arm with a defined {style.name}."
+        none = (
+            f"No test of this arm has a partner in the reference arm with a defined {style.name} of "
+            f"{evidence.structure}."
+        )
+        return " ".join(part for part in (lesions, none) if part)
     relative = "" if found.relative is None else f"{percent(found.relative)}; "
     change = (
-        f"{style.name} of {design.structure} changes by {style.with_unit(found.mean, signed=True)} "
-        f"({_interval(found, design)}{relative}{counted(found.patients, 'patient')})"
+        f"{style.name} of {evidence.structure} changes by {style.with_unit(found.mean, signed=True)} "
+        f"({_interval(found, design)}{relative}{counted(found.patients, 'patient')}){_test(evidence, design)}"
     )
-    tested = f"{probability(evidence.p)} (Wilcoxon, Holm over {counted(len(design.compared), 'arm')})"
-    noise = f"retraining alone changes it by up to ±{style.with_unit(evidence.noise_floor)} (95 of 100 times)"
-    has_noise = evidence.noise_floor is not None
-    if verdict == "needed":
-        return f"{change}, {tested}" + (f"; {noise}." if has_noise else ".")
-    if verdict == "droppable":
-        if evidence.margin_ruled_out and evidence.can_be_dropped:
+    parts = [lesions, f"{change}: {_reason(evidence, design)}.", _beyond(evidence)]
+    if decide(evidence) not in ("needed", "droppable"):
+        parts += [*_obstacles(evidence, design), _needed(plan, evidence, design)]
+    return " ".join(part for part in parts if part)
+
+
+def _test(evidence: ArmEvidence, design: Design) -> str:
+    """P with the family that it is adjusted over; nothing of one patient, who has none."""
+    if evidence.p is None:
+        return ""
+    family = counted(len(design.compared), "arm")
+    if len(design.endpoint_structures) > 1:
+        family += f" and {counted(len(design.endpoint_structures), 'structure')}"
+    return f", {probability(evidence.p)} (sign flips, max-t over {family})"
+
+
+def _reason(evidence: ArmEvidence, design: Design) -> str:
+    """What the numbers say, in words."""
+    style, margin = METRIC_STYLES[design.metric], evidence.margin
+    match decide(evidence):
+        case "needed":
+            return f"a loss of more than the margin, {style.threshold(margin)}, is shown"
+        case "droppable" if evidence.margin_ruled_out:
             return (
-                f"{change}; a loss of {style.with_unit(design.margin)} or more is ruled out, "
-                f"{probability(evidence.p_not_worse)} (one-sided, Holm)."
+                f"a loss of {style.threshold(margin)} or more is ruled out, {probability(evidence.p_not_worse)} "
+                f"(one-sided, Holm; below {evidence.margin_level:.2g})"
             )
-        return f"{change}: better without it, {tested}" + (f"; {noise}." if has_noise else ".")
-    said = (
-        f"{change}, and {noise}; {_margin(evidence, design)}."
-        if verdict == "not distinguishable"
-        else f"{change}, {tested}: a difference is {_shown(evidence)}, and {_margin(evidence, design)}."
-    )
-    return " ".join(part for part in (said, *_obstacles(evidence), _needed(plan, design)) if part)
+        case "droppable":
+            return "better without it"
+        case "worse" if margin is None:
+            return "a loss is shown; no margin was stated that would say whether it matters"
+        case "worse":
+            return f"a loss is shown, which may be smaller than the margin, {style.threshold(margin)}"
+        case "not distinguishable":
+            assert evidence.floor is not None
+            floor = evidence.floor
+            return (
+                f"training the same network again changes it by up to ±{style.with_unit(floor.value)} in 95 of 100 "
+                f"studies (known to {style.text(floor.low)} to {style.text(floor.high)}), and is "
+                f"{100 * floor.share:.0f} % of the scatter"
+            )
+    if evidence.is_better:
+        return f"a gain is shown, but {_margin(evidence, design)}"
+    return f"a difference is not shown, and {_margin(evidence, design)}"
 
 
 def _margin(evidence: ArmEvidence, design: Design) -> str:
     """Whether a loss of the margin is ruled out, in words."""
-    if design.margin is None:
+    if evidence.margin is None:
         return "no margin was stated, so that no loss can be ruled out"
-    loss = f"a loss of {METRIC_STYLES[design.metric].with_unit(design.margin)}"
+    if not evidence.margin:
+        return "beside a reference that is perfect, or finds nothing, no loss is small"
+    loss = f"a loss of {METRIC_STYLES[design.metric].threshold(evidence.margin)}"
     if evidence.margin_ruled_out:
         return f"{loss} is ruled out, {probability(evidence.p_not_worse)} (one-sided, Holm)"
     return f"{loss} is not ruled out"
 
 
-def _shown(evidence: ArmEvidence) -> str:
-    """Whether a difference is shown, in words."""
-    if evidence.different:
-        return "shown"
-    if evidence.p is None or evidence.p >= ALPHA:
-        return "not shown"
-    if evidence.rank_sign * (evidence.loss or 0) <= 0:
-        return "shown by ranks, but not in the direction of the mean"
-    return "shown by ranks, but not for the mean"
-
-
-def _obstacles(evidence: ArmEvidence) -> list[str]:
-    """What stands in the way of a verdict, beside chance."""
+def _lesions(seen: Detection, structure: str, design: Design) -> str:
+    """Lesions lost and gained and false alarms, before any mean; each counts once in every repeat."""
     said = []
-    if not evidence.sensitive:
-        said.append("The reference itself is not so good that a loss of the margin could be seen.")
-    if evidence.more_false_alarms > 0:
+    repeats = f" in {design.repeats} repeats" if design.repeats > 1 else ""
+    if seen.lost or seen.gained:
+        gained = f", and finds {seen.gained} that the reference misses" if seen.gained else ""
         said.append(
-            f"The arm has {counted(evidence.more_false_alarms, 'more false alarm')} than the reference, in exams "
-            "without a lesion: nothing with more of them is called droppable."
+            f"Loses {seen.lost} of {counted(seen.found_by_reference, 'lesion')} ({structure}) that the reference "
+            f"finds{gained}{repeats}{_tested(seen.misses.p)}."
+            if seen.lost
+            else f"Finds {counted(seen.gained, 'lesion')} ({structure}) that the reference misses{repeats}"
+            f"{_tested(seen.misses.p)}."
         )
-    if evidence.p is not None and evidence.p < ALPHA and evidence.rank_sign * (evidence.loss or 0) <= 0:
-        said.append("Most patients change the other way than the mean, which a few large changes make.")
-    return said
-
-
-def is_harm(found: Comparison) -> bool:
-    """Whether an arm is worse than the reference in a secondary endpoint: by ranks, after adjustment."""
-    if not found.rank_biserial or found.p_adjusted is None or found.p_adjusted >= ALPHA:
-        return False
-    return (found.rank_biserial < 0) == HIGHER_IS_BETTER[found.metric]
-
-
-def harm(found: Comparison) -> str:
-    """A secondary endpoint that is worse, in words."""
-    style = METRIC_STYLES[found.metric]
-    assert found.mean is not None
-    assert found.rank_biserial is not None
-    change = style.with_unit(found.mean, signed=True)
-    if found.mean * found.rank_biserial <= 0:  # a few large changes make the mean
-        change = (
-            f"in most patients (rank-biserial {number(found.rank_biserial, 2, signed=True)}; mean {change})"
+    alarms = seen.false_alarms
+    if alarms.only_arm or alarms.only_reference:
+        said.append(
+            f"False alarms ({structure}) in {alarms.arm} of {counted(alarms.tests, 'exam')} without a lesion, of the "
+            f"reference in {alarms.reference}{repeats}{_tested(alarms.p)}."
         )
-    return f"{style.name} of {found.structure} {change}, {probability(found.p_adjusted)}"
+    return " ".join(said)
+
+
+def _tested(p: float | None) -> str:
+    return f" (McNemar, {probability(p)})" if p is not None else ""
+
+
+def _beyond(evidence: ArmEvidence) -> str:
+    """How many patients lose more than the margin: what a mean hides."""
+    if not evidence.beyond_margin:
+        return ""
+    lose = "loses" if evidence.beyond_margin == 1 else "lose"
+    return f"{evidence.beyond_margin} of {counted(evidence.patients, 'patient')} {lose} more than the margin."
+
+
+def _obstacles(evidence: ArmEvidence, design: Design) -> list[str]:
+    """What stands in the way of a verdict, beside chance."""
+    if evidence.can_see:
+        return []
+    return [
+        f"The reference itself is not shown to segment it well enough (a mean Dice above {design.smallest_dice:g}) "
+        "that anything could be called droppable beside it."
+    ]
 
 
 def _interval(found: Comparison, design: Design) -> str:
     style = METRIC_STYLES[design.metric]
     if found.low is None or found.high is None:
         return ""
-    return f"95 % interval {style.text(found.low, signed=True)} to {style.text(found.high, signed=True)}; "
+    cut = ", cut where the metric ends" if found.cut else ""
+    return (
+        f"95 % interval {style.text(found.low, signed=True)} to {style.text(found.high, signed=True)}{cut}; "
+    )
 
 
-def _needed(plan: Plan | None, design: Design) -> str:
+def _needed(plan: Plan | None, evidence: ArmEvidence, design: Design) -> str:
     """What it would take, in words."""
     if plan is None:
         return ""
-    style = METRIC_STYLES[design.metric]
-    few = ""
-    if plan.fewest is not None:
-        few = (
-            f"So few patients cannot show any difference over {counted(len(design.compared), 'arm')}, however large; "
-            f"{plan.fewest} can. "
-        )
+    margin = METRIC_STYLES[design.metric].threshold(plan.margin)
     ways = []
     if plan.patients is not None and plan.exams is not None:
         ways.append(f"about {counted(plan.patients, 'patient')} ({counted(plan.exams, 'exam')})")
+    elif plan.repeats is None:
+        ways.append(f"more than {MOST_TIMES} times this cohort")
     if plan.repeats is not None:
         ways.append(f"at best {counted(plan.repeats, 'repeat')} of every arm with these patients")
-    goal = (
-        f"show a difference of {style.with_unit(plan.effect)}"
-        if plan.goal == "show"
-        else f"rule out a loss of {style.with_unit(design.margin)}"
-    )
-    if not ways:
-        return (
-            f"{few}No number of patients within reason would {goal}, if the true difference is the one found."
-        )
-    return f"{few}To {goal} would take {' or '.join(ways)}, if the true difference is the one found."
+    return f"To tell a loss of {margin} from none would take {' or '.join(ways)}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadlineArm:
+    """An arm as the headline needs it."""
+
+    name: str
+    """What it leaves out, or the channel that it has."""
+    verdict: VerdictName
+    loss: float | None
+    """None without a pair."""
+    harmed: tuple[str, ...] = ()
+    """What is worse without it beside the endpoint."""
+    done: tuple[int, int] | None = None
+    """Tests that are done, of how many, where too many are missing for a verdict."""
 
 
 LEFT_OUT: dict[VerdictName, str] = {
     "needed": "Needed: {}.",
+    "worse": "Worse without it, perhaps by less than matters: {}.",
     "droppable": "Can be left out, one at a time: {}.",
     "not distinguishable": "Not told apart from training the network again: {}.",
     "undecided": "Undecided: {}.",
@@ -150,20 +199,50 @@ LEFT_OUT: dict[VerdictName, str] = {
 """How verdicts on what an arm leaves out are summed up."""
 ONE_IN: dict[VerdictName, str] = LEFT_OUT | {
     "needed": "Not enough alone: {}.",
+    "worse": "Worse alone, perhaps by less than matters: {}.",
     "droppable": "Enough alone, as far as this endpoint goes: {}.",
 }
 """The same of arms with one channel."""
+UNFINISHED = "Too few tests for a verdict yet: {}."
 
 
-def answer(verdicts: Sequence[tuple[str, VerdictName]], words: Mapping[VerdictName, str]) -> list[str]:
-    """All verdicts, a sentence for each kind.
+def answer(
+    arms: Sequence[HeadlineArm], words: Mapping[VerdictName, str], structures: Sequence[str]
+) -> list[str]:
+    """All verdicts, a sentence for each kind; the largest loss first, of what is droppable the smallest.
 
     Args:
-        verdicts: Of what, and the verdict.
+        arms: The arms.
         words: A sentence for each kind.
+        structures: Of the endpoint.
     """
-    return [
-        text.format(", ".join(name for name, verdict in verdicts if verdict == kind))
-        for kind, text in words.items()
-        if any(verdict == kind for _, verdict in verdicts)
-    ]
+    lines = []
+    for kind, text in words.items():
+        own = [arm for arm in arms if arm.verdict == kind and arm.done is None]
+        own.sort(key=lambda arm: arm.loss or 0.0, reverse=kind != "droppable")
+        own.sort(key=lambda arm: arm.loss is None)
+        if kind == "droppable":
+            own.sort(key=lambda arm: bool(arm.harmed))
+        if own:
+            named = [_named(arm, structures) for arm in own]
+            separator = ", " if named == [arm.name for arm in own] else "; "
+            lines.append(text.format(separator.join(named)))
+    unfinished = [f"{arm.name} ({arm.done[0]} of {arm.done[1]})" for arm in arms if arm.done is not None]
+    return [*lines, UNFINISHED.format(", ".join(unfinished))] if unfinished else lines
+
+
+def influence(arms: Sequence[HeadlineArm]) -> str:
+    """Which channel matters most and least, by the mean loss; empty where no two differ."""
+    known = [arm for arm in arms if arm.done is None and arm.loss is not None]
+    known.sort(key=lambda arm: -(arm.loss or 0.0))
+    if not known or known[0].loss == known[-1].loss:
+        return ""
+    return f"Most influential: {known[0].name}; least: {known[-1].name}."
+
+
+def _named(arm: HeadlineArm, structures: Sequence[str]) -> str:
+    if not arm.harmed or arm.verdict in ("needed", "worse"):
+        return arm.name
+    if arm.verdict != "droppable":
+        return f"{arm.name} (with harm to {' and '.join(arm.harmed)})"
+    return f"{arm.name} as far as {' and '.join(structures)} goes, with harm to {' and '.join(arm.harmed)}"

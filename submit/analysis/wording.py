@@ -10,6 +10,13 @@ class MetricStyle:
     name: str
     unit: str
     decimals: int
+    proper: bool = True
+    """Whether the name keeps its capital within a sentence."""
+
+    @property
+    def within(self) -> str:
+        """The name within a sentence."""
+        return self.name if self.proper else self.name[0].lower() + self.name[1:]
 
     def text(self, value: float | None, *, signed: bool = False) -> str:
         """A number without its unit; a dash for an undefined one."""
@@ -19,11 +26,20 @@ class MetricStyle:
         """A number with its unit."""
         return f"{self.text(value, signed=signed)} {self.unit}".rstrip()
 
+    def threshold(self, value: float | None) -> str:
+        """The same, to one digit of its own where the metric's decimals would show none."""
+        if value is None or round(value, self.decimals) or not value:
+            return self.with_unit(value)
+        return f"{value:.1g} {self.unit}".rstrip()
+
 
 METRIC_STYLES = {
     "dice": MetricStyle(name="Dice", unit="", decimals=3),
     "hd95_mm": MetricStyle(name="HD95", unit="mm", decimals=1),
-    "absolute_volume_error_ml": MetricStyle(name="Absolute volume error", unit="ml", decimals=1),
+    "hd95_voxels_mm": MetricStyle(name="HD95 (voxels)", unit="mm", decimals=1),
+    "absolute_volume_error_ml": MetricStyle(
+        name="Absolute volume error", unit="ml", decimals=1, proper=False
+    ),
 }
 
 

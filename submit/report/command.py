@@ -22,7 +22,7 @@ from job.storage import Storage, open_storage
 from submit.analysis.aggregate import Aggregate, aggregate
 from submit.analysis.analysis import Analysis, Verdict, analyse
 from submit.analysis.comparisons import Comparison
-from submit.analysis.design import ALPHA, Design
+from submit.analysis.design import Design
 from submit.analysis.results_table import Results, collect_results
 from submit.analysis.wording import METRIC_STYLES, percent, probability
 from submit.report.material import Extras, Price, read_curves
@@ -187,7 +187,7 @@ def _summary(whole: Aggregate, analysis: Analysis) -> list[str]:
     if any(verdict.depends_on_missing for verdict in analysis.verdicts):
         lines.append("* missing tests could change it")
     lines += [
-        f"note: worse {verdict.arm}, adjusted over all secondary endpoints: {'; '.join(verdict.harms)}"
+        f"note: worse {verdict.arm} too: {'; '.join(verdict.harms)}"
         for verdict in analysis.verdicts
         if verdict.harms
     ]
@@ -196,11 +196,12 @@ def _summary(whole: Aggregate, analysis: Analysis) -> list[str]:
 
 def _reason(verdict: Verdict, metric: str) -> str:
     """The number that a verdict was decided by."""
-    if verdict.verdict == "droppable" and verdict.p_not_worse is not None and verdict.p_not_worse < ALPHA / 2:
-        return f"margin, {probability(verdict.p_not_worse)}"
-    if verdict.verdict == "not distinguishable":
-        return f"retraining, ±{METRIC_STYLES[metric].text(verdict.noise_floor)}"
-    return probability(verdict.p) if verdict.p is not None else ""
+    own = verdict.leading
+    if own.verdict == "droppable" and own.p_not_worse is not None:
+        return f"margin, {probability(own.p_not_worse)}"
+    if own.verdict == "not distinguishable" and own.floor is not None:
+        return f"retraining, ±{METRIC_STYLES[metric].text(own.floor.value)}"
+    return probability(own.p) if own.p is not None else ""
 
 
 def _difference(found: Comparison) -> str:

@@ -18,10 +18,11 @@ from submit.analysis.analysis import Analysis, Ranks
 from submit.analysis.design import HIGHER_IS_BETTER
 from submit.analysis.verdict import VerdictName
 from submit.analysis.wording import METRIC_STYLES, shortened
-from submit.report.figures import BLUE, GREEN, GREY, MAX_VECTORS, VERMILLION, WIDTH_INCHES
+from submit.report.figures import AMBER, BLUE, GREEN, GREY, MAX_VECTORS, VERMILLION, WIDTH_INCHES
 
 MARKERS: dict[VerdictName, tuple[str, str]] = {
     "needed": ("o", VERMILLION),
+    "worse": ("v", AMBER),
     "droppable": ("s", GREEN),
     "not distinguishable": ("D", GREY),
     "undecided": ("^", BLUE),
@@ -36,7 +37,7 @@ PANEL_INCHES = WIDTH_INCHES / COLUMNS
 def forest_figure(analysis: Analysis) -> Figure:
     """Mean difference of every arm with its 95 % interval; margin and noise floor as bands, verdicts as marks."""
     style = METRIC_STYLES[analysis.endpoint["metric"]]
-    arms = [verdict.arm for verdict in analysis.verdicts]
+    arms = [verdict.arm for verdict in analysis.by_loss]
     figure = Figure(figsize=(WIDTH_INCHES, 1.5 + 0.36 * len(arms)), layout="constrained")
     axes = figure.subplots()
     found = analysis.of_endpoint
@@ -49,15 +50,15 @@ def forest_figure(analysis: Analysis) -> Figure:
             Line2D([], [], color=GREY, lw=0, marker="|", ms=10, mew=1.5, label="noise of retraining")
         )
     axes.axvline(0, color="black", lw=0.8)
-    for place, verdict in enumerate(analysis.verdicts):
+    for place, verdict in enumerate(analysis.by_loss):
         own = found[verdict.arm]
         if own.mean is None:
             continue
         marker, colour = MARKERS[verdict.verdict]
         if own.low is not None and own.high is not None:
             axes.hlines(place, own.low, own.high, color=colour, lw=2)
-        if (floor := verdict.noise_floor) is not None:
-            axes.plot((-floor, floor), (place, place), "|", color=GREY, ms=14, mew=1.2)
+        if (floor := verdict.leading.floor) is not None:
+            axes.plot((-floor.value, floor.value), (place, place), "|", color=GREY, ms=14, mew=1.2)
         axes.plot(own.mean, place, marker, color=colour, markersize=7)
     shown = dict.fromkeys(verdict.verdict for verdict in analysis.verdicts)
     handles += [

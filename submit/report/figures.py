@@ -23,6 +23,7 @@ from submit.analysis.pairing import TEST
 from submit.analysis.wording import shortened
 
 BLUE, VERMILLION, PURPLE, GREEN, GREY = "#0072B2", "#D55E00", "#CC79A7", "#009E73", "#595959"
+AMBER = "#E69F00"
 
 MARKS: dict[Status, dict[str, Any]] = {
     "ok": {"marker": "o", "color": BLUE, "alpha": 0.6, "linewidths": 0, "label": "one test"},

@@ -5,7 +5,7 @@ from job.contract.manifest import Manifest
 from submit.analysis.analysis import Analysis
 from submit.analysis.bootstrap import DRAWS
 from submit.analysis.design import ALPHA
-from submit.analysis.paired_tests import EXACT_UP_TO
+from submit.analysis.sign_flips import ENUMERATED_UP_TO, FLIPS
 from submit.analysis.wording import METRIC_STYLES
 from submit.wording import counted
 
@@ -114,8 +114,6 @@ def _training(manifest: Manifest, versions: dict[str, str]) -> str:
 
 def _statistics(manifest: Manifest, analysis: Analysis, versions: dict[str, str]) -> str:
     style, endpoint = METRIC_STYLES[analysis.endpoint["metric"]], analysis.endpoint
-    all_exact = all(each.test != "normal approximation" for each in analysis.comparisons)
-    exact = "exact" if all_exact else f"exact up to {EXACT_UP_TO} patients"
     parts = [
         f"""The primary endpoint, set in the study file before the run, was {style.name} of {endpoint["class"]}. The
         patient was the unit of analysis: differences to the {REFERENCE} arm were averaged over repeats and visits of
@@ -127,13 +125,15 @@ def _statistics(manifest: Manifest, analysis: Analysis, versions: dict[str, str]
     if analysis.friedman:
         parts.append("All arms together were compared by Friedman's test (asymptotic), with Kendall's W.")
     parts.append(
-        f"""Each arm was compared with the {REFERENCE} arm by Wilcoxon's signed-rank test (two-sided, {exact}, with
-        ties; zeros after Pratt), with Holm's adjustment over {counted(len(analysis.verdicts), "arm")}."""
+        f"""Each arm was compared with the {REFERENCE} arm by flipping the signs of whole patients (two-sided, with
+        the largest t over {counted(len(analysis.verdicts) * len(analysis.structures), "comparison")}, all flips up to
+        {ENUMERATED_UP_TO} patients, else {FLIPS:,})."""
     )
     if any(each.low is not None for each in analysis.comparisons):
         parts.append(
-            f"""Mean differences are given with 95 % studentised cluster-bootstrap intervals (patients drawn with
-            replacement, {DRAWS:,} draws), cut off where the metric ends."""
+            f"""Mean differences are given with simultaneous 95 % intervals by inversion of this test, widened on the
+            side of losses to those of the studentised cluster bootstrap (patients drawn with replacement, {DRAWS:,}
+            draws) where these reach further, and cut off where the metric ends."""
         )
     parts.append(
         f"""All other structures and metrics were secondary, adjusted by Benjamini and Hochberg's method. The level
@@ -144,8 +144,8 @@ def _statistics(manifest: Manifest, analysis: Analysis, versions: dict[str, str]
         parts.append(
             f"""The variation due to training alone was estimated from
             {counted(analysis.noise.degrees_of_freedom, "repeated training")} of the {REFERENCE} arm; a difference
-            within its 95 % range, or within that of the mean over patients if this was narrower, was called not
-            distinguishable from it, unless a loss of the margin was ruled out."""
+            that was not shown, lay within the lower 95 % bound of its range, and whose scatter was for the most part
+            that of retraining, was called not distinguishable from it."""
         )
     if analysis.margin is not None:
         parts.append("Equivalence within the margin was tested by two one-sided t-tests (p not adjusted).")
@@ -161,17 +161,16 @@ def _statistics(manifest: Manifest, analysis: Analysis, versions: dict[str, str]
 def _rules(analysis: Analysis) -> str:
     """When a channel was called what."""
     style = METRIC_STYLES[analysis.endpoint["metric"]]
-    margin = (
-        f"""a loss of {style.with_unit(analysis.margin)} or more was ruled out (one-sided p below
-        {100 * ALPHA / 2:g} %, the larger of those of a t-test against the margin and of the studentised bootstrap,
-        with Holm's adjustment) and the {REFERENCE} arm was good enough to show such a loss, or if"""
-        if analysis.margin is not None
-        else ""
-    )
-    beyond = ", exceeding what retraining explains" if analysis.has_floor else ""
-    return f"""A channel was called droppable if {margin} the arm without it was significantly better, and if the arm
-    had no more false alarms than the {REFERENCE} arm; otherwise needed, if the arm was significantly worse, by ranks
-    and with the interval of its mean on the same side of 0{beyond}; otherwise it was left undecided."""
+    if analysis.margin is None:
+        return f"""No margin was stated: a channel was called worse to leave out if a loss was shown, droppable if a
+        gain was shown and the mean Dice of the {REFERENCE} arm was shown to exceed {analysis.smallest_dice:g}, and
+        otherwise left undecided."""
+    return f"""A channel was called droppable if a loss of {style.with_unit(analysis.margin)} or more was ruled out
+    (one-sided, the larger p of a t-test against the margin and of the studentised bootstrap, with Holm's
+    adjustment, below {100 * ALPHA / 2:g} %, and below {100 * ALPHA / 2:g} % times {100 * ALPHA / 2:g} % / 0.9^n for
+    fewer than 36 patients) beside a {REFERENCE} arm whose mean Dice was shown to exceed {analysis.smallest_dice:g};
+    needed if a loss of more than the margin was shown; worse if a loss was shown that may be below the margin;
+    otherwise it was left undecided."""
 
 
 def _flat(text: str) -> str:

@@ -120,7 +120,7 @@ def montages_of(
 
 def _tests_by_exam(table: DataFrame, manifest: Manifest) -> list[tuple[int, dict[str, Any]]]:
     """For each exam that the reference arm has tested: its number, and by arm the row of the endpoint."""
-    rows = table[(table["repeat"] == 0) & (table["structure"] == manifest.study.endpoint.structure)]
+    rows = table[(table["repeat"] == 0) & (table["structure"] == manifest.study.endpoint.leading)]
     tests: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows.itertuples():
         tests.setdefault((str(row.patient), str(row.exam)), {})[str(row.arm)] = row

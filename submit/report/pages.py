@@ -21,8 +21,8 @@ from job.storage import Storage
 from submit.analysis.aggregate import Aggregate, arms_table
 from submit.analysis.analysis import Analysis
 from submit.analysis.comparisons import Comparison
-from submit.analysis.design import HIGHER_IS_BETTER, METRICS
-from submit.analysis.pairing import by_arm, by_patient, differences, paired_block
+from submit.analysis.design import HIGHER_IS_BETTER
+from submit.analysis.pairing import by_arm, by_patient, differences, metrics_in, paired_block, statuses
 from submit.analysis.results_table import Results, structures_of
 from submit.analysis.sensitivity import StructureContrast, volumes
 from submit.analysis.wording import METRIC_STYLES, number, percent, probability
@@ -62,17 +62,18 @@ class Report:
     @cached_property
     def differences(self) -> DataFrame:
         """Arm - reference in the primary endpoint: patients x arms."""
-        return differences(self._tests)
+        structure = self.manifest.study.endpoint.leading
+        return differences(self._tests, statuses(self.table, structure))
 
     @cached_property
     def volumes(self) -> DataFrame:
         """Volume of the primary endpoint's structure by patient, ml."""
-        return volumes(self.table, self.manifest.study.endpoint.structure)
+        return volumes(self.table, self.manifest.study.endpoint.leading)
 
     @cached_property
     def _tests(self) -> DataFrame:
         endpoint = self.manifest.study.endpoint
-        return by_arm(self.table, endpoint.structure, endpoint.metric)
+        return by_arm(self.table, endpoint.leading, endpoint.metric)
 
     @property
     def compared(self) -> list[str]:
@@ -119,7 +120,7 @@ def figures_of(report: Report) -> dict[str, Figure]:
     """All charts for which there is something to show, by name."""
     manifest, study = report.manifest, report.manifest.study
     structures = structures_of(study)
-    label = _label(study.endpoint.structure, study.endpoint.metric)
+    label = _label(study.endpoint.leading, study.endpoint.metric)
     figures = {
         "folds": folds_figure(report.table, manifest.arms, structures),
         "arms": arms_figure(report.aggregate, structures),
@@ -148,8 +149,12 @@ def page(report: Report, figures: Mapping[str, bytes]) -> str:
         figures: SVG of the figures, by name.
     """
     manifest, results, analysis = report.manifest, report.results, report.analysis
-    endpoint = (manifest.study.endpoint.structure, manifest.study.endpoint.metric)
-    combinations = [(structure, metric) for structure in structures_of(manifest.study) for metric in METRICS]
+    endpoint = (manifest.study.endpoint.leading, manifest.study.endpoint.metric)
+    combinations = [
+        (structure, metric)
+        for structure in structures_of(manifest.study)
+        for metric in metrics_in(report.table)
+    ]
     provenance: dict[str, Mapping[str, Sequence[int]]] = {
         "precision": _folds_by(results.folds, "precision"),
         "conditions": _folds_by(results.folds, "conditions"),

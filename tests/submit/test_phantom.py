@@ -10,7 +10,10 @@ from submit.phantom import write_phantom
 
 def test_a_phantom_is_a_cohort_and_its_study(tmp_path: Path) -> None:
     study_file = write_phantom(tmp_path / "new", patients=2, visits=1, seed=0)
-    assert load_study(study_file).name == "phantom"
+    study = load_study(study_file)
+    assert study.name == "phantom"
+    assert study.margin == 0.03
+    assert study.sweep.margin_justification == "simulated: about the scatter of retraining"
     assert sorted(path.name for path in study_file.parent.iterdir()) == ["cohort", "study.toml"]
     assert len(list(study_file.parent.glob("cohort/*/*/label.nii.gz"))) == 2
 

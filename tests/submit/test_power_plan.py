@@ -12,7 +12,7 @@ from job.contract.errors import StudyError
 from job.contract.manifest import ExamEntry, Manifest
 from job.contract.study_file import load_study, parse_study
 from job.storage import LocalStorage
-from submit.analysis.power import detectable
+from submit.analysis.power import detectable, patients_needed
 from submit.power_plan import Spread, plan_power, show_plan
 from tests.submit.conftest import STUDY
 
@@ -79,17 +79,52 @@ def test_without_a_statement_the_reference_group_s_spread_counts(
         in told
     )
     assert "1 (study)" in told
+    exact = patients_needed(0.02, 0.107, alpha=0.025)
+    assert exact is not None
+    assert 270 < exact <= 280
     assert (
-        "from none, with that power in all arms and 1 repeat, would take about 288 patients (312 exams)."
-        in told
+        "To tell a loss of the margin, 0.020, from none, with that power in all arms and 1 repeat, would take about "
+        "280 patients (300 exams)." in told
     )
 
 
 def test_too_few_patients_find_nothing() -> None:
     study = parse_study(STUDY, source="study.toml")
     spread = Spread(sd=0.1, noise_variance=0.0, repeats=1, source="s")
-    assert plan_power(study, [1] * 5, spread).lines[0].one_arm == (None,)
-    assert plan_power(study, [1] * 6, spread).lines[0].all_arms == (None,)
+    five, six = (plan_power(study, [1] * n, spread).lines[0] for n in (5, 6))
+    assert (five.one_arm, five.all_arms) == ((None,), (None,))
+    assert None not in (*six.one_arm, *six.all_arms)
+
+
+def test_structures_of_the_endpoint_share_the_level_with_the_arms() -> None:
+    cohort = {**COHORT, "classes": {"tumour": 1, "node": 2}}
+    spread = Spread(sd=0.1, noise_variance=0.0, repeats=1, source="s")
+    of = {
+        structure: plan_power(
+            parse_study(
+                STUDY | {"cohort": cohort, "sweep": {"endpoint": {"class": structure}}}, source="study.toml"
+            ),
+            [1] * 12,
+            spread,
+        )
+        for structure in ("tumour", ("tumour", "node"))
+    }
+    one, both = of.values()
+    assert both.endpoint == "Dice of tumour and node"
+    assert one.lines[0].one_arm == both.lines[0].one_arm
+    assert one.lines[0].all_arms == (detectable(0.1, 12, alpha=0.05 / 2),)
+    assert both.lines[0].all_arms == (detectable(0.1, 12, alpha=0.05 / 4),)
+    assert both.patients_for_margin == patients_needed(0.02, 0.1, alpha=0.05 / 4)
+
+
+def test_few_patients_must_rule_the_margin_out_at_a_sharper_level() -> None:
+    """Ten of a small spread show a loss of 0.02; to rule it out takes more."""
+    study = parse_study(STUDY, source="study.toml")
+    plan = plan_power(study, [1] * 12, Spread(sd=0.01, noise_variance=0.0, repeats=1, source="s"))
+    shown = patients_needed(0.02, 0.01, alpha=0.025)
+    assert shown is not None
+    assert plan.patients_for_margin is not None
+    assert shown < plan.patients_for_margin < 36
 
 
 def run_of(study_file: Path) -> tuple[Manifest, LocalStorage]:

@@ -107,6 +107,15 @@ def test_an_unknown_key_is_refused() -> None:
         Failure.model_validate_json(FAILURE.to_json().replace(b'"time"', b'"when"'))
 
 
+def test_a_score_of_before_hd95_by_voxels_was_computed_is_read() -> None:
+    assert b'"hd95_voxels_mm": null' in OK.to_json()
+    before = OK.to_json().replace(b' "hd95_voxels_mm": null,\n', b"")
+    assert b"hd95_voxels_mm" not in before
+    assert Score.model_validate_json(before) == OK
+    with pytest.raises(ValidationError, match="greater than or equal to 0"):
+        Score(**OK.model_dump() | {"hd95_voxels_mm": -1.0})
+
+
 def test_a_record_never_changes() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         RESULT.steps = 1  # type: ignore[misc]

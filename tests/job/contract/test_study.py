@@ -106,6 +106,18 @@ IMPOSSIBLE = [
         'sweep.endpoint = { class = "union" }\ncohort.classes = { tumour = 1 }',
         "sweep.endpoint.class is 'union'; expected one of tumour",
     ),
+    (
+        'sweep.endpoint = { class = ["tumour", "liver"] }',
+        "sweep.endpoint.class is 'liver'; expected one of tumour, node, union",
+    ),
+    (
+        'sweep.endpoint = { class = ["tumour", "node", "tumour"] }',
+        "sweep.endpoint: class has 'tumour' twice; name each structure once",
+    ),
+    ("sweep.endpoint = { class = [] }", "sweep.endpoint.class"),
+    ("sweep.equivalence_margin = 0", "sweep.equivalence_margin: "),
+    ("sweep.relative_margin = 1.5", "sweep.relative_margin: "),
+    ("sweep.smallest_dice = -0.1", "sweep.smallest_dice: "),
     ('cohort.channels = ["t1"]', 'arm "without t1" would have no channel (leave_out = "channels"'),
     (
         'cohort.channels = ["t1", "t2"]\nsweep.leave_out = "pairs"',
@@ -205,6 +217,25 @@ def test_the_endpoint_is_dice_of_the_first_class_unless_given(make_study: MakeSt
     assert (default.structure, default.metric) == ("tumour", "dice")
     given = make_study('sweep.endpoint = { class = "union", metric = "hd95_mm" }').endpoint
     assert (given.structure, given.metric) == ("union", "hd95_mm")
+
+
+def test_an_endpoint_may_have_several_structures_the_leading_one_first(make_study: MakeStudy) -> None:
+    several = make_study('sweep.endpoint = { class = ["node", "tumour"] }').endpoint
+    assert (several.structures, several.leading) == (("node", "tumour"), "node")
+    one = make_study('sweep.endpoint = { class = "node" }').endpoint
+    assert (one.structures, one.leading) == (("node",), "node")
+    assert make_study().endpoint.structures == ("tumour",)
+    assert Study.model_validate_json(
+        make_study('sweep.endpoint = { class = ["node"] }').model_dump_json(by_alias=True)
+    )
+
+
+def test_a_margin_is_stated_with_its_reason_or_a_default_of_dice_alone(make_study: MakeStudy) -> None:
+    assert make_study().margin == 0.02
+    assert make_study('sweep.endpoint = { class = "tumour", metric = "hd95_mm" }').margin is None
+    stated = make_study('sweep.equivalence_margin = 0.05\nsweep.margin_justification = "two readers"')
+    assert (stated.margin, stated.sweep.margin_justification) == (0.05, "two readers")
+    assert (stated.sweep.relative_margin, stated.sweep.smallest_dice) == (0.25, 0.3)
 
 
 def test_a_table_of_the_network_changes_its_variant(make_study: MakeStudy) -> None:

@@ -34,8 +34,11 @@ def test_every_key_of_every_table_is_described(section: type[Section]) -> None:
         "| `kernels` | list of lists of 3 whole numbers (above 0) |  | Kernel of each stage of a pathway, "
         "along (x, y, z); odd. |",
         '| `device` | `"auto"`, `"cpu"`, `"cuda"` | `"auto"` | `auto`: the GPUs where there are any, else the CPU. |',
-        "| `class` | text | required | Name of a class or of one of `cohort.structures`, or `union` for all classes "
-        "together. |",
+        "| `class` | text or list (length at least 1) of texts | required | Name of a class or of one of "
+        "`cohort.structures`, or `union` for all classes together; or a list of them, all of which a channel must be "
+        "spared by before it is called droppable. Arms are ordered by the first. |",
+        "| `smallest_dice` | number (at least 0, at most 1) | `0.3` | Mean Dice that the reference must be shown to "
+        "exceed before anything is called droppable beside it. |",
         "| `weight_l1` | number (at least 0) | `1e-06` | Factor of the sum of \\|w\\| over convolution weights. |",
     ],
 )

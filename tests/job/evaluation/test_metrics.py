@@ -47,7 +47,8 @@ DIAGONAL_13_MM = (1.0, 0.5, 1.0)  # 4 x 6 x 12 voxels: 4, 3 and 12 mm
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_cubes_apart_are_as_far_as_their_outer_faces(axis: int, gap: int) -> None:
     # From the outer face (at least 7 % of the surface, so beyond the 95th percentile) the nearest point of the
-    # other cube is its inner face, one gap and one side of 4 voxels away.
+    # other cube is its inner face, one gap and one side of 4 voxels away. By voxels it is the same: from the centres
+    # of the outer layer, 32 of 112, to those of the inner one.
     start = [3, 3, 3]
     start[axis] += 4 + gap
     score = score_structure(cube((3, 3, 3)), cube((start[0], start[1], start[2])), SPACING_ZYX_MM)
@@ -55,6 +56,7 @@ def test_cubes_apart_are_as_far_as_their_outer_faces(axis: int, gap: int) -> Non
         status="ok",
         dice=0.0,
         hd95_mm=(4 + gap) * SPACING_ZYX_MM[axis],
+        hd95_voxels_mm=(4 + gap) * SPACING_ZYX_MM[axis],
         reference_ml=0.064,  # 64 voxels of 1 mm³
         predicted_ml=0.064,
     )
@@ -71,7 +73,7 @@ def test_cubes_one_voxel_apart_in_position_overlap_by_three_quarters(axis: int, 
 
 def test_a_structure_is_at_no_distance_from_itself() -> None:
     score = score_structure(cube((3, 3, 3)), cube((3, 3, 3)), SPACING_ZYX_MM)
-    assert (score.status, score.dice, score.hd95_mm) == ("ok", 1.0, 0.0)
+    assert (score.status, score.dice, score.hd95_mm, score.hd95_voxels_mm) == ("ok", 1.0, 0.0, 0.0)
 
 
 def test_one_voxel_is_as_far_from_another_as_its_farther_corners() -> None:
@@ -83,7 +85,7 @@ def test_one_voxel_is_as_far_from_another_as_its_farther_corners() -> None:
 
 def test_one_voxel_is_at_no_distance_from_itself() -> None:
     score = score_structure(cube((5, 5, 5), side=1), cube((5, 5, 5), side=1), SPACING_ZYX_MM)
-    assert (score.dice, score.hd95_mm) == (1.0, 0.0)
+    assert (score.dice, score.hd95_mm, score.hd95_voxels_mm) == (1.0, 0.0, 0.0)
 
 
 def test_less_than_five_percent_of_the_surface_is_ignored() -> None:
@@ -110,26 +112,37 @@ def test_a_structure_that_touches_the_border_has_a_surface_there() -> None:
     # The reference fills the image; the prediction lacks one layer of 2 mm at the border.
     volume = (4, 4, 4)
     score = score_structure(box((0, 0, 0), volume, volume), box((1, 0, 0), (3, 4, 4), volume), SPACING_ZYX_MM)
+    # By voxels: 16 of 100 distances are of the layer that is lacking.
     assert score == Score(
-        status="ok", dice=2 * 48 / (64 + 48), hd95_mm=2.0, reference_ml=0.064, predicted_ml=0.048
+        status="ok",
+        dice=2 * 48 / (64 + 48),
+        hd95_mm=2.0,
+        hd95_voxels_mm=2.0,
+        reference_ml=0.064,
+        predicted_ml=0.048,
     )
 
 
 def test_both_empty_is_undefined() -> None:
     assert score_structure(EMPTY, EMPTY, DIAGONAL_13_MM) == Score(
-        status="both-empty", dice=None, hd95_mm=None, reference_ml=0.0, predicted_ml=0.0
+        status="both-empty", dice=None, hd95_mm=None, hd95_voxels_mm=None, reference_ml=0.0, predicted_ml=0.0
     )
 
 
 def test_a_false_alarm_costs_the_diagonal_of_the_image() -> None:
     assert score_structure(EMPTY, VOXEL, DIAGONAL_13_MM) == Score(
-        status="false-alarm", dice=0.0, hd95_mm=13.0, reference_ml=0.0, predicted_ml=0.001
+        status="false-alarm",
+        dice=0.0,
+        hd95_mm=13.0,
+        hd95_voxels_mm=13.0,
+        reference_ml=0.0,
+        predicted_ml=0.001,
     )
 
 
 def test_a_miss_costs_the_diagonal_of_the_image() -> None:
     assert score_structure(VOXEL, EMPTY, DIAGONAL_13_MM) == Score(
-        status="miss", dice=0.0, hd95_mm=13.0, reference_ml=0.001, predicted_ml=0.0
+        status="miss", dice=0.0, hd95_mm=13.0, hd95_voxels_mm=13.0, reference_ml=0.001, predicted_ml=0.0
     )
 
 
@@ -140,7 +153,70 @@ def test_no_structure_is_farther_than_a_missed_one() -> None:
     assert hd95_mm <= 13.0
 
 
+@pytest.mark.parametrize(
+    ("shift_zyx", "distance_mm"), [((3, 0, 0), 6.0), ((0, 3, 0), 3.0), ((0, 0, 3), 1.5), ((2, 3, 0), 5.0)]
+)
+def test_by_voxels_one_is_as_far_from_another_as_their_centres(
+    shift_zyx: tuple[int, int, int], distance_mm: float
+) -> None:
+    z, y, x = shift_zyx
+    score = score_structure(cube((2, 5, 5), side=1), cube((2 + z, 5 + y, 5 + x), side=1), SPACING_ZYX_MM)
+    assert score.hd95_voxels_mm == pytest.approx(distance_mm)
+
+
+def test_by_voxels_both_directions_count_together() -> None:
+    # A cube of 4 voxels in the middle of one of 10: their borders have 56 and 488 voxels. Of 544 distances the
+    # largest are those of the outer cube's 8 corners, sqrt(3² + 3² + 3²), then of 24 voxels beside them,
+    # sqrt(3² + 3² + 2²): the 95th percentile, between the 28th and the 29th, is the latter.
+    score = score_structure(cube((3, 3, 3), side=10), cube((6, 6, 6), side=4), ISOTROPIC_MM)
+    assert score.hd95_voxels_mm == pytest.approx(math.sqrt(22))
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_by_voxels_pooled_distances_hide_the_worse_direction(swapped: bool) -> None:
+    # The far cube has 26 border voxels: 5.1 % of the 514 of one structure, and 2.6 % of the 1002 of both.
+    one = cube((1, 1, 1), side=10)
+    two = one | cube((15, 5, 5), side=3)
+    reference, predicted = (two, one) if swapped else (one, two)
+    assert score_structure(reference, predicted, ISOTROPIC_MM).hd95_voxels_mm == 0.0
+
+
 MASKS = hnp.arrays(bool, (3, 4, 5))
+
+
+def medpy_hd95_mm(one: Mask, two: Mask, spacing_zyx_mm: tuple[float, ...]) -> float:
+    """MedPy's definition, voxel by voxel: every distance between borders, both directions pooled."""
+
+    def border_mm(mask_ZYX: Mask) -> NDArray[np.float64]:
+        padded = np.pad(mask_ZYX, 1)
+        steps = [np.roll(np.eye(3, dtype=int)[0] * sign, axis) for axis in range(3) for sign in (-1, 1)]
+        voxels = np.argwhere(padded)
+        outside = [any(not padded[tuple(voxel + step)] for step in steps) for voxel in voxels]
+        return np.array(voxels[outside] * np.array(spacing_zyx_mm), dtype=float)
+
+    first, second = border_mm(one), border_mm(two)
+    distances_mm = np.sqrt(((first[:, None] - second[None]) ** 2).sum(axis=2))
+    return float(np.percentile(np.concatenate([distances_mm.min(axis=1), distances_mm.min(axis=0)]), 95))
+
+
+@given(MASKS, MASKS)
+def test_hd95_by_voxels_is_medpys(one: Mask, two: Mask) -> None:
+    score = score_structure(one, two, SPACING_ZYX_MM)
+    if score.status == "ok":
+        assert score.hd95_voxels_mm == pytest.approx(medpy_hd95_mm(one, two, SPACING_ZYX_MM))
+    else:
+        assert score.hd95_voxels_mm == score.hd95_mm
+
+
+def test_hd95_by_voxels_is_medpys_of_balls_that_touch_the_border() -> None:
+    grid = np.stack(np.meshgrid(*[np.arange(18)] * 3, indexing="ij"))
+    one, two = (
+        ((grid - np.array(centre)[:, None, None, None]) ** 2).sum(axis=0) < radius**2
+        for centre, radius in (((7, 8, 9), 6), ((9, 9, 12), 8))
+    )
+    for masks in ((one, two), (two, one), (one & two, one | two)):
+        score = score_structure(*masks, SPACING_ZYX_MM)
+        assert score.hd95_voxels_mm == pytest.approx(medpy_hd95_mm(*masks, SPACING_ZYX_MM))
 
 
 @given(MASKS, MASKS)
@@ -148,7 +224,11 @@ def test_reference_and_prediction_are_treated_alike(one: Mask, two: Mask) -> Non
     score, swapped = score_structure(one, two, SPACING_ZYX_MM), score_structure(two, one, SPACING_ZYX_MM)
     opposite = {"miss": "false-alarm", "false-alarm": "miss"}
     assert swapped.status == opposite.get(score.status, score.status)
-    assert (swapped.dice, swapped.hd95_mm) == (score.dice, score.hd95_mm)
+    assert (swapped.dice, swapped.hd95_mm, swapped.hd95_voxels_mm) == (
+        score.dice,
+        score.hd95_mm,
+        score.hd95_voxels_mm,
+    )
     assert (swapped.reference_ml, swapped.predicted_ml) == (score.predicted_ml, score.reference_ml)
 
 
@@ -161,7 +241,7 @@ def test_empty_space_around_a_structure_changes_nothing_but_the_diagonal(
     padded = score_structure(np.pad(one, around), np.pad(two, around), SPACING_ZYX_MM)
     assert (padded.status, padded.dice, padded.reference_ml) == (score.status, score.dice, score.reference_ml)
     if score.status == "ok":
-        assert padded.hd95_mm == score.hd95_mm
+        assert (padded.hd95_mm, padded.hd95_voxels_mm) == (score.hd95_mm, score.hd95_voxels_mm)
 
 
 def test_an_exam_has_a_score_for_each_class_and_for_their_union() -> None:

@@ -6,6 +6,10 @@ from typing import Any
 from pandas import DataFrame
 
 from submit.analysis.design import Design
+from submit.analysis.differences import Differences
+from submit.analysis.evidence import ArmEvidence, gather
+from submit.analysis.noise import Noise
+from submit.analysis.pairing import paired_block
 from submit.analysis.results_table import SCORE_COLUMNS
 
 REFERENCE = "reference"
@@ -51,6 +55,50 @@ def paired(reference: Sequence[float], **arms: Sequence[float | None]) -> list[T
     return tests
 
 
+def measured(
+    of: Design,
+    dice: Mapping[str, Sequence[float | None]],
+    *,
+    structure: str = "tumour",
+    repeat: int = 0,
+    without: Iterable[int] = (),
+    hd95_mm: Mapping[str, Sequence[float]] | None = None,
+) -> DataFrame:
+    """A test of every exam of a design by every arm that is named; None was not done.
+
+    A Dice of 0 is a miss. In the exams `without` a lesion it is a false alarm, and a Dice of 1 a correct absence.
+    """
+    rows, empty = [], set(without)
+    for arm, values in dice.items():
+        for number, ((patient, exam), value) in enumerate(zip(of.exams, values, strict=True)):
+            if value is None:
+                continue
+            nothing = number in empty and value == 1
+            found = value > 0 and not nothing
+            status = "false-alarm" if number in empty else "ok" if found else "miss"
+            distance = 300.0 if not found else 10 * (1 - value) if hd95_mm is None else hd95_mm[arm][number]
+            rows.append(
+                {
+                    "fold": 0,
+                    "arm": arm,
+                    "left_out": "",
+                    "repeat": repeat,
+                    "exam": exam,
+                    "patient": patient,
+                    "structure": structure,
+                    "status": "both-empty" if nothing else status,
+                    "dice": None if nothing else value,
+                    "hd95_mm": None if nothing else distance,
+                    "reference_ml": 0.0 if number in empty else 20.0,
+                    "predicted_ml": 0.0 if nothing or status == "miss" else 20.0,
+                    "seconds": 60.0,
+                }
+            )
+    frame = DataFrame(rows, columns=list(SCORE_COLUMNS))
+    frame["volume_error_ml"] = frame["predicted_ml"] - frame["reference_ml"]
+    return frame.astype(SCORE_COLUMNS)
+
+
 def design(
     exams: Sequence[tuple[str, str]] | int,
     *,
@@ -74,3 +122,15 @@ def design(
         "seed": 0,
     }
     return Design(**{**values, **changes})
+
+
+def all_evidence(
+    rows: DataFrame, of: Design, noise: Noise | None = None
+) -> dict[str, tuple[ArmEvidence, ...]]:
+    found = Differences(paired_block(rows, of.repeats), of)
+    return gather(found, of, dict.fromkeys(of.endpoint_structures, noise))
+
+
+def gathered(rows: DataFrame, of: Design, noise: Noise | None = None) -> tuple[ArmEvidence, ...]:
+    """Of each arm, in the leading structure."""
+    return tuple(every[0] for every in all_evidence(rows, of, noise).values())

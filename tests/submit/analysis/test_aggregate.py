@@ -67,6 +67,36 @@ def test_differences_are_those_of_the_comparisons(storage, make_manifest, write_
     assert (told.n, told.mean, told.relative) == (found[0].pairs, found[0].mean, found[0].relative)
 
 
+def test_a_lesion_that_both_miss_is_no_pair_as_in_the_comparisons(storage, make_manifest, make_result, score):
+    manifest = make_manifest()
+    miss = score(0.0, status="miss", hd95_mm=200.0, predicted_ml=0.0)
+    dice = {0: score(0.8), 1: score(0.7), 3: miss, 4: miss, 6: score(0.6), 7: miss}
+    for fold, own in dice.items():
+        storage.write(layout.result(fold), make_result(manifest, fold, {"tumour": own}).to_json())
+    results = collect_results(storage, manifest)
+    found = analyse(results.table, Design.of(manifest), run="r", manifest="m").comparisons
+
+    told = aggregate(results, manifest).arms[1].difference["tumour"]
+
+    assert (told["dice"].n, told["dice"].mean) == (2, pytest.approx((-0.1 - 0.6) / 2))
+    assert (found[0].pairs, found[0].mean) == (told["dice"].n, told["dice"].mean)
+    assert told["hd95_mm"].n == 2
+    assert told["absolute_volume_error_ml"].n == 3  # a volume is off by so much, found or not
+
+
+def test_hd95_by_voxels_is_told_where_results_have_it(storage, make_manifest, make_result, score):
+    manifest = make_manifest()
+    storage.write(layout.result(0), make_result(manifest, 0, {"tumour": score(0.8)}).to_json())
+    old = aggregated(storage, manifest)
+    assert list(old.arms[0].metrics["tumour"]) == ["dice", "hd95_mm", "absolute_volume_error_ml"]
+    assert "hd95_voxels_mm" not in set(arms_table(old)["metric"])
+
+    own = {"tumour": score(0.7, hd95_voxels_mm=4.5)}
+    storage.write(layout.result(3), make_result(manifest, 3, own).to_json())
+    new = aggregated(storage, manifest).arms[0].metrics["tumour"]["hd95_voxels_mm"]
+    assert (new.n, new.mean) == (1, 4.5)
+
+
 def test_statuses_are_counted_and_only_correct_absences_leave_the_mean(
     storage, make_manifest, make_result, score
 ):

@@ -1,13 +1,16 @@
 """All statistics of a run together."""
 
+from math import ceil
+
 import numpy as np
 import pytest
 
+from submit.analysis.adjustment import adjusted
 from submit.analysis.analysis import Analysis, analyse
 from submit.analysis.bootstrap import bootstrap_means
-from submit.analysis.comparisons import adjusted
 from submit.analysis.paired_tests import equivalence
 from submit.analysis.pairing import by_arm, differences
+from submit.analysis.plan import patients_for_margin, rounded
 from submit.analysis.power import detectable
 from tests.submit.analysis.tables import REFERENCE, Test, design, paired, table
 
@@ -44,36 +47,55 @@ def whole() -> Analysis:
 def test_each_planted_effect_gets_its_verdict(whole: Analysis) -> None:
     assert [each.verdict for each in whole.verdicts] == ["needed", "droppable", "undecided", "droppable"]
     assert [each.left_out for each in whole.verdicts] == [("a",), ("b",), ("c",), ("d",)]
+    assert whole.answer == [
+        "Needed: a.",
+        "Can be left out, one at a time: d, b.",
+        "Undecided: c (with harm to HD95 of tumour).",
+    ]
+    assert whole.influence == "Most influential: a; least: d."
 
 
 def test_every_verdict_has_its_numbers_in_a_sentence(whole: Analysis) -> None:
     needed, droppable, undecided, better = (each.sentence for each in whole.verdicts)
     assert needed.startswith("Dice of tumour changes by −0.1")
-    assert "p < 0.001 (Wilcoxon, Holm over 4 arms); retraining alone changes it by up to ±0.00" in needed
-    assert "20 patients" in needed
-    assert "a loss of 0.020 or more is ruled out, p < 0.001 (one-sided, Holm)" in droppable
     assert (
-        "a difference is not shown, and a loss of 0.020 is not ruled out. To show a difference of"
-        in undecided
+        "20 patients), p < 0.001 (sign flips, max-t over 4 arms): a loss of more than the margin, 0.020"
+        in needed
     )
-    assert undecided.endswith(" exams), if the true difference is the one found.")
+    assert needed.endswith("is shown. 20 of 20 patients lose more than the margin.")
+    assert "a loss of 0.020 or more is ruled out, p < 0.001 (one-sided, Holm; below 0.0051)" in droppable
+    assert "a difference is not shown, and a loss of 0.020 is not ruled out." in undecided
     assert "a loss of 0.020 or more is ruled out" in better
 
 
 def test_it_says_what_would_decide_and_only_for_what_is_undecided(whole: Analysis) -> None:
-    plans = [each.plan for each in whole.verdicts]
+    plans = [each.leading.plan for each in whole.verdicts]
     assert [plan is None for plan in plans] == [True, True, False, True]
     assert plans[2] is not None
     assert plans[2].patients is not None
-    assert plans[2].patients > 20
-    assert plans[2].exams == pytest.approx(plans[2].patients * 27 / 20, abs=1)
+    sd = whole.of_endpoint["without c"].sd
+    assert sd is not None
+    exact = patients_for_margin(0.02, sd, alpha=0.05 / 4)
+    assert exact is not None
+    assert plans[2].patients == rounded(exact)
+    assert plans[2].exams == rounded(ceil(exact * 27 / 20))
     assert plans[2].repeats is None  # patients differ, and no repeat makes them alike
+    assert whole.verdicts[2].sentence.endswith(
+        f"To tell a loss of 0.020 from none would take about {plans[2].patients} patients "
+        f"({plans[2].exams} exams)."
+    )
 
 
 def test_where_retraining_explains_all_an_arm_is_not_distinguishable() -> None:
     found = analysed(simulated(12, noise=0.06, seed=2)).verdicts[1]
+    floor = found.leading.floor
+    assert floor is not None
     assert found.verdict == "not distinguishable"
-    assert "and retraining alone changes it by up to ±0.0" in found.sentence
+    assert (
+        f"training the same network again changes it by up to ±{floor.value:.3f} in 95 of 100 studies (known to "
+        f"{floor.low:.3f} to {floor.high:.3f}), and is {100 * floor.share:.0f} % of the scatter."
+        in found.sentence
+    )
 
 
 def test_counts_are_of_patients_exams_and_tests(whole: Analysis) -> None:
@@ -87,8 +109,9 @@ def test_counts_are_of_patients_exams_and_tests(whole: Analysis) -> None:
 def test_a_study_without_further_repeats_has_no_floor_and_says_nothing_of_it() -> None:
     found = analysed(simulated(further=0))
     assert found.noise is None
-    assert {each.noise_floor for each in found.verdicts} == {None}
-    assert "retraining" not in found.verdicts[0].sentence
+    assert {each.leading.floor for each in found.verdicts} == {None}
+    assert not found.has_floor
+    assert "training" not in "".join(each.sentence for each in found.verdicts)
 
 
 def test_a_partial_run_is_analysed_and_says_on_what_it_hangs() -> None:
@@ -114,14 +137,20 @@ def test_nothing_at_all_is_undecided(metric: str) -> None:
     assert found.missing_tests == 25
 
 
-def test_a_distance_without_a_margin_can_be_needed_and_never_droppable_for_being_alike() -> None:
-    found = analysed(simulated(seed=2), metric="hd95_mm", margin=None)
-    assert found.verdicts[0].verdict == "needed"
-    assert "HD95 of tumour changes by +1." in found.verdicts[0].sentence
-    assert " mm" in found.verdicts[0].sentence
-    assert found.verdicts[1].verdict == "not distinguishable"
-    assert found.verdicts[3].verdict == "droppable"
-    assert "better without it" in found.verdicts[3].sentence
+def test_a_distance_without_a_margin_is_never_needed_and_droppable_only_if_better() -> None:
+    found = analysed(simulated(12, seed=2), metric="hd95_mm", margin=None)
+    worse, alike, _, better = found.verdicts
+    assert [each.verdict for each in (worse, alike, better)] == ["worse", "not distinguishable", "droppable"]
+    assert worse.sentence.startswith("HD95 of tumour changes by +1.5 mm (95 % interval +1.5 to +1.5; ")
+    assert worse.sentence.endswith("a loss is shown; no margin was stated that would say whether it matters.")
+    assert "better without it" in better.sentence
+    assert {each.verdict for each in found.verdicts} & {"needed"} == set()
+
+
+def test_a_distance_with_a_margin_is_needed_beyond_it() -> None:
+    found = analysed(simulated(12, seed=2), metric="hd95_mm", margin=1.0).verdicts[0]
+    assert found.verdict == "needed"
+    assert "a loss of more than the margin, 1.0 mm, is shown" in found.sentence
 
 
 def test_an_analysis_is_the_same_each_time_and_outlives_its_file(whole: Analysis) -> None:
@@ -130,31 +159,11 @@ def test_an_analysis_is_the_same_each_time_and_outlives_its_file(whole: Analysis
     assert Analysis.model_validate_json(whole.to_json()) == whole
 
 
-def test_too_few_patients_for_any_finding_are_told_so() -> None:
-    """Of six losses of six, p is 1/32; over four arms 0.05 / 4 is asked for."""
-    found = analysed(simulated(6, noise=0.02, further=0)).verdicts[0]
-    assert found.verdict == "undecided"
-    assert found.detectable is None
-    assert found.plan is not None
-    assert found.plan.fewest == 8
-    assert "So few patients cannot show any difference over 4 arms, however large; 8 can." in found.sentence
-
-
-def test_a_channel_that_can_be_dropped_says_where_its_absence_hurts() -> None:
-    from pandas import concat
-
-    tests = simulated(further=0)
-    hurt = [
-        (patient, exam, repeat, arm, dice if dice is None else dice - 0.2 * (arm == "without b"))
-        for patient, exam, repeat, arm, dice in tests
-    ]
-    rows = concat([table(tests), table(hurt, structure="node")], ignore_index=True)
-    exams = list(dict.fromkeys((patient, exam) for patient, exam, *_ in tests))
-    of = design(exams, arms=ARMS, structures=("tumour", "node"))
-    found = analyse(rows, of, run="r", manifest="m").verdicts[1]
-    assert found.verdict == "droppable"
-    assert any(each.startswith("Dice of node −0.1") for each in found.harms)
-    assert not any("tumour" in each for each in found.harms)
+def test_five_patients_find_nothing_however_large() -> None:
+    found = analysed(simulated(5, noise=0.02, further=0)).verdicts[0]
+    assert (found.verdict, found.leading.detectable, found.leading.low) == ("undecided", None, None)
+    assert found.leading.loss is not None
+    assert found.leading.loss > 0.1
 
 
 def test_every_number_is_at_the_level_and_over_the_units_that_it_says(whole: Analysis) -> None:
@@ -165,14 +174,14 @@ def test_every_number_is_at_the_level_and_over_the_units_that_it_says(whole: Ana
     assert whole.detectable.sd == pytest.approx(np.median(spreads))
     assert whole.detectable.all_arms == detectable(whole.detectable.sd, 20, alpha=0.05 / 4)
     for verdict, sd in zip(whole.verdicts, spreads, strict=True):
-        assert verdict.detectable == detectable(sd, 20, alpha=0.05 / 4)
+        assert verdict.leading.detectable == detectable(sd, 20, alpha=0.05 / 4)
 
 
 def test_each_family_has_its_own_adjustment(whole: Analysis) -> None:
     others = {(each.arm, each.structure, each.metric): each.p for each in whole.comparisons[4:]}
     found = {(each.arm, each.structure, each.metric): each.p_adjusted for each in whole.comparisons[4:]}
     assert found == adjusted(others, "fdr_bh") != adjusted(others, "holm")
-    raw = {each.arm: each.p_not_worse for each in whole.verdicts}
+    raw = {each.arm: each.leading.p_not_worse for each in whole.verdicts}
     tests = by_arm(table(simulated()), "tumour", "dice").loc[[0]]
     losses = -differences(tests)
     means = bootstrap_means(losses[list(ARMS[1:])].to_numpy(), 0)
@@ -191,57 +200,18 @@ def test_comparisons_of_the_endpoint_are_found_by_arm_in_whatever_order_they_are
     assert turned.of_endpoint == whole.of_endpoint
     assert {
         arm: -each.mean for arm, each in whole.of_endpoint.items() if each.mean is not None
-    } == pytest.approx({each.arm: each.loss for each in whole.verdicts})
-
-
-def told(**arms: list[float | None]) -> dict[str, str]:
-    """The sentences of a study of so many patients, by arm."""
-    count = len(next(iter(arms.values())))
-    rows = table(paired([0.7] * count, **arms))
-    return {each.arm: each.sentence for each in analyse(rows, design(count), run="r", manifest="m").verdicts}
-
-
-def test_ranks_and_mean_that_disagree_are_named() -> None:
-    loses = [0.01 + 0.001 * n for n in range(32)] + [-0.6] * 4
-    sentence = told(a=[*loses], b=[0.0] * 36)["without a"]
-    assert "a difference is shown by ranks, but not in the direction of the mean" in sentence
-    assert "Most patients change the other way than the mean, which a few large changes make." in sentence
-
-
-def test_what_is_ruled_out_but_may_not_be_dropped_says_why() -> None:
-    little = [0.001 * (-1) ** n for n in range(12)]
-    tests = paired([0.7] * 12, a=little, b=little)
-    tests += [("q", "q", 0, arm, dice) for arm, dice in zip(ARMS, (None, 0.0, None), strict=False)]
-    rows = table(tests)
-    rows.loc[(rows["exam"] == "q") & (rows["dice"] == 0), "status"] = "false-alarm"
-    of = design([*((f"p{n:02}", f"e{n:02}") for n in range(12)), ("q", "q")])
-    a, b = analyse(rows, of, run="r", manifest="m").verdicts
-    assert (a.verdict, b.verdict) == ("undecided", "droppable")
-    assert "a loss of 0.020 is ruled out, p < 0.001 (one-sided, Holm)." in a.sentence
-    assert "The arm has 1 more false alarm than the reference" in a.sentence
-
-
-def test_harms_go_by_ranks() -> None:
-    """HD95: 18 of 20 patients are better, two far worse; and the mirror image."""
-    of = design(20)
-    for sign, harmed in ((1, False), (-1, True)):
-        rows = table(paired([0.7] * 20, a=[0.0] * 20, b=[0.0] * 20)).assign(hd95_mm=400.0)
-        for n in range(20):
-            own = (rows["exam"] == f"e{n:02}") & (rows["arm"] == "without a")
-            rows.loc[own, "hd95_mm"] = 400.0 + sign * (300.0 if n < 2 else -1 - 0.1 * n)
-        a, _ = analyse(rows, of, run="r", manifest="m").verdicts
-        assert bool(a.harms) is harmed
-        if harmed:
-            assert a.harms[0].startswith("HD95 of tumour in most patients (rank-biserial +")
+    } == pytest.approx({each.arm: each.leading.loss for each in whole.verdicts})
 
 
 def test_droppable_says_of_how_many_patients() -> None:
     little = [0.001 * (-1) ** n for n in range(36)]
-    rows = table(paired([0.7] * 36, a=little, b=[*little[:8], *([None] * 28)]))
-    found = analyse(rows, design(36), run="r", manifest="m")
-    assert [each.verdict for each in found.verdicts] == ["droppable", "droppable"]
-    assert found.unseen == (8, pytest.approx(1 - 0.05 ** (1 / 8)))
-    assert [each.depends_on_missing for each in found.verdicts] == [False, True]
+    arms = {"a": little, "b": [*little[:34], None, None], "c": [*little[:30], *([None] * 6)]}
+    rows = table(paired([0.7] * 36, **arms))
+    found = analyse(rows, design(36, arms=ARMS[:4]), run="r", manifest="m")
+    assert [each.verdict for each in found.verdicts] == ["droppable"] * 3
+    assert [each.complete for each in found.verdicts] == [True, True, False]
+    assert found.unseen == (34, pytest.approx(1 - 0.05 ** (1 / 34)))  # of what the headline names
+    assert [each.depends_on_missing for each in found.verdicts] == [False, True, True]
 
 
 def test_an_open_verdict_depends_on_what_is_missing() -> None:
@@ -250,3 +220,29 @@ def test_an_open_verdict_depends_on_what_is_missing() -> None:
     a, b = analyse(rows, design(12), run="r", manifest="m").verdicts
     assert (a.verdict, a.depends_on_missing) == ("undecided", True)
     assert (b.verdict, b.depends_on_missing) == ("undecided", False)
+
+
+def test_an_incomplete_arm_never_reaches_the_headline() -> None:
+    """Of 30 tests, without a has 26 and is clearly needed; without b has 27, nine tenths, and is droppable."""
+    little = [0.001 * (-1) ** n for n in range(30)]
+    loss = [-0.3 - 0.001 * n for n in range(26)]
+    rows = table(paired([0.7] * 30, a=[*loss, *([None] * 4)], b=[*little[:27], *([None] * 3)]))
+    found = analyse(rows, design(30), run="r", manifest="m")
+    a, b = found.verdicts
+    assert (a.verdict, a.pairs, a.planned, a.complete) == ("needed", 26, 30, False)
+    assert (b.verdict, b.pairs, b.complete) == ("droppable", 27, True)
+    assert found.answer == [
+        "Can be left out, one at a time: b.",
+        "Too few tests for a verdict yet: a (26 of 30).",
+    ]
+    assert found.influence == ""
+    assert found.unseen == (27, pytest.approx(1 - 0.05 ** (1 / 27)))
+
+
+def test_a_reference_that_lacks_tests_makes_every_arm_incomplete() -> None:
+    tests = paired([0.7] * 12, a=[-0.3 - 0.01 * n for n in range(12)], b=[0.0] * 12)
+    rows = table(test for test in tests if test[3] != REFERENCE or test[0] < "p10")
+    found = analyse(rows, design(12), run="r", manifest="m")
+    assert [each.pairs for each in found.verdicts] == [10, 10]
+    assert found.answer == ["Too few tests for a verdict yet: a (10 of 12), b (10 of 12)."]
+    assert found.missing_tests == 2

@@ -2,6 +2,7 @@
 
 from math import sqrt
 
+import numpy as np
 import pytest
 
 from submit.analysis.noise import Noise, retraining_noise
@@ -33,14 +34,20 @@ def test_without_a_second_training_there_is_no_noise_to_know() -> None:
     assert retraining_noise(table([]), "dice") is None
 
 
-def test_the_floor_is_that_of_the_mean_of_differences_of_two_equal_arms() -> None:
-    noise = Noise(sd=0.1, degrees_of_freedom=1_000_000, exams=99)
-    assert noise.floor([1] * 25, repeats=1) == pytest.approx(1.96 * sqrt(2) * 0.1 / 5, rel=1e-3)
-    assert noise.floor([1] * 25, repeats=4) == pytest.approx(1.96 * sqrt(2) * 0.1 / 10, rel=1e-3)
+def test_the_variance_is_that_of_the_difference_of_two_trainings() -> None:
+    noise = Noise(sd=0.1, degrees_of_freedom=9, exams=99)
+    assert noise.variance_of_difference(repeats=1, exams=1) == pytest.approx(0.02)
+    assert noise.variance_of_difference(repeats=3, exams=2) == pytest.approx(0.02 / 6)
+
+
+def test_the_variance_of_the_mean_is_that_of_differences_of_two_equal_arms() -> None:
+    noise = Noise(sd=0.1, degrees_of_freedom=9, exams=99)
+    assert noise.variance_of_mean([1] * 25, repeats=1) == pytest.approx(0.02 / 25)
+    assert noise.variance_of_mean([1] * 25, repeats=4) == pytest.approx(0.02 / 100)
     # A patient of two exams has half the variance.
-    assert noise.floor([1, 2], repeats=1) == pytest.approx(1.96 * sqrt(2 * 0.01 * 1.5) / 2, rel=1e-3)
-
-
-def test_few_repeats_widen_the_floor() -> None:
-    few, many = (Noise(sd=0.1, degrees_of_freedom=n, exams=n) for n in (2, 1000))
-    assert few.floor([1], repeats=1) == pytest.approx(many.floor([1], repeats=1) * 4.303 / 1.962, rel=1e-3)
+    assert noise.variance_of_mean([1, 2], repeats=1) == pytest.approx(0.02 * 1.5 / 4)
+    draw = np.random.default_rng(0)
+    means = [
+        np.mean([np.diff(draw.normal(0, 0.1, (2, n)).mean(axis=1)) for n in (1, 2, 3)]) for _ in range(4000)
+    ]
+    assert np.var(means) == pytest.approx(noise.variance_of_mean([1, 2, 3], repeats=1), rel=0.1)

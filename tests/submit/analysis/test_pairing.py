@@ -1,10 +1,19 @@
 """From tests to one number per patient."""
 
 import pytest
-from pandas import isna
+from pandas import concat, isna
 
-from submit.analysis.pairing import by_arm, differences, exams_of_patients
-from tests.submit.analysis.tables import REFERENCE, Test, table
+from submit.analysis.design import METRICS
+from submit.analysis.pairing import (
+    by_arm,
+    differences,
+    differences_by_test,
+    exams_of_patients,
+    metrics_in,
+    paired_block,
+    statuses,
+)
+from tests.submit.analysis.tables import REFERENCE, Test, design, measured, table
 
 VISITS: list[Test] = [
     ("p0", "e0", 0, REFERENCE, 0.8),
@@ -50,5 +59,43 @@ def test_without_a_reference_there_is_no_difference() -> None:
 
 def test_only_exams_with_a_pair_are_counted() -> None:
     tests = by_arm(table([*VISITS, ("p1", "e5", 0, REFERENCE, 0.3)]), "tumour", "dice")
-    assert exams_of_patients(tests).to_dict() == {"without a": {"p0": 2, "p1": 1}}
-    assert exams_of_patients(tests.drop(columns=REFERENCE)).empty
+    assert exams_of_patients(differences_by_test(tests)).to_dict() == {"without a": {"p0": 2, "p1": 1}}
+    assert exams_of_patients(differences_by_test(tests.drop(columns=REFERENCE))).empty
+
+
+def test_a_lesion_that_both_miss_is_no_pair_and_one_that_either_finds_is() -> None:
+    of = design(4)
+    rows = measured(of, {REFERENCE: [0.8, 0.0, 0.7, 0.0], "without a": [0.0, 0.6, 0.7, 0.0]})
+    tests, ended = by_arm(rows, "tumour", "dice"), statuses(rows, "tumour")
+    found = differences(tests, ended)["without a"].to_dict()
+    assert found == {"p00": pytest.approx(-0.8), "p01": pytest.approx(0.6), "p02": 0.0}
+    distances = differences(by_arm(rows, "tumour", "hd95_mm"), ended)["without a"].to_dict()
+    assert distances == {"p00": 298.0, "p01": -296.0, "p02": 0.0}  # 300 mm where nothing is found
+    assert len(differences(tests)) == 4  # of a metric that compares no two lesions
+
+
+def test_a_double_miss_in_one_repeat_leaves_the_others() -> None:
+    of = design(1, repeats=2)
+    rows = [
+        measured(of, {REFERENCE: [0.0], "without a": [0.0]}),
+        measured(of, {REFERENCE: [0.8], "without a": [0.7]}, repeat=1),
+    ]
+    both = concat(rows, ignore_index=True)
+    found = differences(by_arm(both, "tumour", "dice"), statuses(both, "tumour"))
+    assert found["without a"].to_dict() == {"p00": pytest.approx(-0.1)}
+
+
+def test_false_alarms_are_counted_and_no_pair() -> None:
+    of = design(3)
+    rows = measured(of, {REFERENCE: [0.0, 1.0, 0.8], "without a": [0.0, 0.0, 0.7]}, without=(0, 1))
+    assert list(statuses(rows, "tumour")["without a"]) == ["false-alarm", "false-alarm", "ok"]
+    assert list(differences(by_arm(rows, "tumour", "dice"), statuses(rows, "tumour")).index) == ["p02"]
+
+
+def test_a_metric_that_was_thought_of_later_is_left_out_where_no_result_has_it() -> None:
+    old = paired_block(measured(design(2), {REFERENCE: [0.8, 0.7]}), 1)
+    assert metrics_in(old) == ("dice", "hd95_mm", "absolute_volume_error_ml")
+    unknown = old.assign(hd95_voxels_mm=None).astype({"hd95_voxels_mm": "Float64"})
+    assert metrics_in(unknown) == metrics_in(old)
+    some = unknown.assign(hd95_voxels_mm=[3.0, None]).astype({"hd95_voxels_mm": "Float64"})
+    assert metrics_in(some) == METRICS

@@ -5,7 +5,7 @@ from pandas import NA
 
 from job.contract import layout
 from job.contract.results import Failure
-from submit.analysis.results_table import FOLD_COLUMNS, SCORE_COLUMNS, collect_results
+from submit.analysis.results_table import FOLD_COLUMNS, TABLE_COLUMNS, collect_results
 
 
 def failure_of(fold):
@@ -23,7 +23,7 @@ def test_each_structure_of_each_exam_of_a_done_fold_has_a_row(storage, make_mani
 
     table = collect_results(storage, manifest).table
 
-    assert dict(table.dtypes.astype(str)) == SCORE_COLUMNS
+    assert dict(table.dtypes.astype(str)) == TABLE_COLUMNS
     assert table["structure"].tolist() == ["GTV-T", "GTV-Ln", "union"]
     assert table.iloc[2].to_dict() == {
         "fold": 4,
@@ -40,7 +40,25 @@ def test_each_structure_of_each_exam_of_a_done_fold_has_a_row(storage, make_mani
         "predicted_ml": 7.5,
         "volume_error_ml": -2.5,
         "seconds": 60.0,
+        "hd95_voxels_mm": None,
     }
+
+
+def test_a_result_has_hd95_by_voxels_if_it_was_computed(storage, make_manifest, make_result, score):
+    """Those of before have none, and load all the same."""
+    manifest = make_manifest()
+    new, old = score(0.8, hd95_voxels_mm=4.5), score(0.7)
+    for fold, own in ((0, new), (1, old)):
+        storage.write(layout.result(fold), make_result(manifest, fold, {"tumour": own}).to_json())
+    text = storage.read(layout.result(1)).decode()
+    assert '"hd95_voxels_mm": null' in text
+    before = "".join(line for line in text.splitlines(keepends=True) if "hd95_voxels_mm" not in line)
+    storage.write(layout.result(1), before.encode())
+
+    results = collect_results(storage, manifest)
+
+    assert results.problems == ()
+    assert results.table["hd95_voxels_mm"].tolist() == [4.5, NA]
 
 
 def test_an_undefined_number_is_missing_in_the_table(storage, make_manifest, write_dice):
@@ -73,7 +91,7 @@ def test_a_run_without_results_gives_empty_tables_with_all_columns(storage, make
     results = collect_results(storage, make_manifest())
 
     assert results.missing == tuple(range(9))
-    assert dict(results.table.dtypes.astype(str)) == SCORE_COLUMNS
+    assert dict(results.table.dtypes.astype(str)) == TABLE_COLUMNS
     assert dict(results.folds.dtypes.astype(str)) == FOLD_COLUMNS
     assert results.table.empty
 

@@ -5,9 +5,9 @@ import pytest
 from pandas import DataFrame, concat
 
 from submit.analysis.analysis import analyse
-from submit.analysis.comparisons import Differences
 from submit.analysis.design import Design
-from submit.analysis.pairing import by_arm, differences
+from submit.analysis.differences import Differences
+from submit.analysis.pairing import by_arm, differences, paired_block
 from submit.analysis.sensitivity import (
     WorstCase,
     agreements,
@@ -16,14 +16,14 @@ from submit.analysis.sensitivity import (
     volumes,
     worst_cases,
 )
-from tests.submit.analysis.tables import REFERENCE, Test, design, paired, table
+from tests.submit.analysis.tables import REFERENCE, Test, design, measured, paired, table
 
 LOSS = [-0.2 - 0.001 * n for n in range(40)]
 NONE = [0.002 * (-1) ** n + 0.0001 * n for n in range(40)]
 
 
 def bounds_of(rows: DataFrame, of: Design) -> tuple[WorstCase, ...]:
-    return worst_cases(Differences(rows.assign(absolute_volume_error_ml=2.0), of), of, None)
+    return worst_cases(paired_block(rows, of.repeats), of, dict.fromkeys(of.endpoint_structures))
 
 
 def bounds(a: list[float | None], b: list[float | None]) -> dict[str, tuple[int, str, str]]:
@@ -45,7 +45,8 @@ def test_a_clear_loss_stays_one_if_a_test_is_missing_and_the_other_arm_s_absence
 
 def test_many_missing_tests_leave_everything_open() -> None:
     found = bounds([*LOSS[:3], *([None] * 37)], [*NONE])
-    assert found["without a"] == (37, "needed", "droppable")
+    # 37 gains of 0.3 beside three losses of 0.2: every 23rd draw has none of these, and a tail that is not known.
+    assert found["without a"] == (37, "needed", "undecided")
     assert found["without b"][0] == 0
 
 
@@ -73,23 +74,53 @@ def test_a_missing_reference_is_missing_in_every_arm() -> None:
     rows = table(test for test in tests if test[0] != "p03" or test[3] != REFERENCE)
     a, b = bounds_of(rows, design(40))
     assert (a.missing, a.against, a.in_favour) == (1, "undecided", "undecided")  # 0.3 or 0.7 among 40
-    assert (b.missing, b.against, b.in_favour) == (
-        1,
-        "needed",
-        "undecided",
-    )  # a gain of 0.46 among losses of 0.2
+    assert (b.missing, b.against, b.in_favour) == (1, "needed", "needed")  # one of 40 may gain 0.46
     rows = rows[(rows["patient"] != "p03") | (rows["arm"] == "without a")]
     a, b = bounds_of(rows, design(40))
     assert (a.missing, b.missing) == (1, 1)
 
 
-def test_a_missing_test_without_a_lesion_may_be_a_false_alarm() -> None:
+def test_a_missing_test_without_a_lesion_is_no_loss() -> None:
+    """It may be a false alarm, which is counted and decides nothing."""
     tests = paired([0.7] * 40, a=[*NONE], b=[*NONE])
     tests += [("q", "q", 0, arm, None) for arm in (REFERENCE, "without a")]
     of = design([*((f"p{n:02}", f"e{n:02}") for n in range(40)), ("q", "q")])
     a, b = bounds_of(table(tests), of)
     assert (a.missing, a.against, a.in_favour) == (0, "droppable", "droppable")
-    assert (b.missing, b.against, b.in_favour) == (1, "undecided", "droppable")
+    assert (b.missing, b.against, b.in_favour) == (1, "droppable", "droppable")
+
+
+def test_every_structure_of_the_endpoint_is_as_bad_as_can_be() -> None:
+    """The exam that is missing has no tumour and a node: only with the node in the endpoint may it be a loss."""
+    of = design(41, structures=("tumour", "node"))
+    arm: list[float | None] = [0.7 + loss for loss in NONE]
+    tumour: dict[str, list[float | None]] = {
+        REFERENCE: [0.7] * 40 + [1.0],
+        "without a": [*arm, None],
+        "without b": [*arm, 1.0],
+    }
+    node = {name: [*values[:-1], values[-1] and 0.7] for name, values in tumour.items()}
+    rows = concat(
+        [measured(of, tumour, without=[40]), measured(of, node, structure="node")], ignore_index=True
+    )
+    a, b = bounds_of(rows, of)
+    assert (a.missing, a.against, a.in_favour) == (1, "droppable", "droppable")
+    a, b = bounds_of(rows, design(41, structures=("tumour", "node"), further_structures=("node",)))
+    assert (a.missing, a.against, a.in_favour) == (1, "undecided", "droppable")
+    assert (b.missing, b.against, b.in_favour) == (0, "droppable", "droppable")
+
+
+def test_a_missing_test_is_no_pair_where_its_partner_missed_the_lesion() -> None:
+    """As bad as can be is a miss, and two misses are no equal results: eight losses of 0.03 are not diluted."""
+    of = design(16)
+    dice: dict[str, list[float | None]] = {
+        REFERENCE: [0.8] * 8 + [0.0] * 8,
+        "without a": [0.77 - 0.001 * n for n in range(8)] + [None] * 8,
+        "without b": [0.8] * 8 + [0.0] * 8,
+    }
+    a, b = bounds_of(measured(of, dice), of)
+    assert (a.missing, a.against) == (8, "needed")
+    assert b.missing == 0
 
 
 def test_the_effect_of_volume_is_spearman_s_correlation() -> None:
@@ -163,7 +194,7 @@ def test_two_missing_tests_without_a_lesion_are_no_pair() -> None:
     tests += [("q", "q", 0, "without b", None)]
     of = design([*((f"p{n:02}", f"e{n:02}") for n in range(40)), ("q", "q")])
     a, b = bounds_of(table(tests), of)
-    assert (a.missing, a.against, a.in_favour) == (1, "undecided", "droppable")  # a false alarm, and no loss
+    assert (a.missing, a.against, a.in_favour) == (1, "droppable", "droppable")
     found = analyse(table(tests), of, run="r", manifest="m")
     assert found.missing_tests == 2
     assert (b.missing, b.in_favour) == (1, "droppable")

@@ -1,0 +1,34 @@
+"""The tests of a run and the patients' differences in every structure and metric, computed once."""
+
+from pandas import DataFrame
+
+from submit.analysis.design import Design
+from submit.analysis.detection import Detection, detection
+from submit.analysis.pairing import OVERLAPS, by_arm, by_patient, differences_by_test, metrics_in, statuses
+
+
+class Differences:
+    """All that is compared, by (structure, metric)."""
+
+    def __init__(self, table: DataFrame, design: Design) -> None:
+        self.statuses = {structure: statuses(table, structure) for structure in design.structures}
+        """How tests ended, by structure."""
+        keys = [(structure, metric) for structure in design.structures for metric in metrics_in(table)]
+        self.tests = {key: by_arm(table, *key) for key in keys}
+        """Values: tests x arms."""
+        self.by_test = {
+            (structure, metric): differences_by_test(
+                self.tests[structure, metric], self.statuses[structure] if metric in OVERLAPS else None
+            )
+            for structure, metric in keys
+        }
+        """Arm - reference: tests x arms."""
+        self.by_patient = {key: by_patient(own).dropna(how="all") for key, own in self.by_test.items()}
+        """Arm - reference: patients x arms."""
+        self._detections: dict[tuple[str, str], Detection] = {}
+
+    def detection(self, structure: str, arm: str) -> Detection:
+        """Lesions found and false alarms of an arm beside the reference."""
+        if (structure, arm) not in self._detections:
+            self._detections[structure, arm] = detection(self.statuses[structure], arm)
+        return self._detections[structure, arm]
