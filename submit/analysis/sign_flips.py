@@ -31,7 +31,7 @@ SAME = 1e-9
 """Relative difference up to which two t are one: sums in another order."""
 FARTHEST = 1e6
 """SDs from the mean: a value that is not rejected there is rejected nowhere."""
-HALVINGS = 40
+HALVINGS = 24
 """Of the bracket around an interval's end."""
 
 
