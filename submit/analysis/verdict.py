@@ -53,13 +53,45 @@ class Evidence:
     """Whether the reference itself is good enough that a loss could be seen."""
 
     @property
-    def margin_level(patients: int) -> float:
+    def margin_level(self) -> float:
+        """The level at which a loss of the margin is ruled out (`margin_level`)."""
+        return margin_level(self.patients)
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether a loss is shown."""
+        return self.low is not None and self.low > 0
+
+    @property
+    def is_better(self) -> bool:
+        """Whether a gain is shown."""
+        return self.high is not None and self.high < 0
+
+    @property
+    def exceeds_margin(self) -> bool:
+        """Whether a loss of more than the margin is shown."""
+        return self.margin is not None and self.low is not None and self.low > self.margin
+
+    @property
+    def margin_ruled_out(self) -> bool:
+        """Whether a loss of the margin is ruled out."""
+        return self.p_not_worse is not None and self.p_not_worse < self.margin_level
+
+    @property
+    def is_noise(self) -> bool:
+        """Whether the difference is within what retraining surely makes, and retraining is most of the scatter."""
+        if self.loss is None or self.floor is None:
+            return False
+        return abs(self.loss) <= self.floor.low and self.floor.share >= HALF
+
+
+def margin_level(patients: int) -> float:
     """The one-sided level at which a loss of the margin is ruled out.
 
     Losses have a long tail, of which t-test and bootstrap are too sure: half of the 2.5 % is kept for it. And of few
-    patients, a loss that hits one in ten may not be among those who were studied, who then look better than they are:
-    below 36 the level is that times 2.5 % over the chance that none of them is hit. Both are what it takes to keep
-    the error below 2.5 % in simulated worlds (benchmarks/calibration.py).
+    patients, a loss that hits one in ten may not be among those who were studied, who then look better than they
+    are: below 36 the level is that times 2.5 % over the chance that none of them is hit. Both are what it takes to
+    keep the error below 2.5 % in simulated worlds (benchmarks/calibration.py).
     """
     unseen = (1 - RARE) ** patients
     return ALPHA / 4 * min(1.0, ALPHA / 2 / unseen)

@@ -167,7 +167,7 @@ def _rules(analysis: Analysis) -> str:
         otherwise left undecided."""
     return f"""A channel was called droppable if a loss of {style.with_unit(analysis.margin)} or more was ruled out
     (one-sided, the larger p of a t-test against the margin and of the studentised bootstrap, with Holm's
-    adjustment, below {100 * ALPHA / 2:g} %, and below {100 * ALPHA / 2:g} % times {100 * ALPHA / 2:g} % / 0.9^n for
+    adjustment, below {100 * ALPHA / 4:g} %, and below that times {100 * ALPHA / 2:g} % / 0.9^n for
     fewer than 36 patients) beside a {REFERENCE} arm whose mean Dice was shown to exceed {analysis.smallest_dice:g};
     needed if a loss of more than the margin was shown; worse if a loss was shown that may be below the margin;
     otherwise it was left undecided."""
