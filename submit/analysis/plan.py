@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import ceil
 
-from submit.analysis.design import Design, trainings
+from submit.analysis.design import ALPHA, Design, trainings
 from submit.analysis.evidence import MIN_FREEDOM, ArmEvidence
 from submit.analysis.noise import Noise
 from submit.analysis.power import FEWEST, detectable, patients_needed, repeats_needed
@@ -57,8 +57,8 @@ def _patients(margin: float, sd: float, alpha: float) -> int | None:
     if needed is None:
         return None
     needed = max(needed, FEWEST)
-    while needed < 36:  # of fewer, a loss is ruled out at a sharper level
-        level = min(alpha, 2 * margin_level(needed) * alpha / 0.05)
+    while margin_level(needed) < ALPHA / 2:  # of so few, a loss is ruled out at a sharper level
+        level = 2 * margin_level(needed) * alpha / ALPHA
         enough = patients_needed(margin, sd, alpha=level)
         if enough is not None and enough <= needed:
             break

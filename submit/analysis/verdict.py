@@ -7,7 +7,7 @@ from typing import Literal
 from submit.analysis.design import ALPHA
 
 VerdictName = Literal["needed", "worse", "droppable", "not distinguishable", "undecided"]
-RARE = 0.1
+RARE = 0.05
 """Share of patients who lose much, that a study should have seen at least once before it calls a channel "
 "droppable."""
 MOST_TIMES = 10
@@ -86,15 +86,14 @@ class Evidence:
 
 
 def margin_level(patients: int) -> float:
-    """The one-sided level at which a loss of the margin is ruled out.
+    """The one-sided level at which a loss of the margin is ruled out: 2.5 %, less below 72 patients.
 
-    Losses have a long tail, of which t-test and bootstrap are too sure: half of the 2.5 % is kept for it. And of few
-    patients, a loss that hits one in ten may not be among those who were studied, who then look better than they
-    are: below 36 the level is that times 2.5 % over the chance that none of them is hit. Both are what it takes to
-    keep the error below 2.5 % in simulated worlds (benchmarks/calibration.py).
+    Losses have a long tail. Of few patients, a loss that hits one in twenty may not be among those who were studied,
+    who then look better than they are. The level is 2.5 % times 2.5 % over the chance that none of them is hit: what
+    it takes to keep the error below 2.5 % in simulated worlds with such losses (benchmarks/calibration.py).
     """
     unseen = (1 - RARE) ** patients
-    return ALPHA / 4 * min(1.0, ALPHA / 2 / unseen)
+    return ALPHA / 2 * min(1.0, ALPHA / 2 / unseen)
 
 
 def decide(evidence: Evidence) -> VerdictName:
