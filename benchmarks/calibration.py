@@ -1,11 +1,14 @@
-"""Whether the statistics keep their promises, on simulated studies whose truth is known.
+"""Whether the statistics keep their promises, on simulated studies whose truth is known; new rules beside the old.
 
     python benchmarks/calibration.py --studies 2000
 
-Family-wise error without any effect, coverage of the intervals, power at the smallest detectable difference, false
-"droppable" at the margin, the mixed model's error, and verdicts by size of the effect. Tables of results are
-simulated, nothing is trained; about 25 minutes. Prints tables in Markdown, each figure with its Monte-Carlo
-error.
+Family-wise error without any effect, coverage of the simultaneous intervals, power, false "droppable" at the margin,
+harm in a second structure, the mixed model's error, and verdicts by size of the effect. Tables of results are
+simulated, nothing is trained; about two hours. Prints tables in Markdown, each figure with its Monte-Carlo error.
+
+The old rules, those of before sign flips: needed by Wilcoxon's test with Holm's adjustment, where the bootstrap
+excludes 0 too; droppable by the margin at 2.5 % whatever the number of patients, or where needed says better; harm by
+Wilcoxon's test with Benjamini and Hochberg's adjustment.
 """
 
 import argparse
@@ -19,17 +22,22 @@ from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from pandas import DataFrame, Index, MultiIndex
+from pandas import DataFrame, Index, MultiIndex, concat
 
+from submit.analysis.adjustment import adjusted
 from submit.analysis.bootstrap import bootstrap_means
-from submit.analysis.comparisons import adjusted
+from submit.analysis.comparisons import compare
 from submit.analysis.design import ALPHA, Design
+from submit.analysis.differences import Differences
+from submit.analysis.evidence import gather
+from submit.analysis.harms import harms_of
 from submit.analysis.mixed_model import mixed_model
 from submit.analysis.noise import Noise
-from submit.analysis.paired_tests import signed_rank
+from submit.analysis.paired_tests import equivalence, signed_rank
 from submit.analysis.pairing import TEST, differences
 from submit.analysis.power import detectable, sd_of_patients
-from submit.analysis.verdict import decide, gather
+from submit.analysis.sign_flips import SignFlips
+from submit.analysis.verdict import decide_all
 
 ARMS = ("reference", *(f"without {n}" for n in range(7)))
 SD = 0.1
@@ -111,16 +119,62 @@ class World:
         return DataFrame(values + 0.7, index=index, columns=Index(ARMS, name="arm"))
 
 
+def table_of(tests: DataFrame, structure: str = "t") -> DataFrame:
+    """A table of results with these Dice, tests x arms."""
+    rows = tests.stack().rename("dice").reset_index()
+    rows.columns = Index([*TEST, "arm", "dice"])
+    other = {"hd95_mm": 10.0 * (1 - rows["dice"]), "volume_error_ml": 0.0, "absolute_volume_error_ml": 0.0}
+    return rows.assign(structure=structure, status="ok", **other)
+
+
 def decided(world: World, seed: int) -> dict[str, list[object]]:
     """What one study found, by arm."""
     tests, design = world.study(seed), world.design
     noise = Noise(sd=RETRAINING, degrees_of_freedom=2 * len(tests), exams=len(tests))
-    evidence = gather(tests, tests.notna(), design, noise)
+    evidence = gather(Differences(table_of(tests), design), design, {"t": noise})
+    own = [each for every in evidence.values() for each in every]
+    truth = world.losses
     return {
-        "p": [each.p for each in evidence],
-        "not worse": [each.p_not_worse for each in evidence],
-        "verdict": [decide(each) for each in evidence],
+        "p": [each.p for each in own],
+        "worse side": [each.p is not None and each.p < ALPHA and (each.loss or 0) > 0 for each in own],
+        "covered": [
+            each.low is None or each.high is None or each.low <= loss <= each.high
+            for each, loss in zip(own, truth, strict=True)
+        ],
+        "verdict": [decide_all(every) for every in evidence.values()],
+        "old": old_verdicts(tests, design),
     }
+
+
+def old_verdicts(tests: DataFrame, design: Design) -> list[object]:
+    """The verdicts by the rules of before."""
+    losses = -differences(tests)[list(design.compared)]
+    values = losses.to_numpy(dtype=np.float64)
+    means = bootstrap_means(values, design.seed)
+    lows, highs = means.intervals()
+    at_margin = means.p_at_or_above(design.margin or 0.0)
+    ranks = [signed_rank(column) for column in values.T]
+    p = list(adjusted({n: each.p for n, each in enumerate(ranks)}, "holm").values())
+    sides = [equivalence(column, design.margin or 0.0) for column in values.T]
+    not_worse = list(
+        adjusted(
+            {
+                n: None if side is None else float(np.fmax(side.p_below_upper, at_margin[n]))
+                for n, side in enumerate(sides)
+            },
+            "holm",
+        ).values()
+    )
+    verdicts: list[object] = []
+    for n, column in enumerate(values.T):
+        mean, raw, margin = float(column.mean()), p[n], not_worse[n]
+        shown = raw is not None and raw < ALPHA and (np.isnan(lows[n]) or lows[n] > 0 or highs[n] < 0)
+        shown = shown and ranks[n].rank_biserial * mean > 0
+        if margin is not None and margin < ALPHA / 2:
+            verdicts.append("droppable")
+        else:
+            verdicts.append(("needed" if mean > 0 else "droppable") if shown else "open")
+    return verdicts
 
 
 def naive(world: World, seed: int) -> dict[str, list[object]]:
@@ -144,11 +198,34 @@ def modelled(world: World, seed: int) -> dict[str, list[object]]:
     }
 
 
-def covered(world: World, seed: int) -> dict[str, list[object]]:
-    """Whether the interval of the first arm has the truth in it."""
-    values = differences(world.study(seed)).to_numpy()[:, :1]
-    low, high = bootstrap_means(values, seed).intervals()[:, 0]
-    return {"covered": [bool(low <= -world.losses[0] <= high)]}
+def harmed(world: World, seed: int) -> dict[str, list[object]]:
+    """Whether harm to a second structure, where the first arm loses 0.1 Dice, is named; by the old rule too."""
+    first, second = (
+        world.study(seed),
+        World(world.exams, (0.1, *world.losses[1:]), world.draw).study(seed + 10**6),
+    )
+    design = Design(**{**vars(world.design), "structures": ("t", "n")})
+    found = Differences(concat([table_of(first), table_of(second, "n")], ignore_index=True), design)
+    comparisons = compare(found, design, gather(found, design, {"t": None}))
+    secondary = [each for each in comparisons if each.endpoint not in design.endpoints]
+    old = adjusted({n: each.p_wilcoxon for n, each in enumerate(secondary)}, "fdr_bh")
+    dice = next(
+        n for n, each in enumerate(secondary) if (each.arm, each.endpoint) == (ARMS[1], ("n", "dice"))
+    )
+    p, mean = old[dice], secondary[dice].mean
+    names = {each.endpoint for each in harms_of(ARMS[1], comparisons, design)}
+    return {
+        "named": [("n", "dice") in names],
+        "old": [p is not None and p < ALPHA and mean is not None and mean < 0],
+    }
+
+
+def strong(world: World, seed: int) -> dict[str, list[object]]:
+    """Whether the first arm's loss is found: by sign flips, by Wilcoxon's test with Holm's adjustment."""
+    losses = (-differences(world.study(seed)))[list(world.design.compared)].to_numpy(dtype=np.float64)
+    p = SignFlips(losses, seed).p(0, range(losses.shape[1]))
+    old = adjusted({n: signed_rank(column).p for n, column in enumerate(losses.T)}, "holm")[0]
+    return {"new": [p is not None and p < ALPHA], "old": [old is not None and old < ALPHA]}
 
 
 def simulate(
@@ -168,66 +245,84 @@ def percent(hits: NDArray[np.generic]) -> str:
     return f"{100 * share:.1f} ± {100 * sqrt(share * (1 - share) / len(hits)):.1f} %"
 
 
+COHORTS = (("36 patients", SINGLE), ("25 patients, 36 exams", VISITS), ("10 patients", FEW))
+WORLDS: tuple[tuple[Draw, bool], ...] = ((normal, False), (skewed, False), (misses, False), (misses, True))
+
+
 def main() -> None:
-    """Prints five tables."""
+    """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--studies", type=int, default=2000)
-    studies = parser.parse_args().studies
+    parser.add_argument("--only", help="one table: errors, power, harm, model or verdicts")
+    arguments = parser.parse_args()
+    tables = {"errors": errors, "power": power, "harm": harm, "model": model, "verdicts": verdicts}
     # statsmodels collects garbage at every adjustment of p; what was loaded before is left out of it.
     with ProcessPoolExecutor(initializer=gc.freeze) as pool:
-        errors(studies, pool)
-        coverage(studies, pool)
-        power(studies, pool)
-        model(studies, pool)
-        verdicts(studies, pool)
+        for name, table in tables.items():
+            if arguments.only in (None, name):
+                table(arguments.studies, pool)
 
 
 def errors(studies: int, pool: Executor) -> None:
     """Studies without any effect in which an arm is found to differ; and with all losses at the margin."""
     print(
-        "\n| no effect | p < 0.05, by patient | by exam (naive) | called needed | loss at the margin: droppable |"
+        "\n| no effect | any p < 0.05 | on the worse side | called needed or worse | old: needed "
+        "| intervals that all cover | loss at the margin: needed | droppable | old: droppable |"
     )
-    print("|---|---|---|---|---|")
-    for name, exams in (("36 patients", SINGLE), ("25 patients, 36 exams", VISITS), ("10 patients", FEW)):
-        for draw, alike in ((normal, False), (skewed, False), (misses, False), (misses, True)):
-            null, at_margin = (World(exams, (loss,) * 7, draw, alike) for loss in (0.0, 0.05))
-            free = simulate(null, studies, pool)
+    print(f"|---|{'---|' * 8}")
+    for name, exams in COHORTS:
+        for draw, alike in WORLDS:
+            free, at_margin = (
+                simulate(World(exams, (loss,) * 7, draw, alike), studies, pool) for loss in (0.0, 0.05)
+            )
             cells = [
                 percent((free["p"] < ALPHA).any(axis=1)),
-                percent((simulate(null, studies, pool, naive)["p"] < ALPHA).any(axis=1)),
-                percent((free["verdict"] == "needed").any(axis=1)),
-                percent((simulate(at_margin, studies, pool)["verdict"] == "droppable").any(axis=1)),
+                percent(free["worse side"].astype(bool).any(axis=1)),
+                percent(np.isin(free["verdict"].astype(str), ("needed", "worse")).any(axis=1)),
+                percent((free["old"] == "needed").any(axis=1)),
+                percent(free["covered"].astype(bool).all(axis=1)),
+                percent((at_margin["verdict"] == "needed").any(axis=1)),
+                percent((at_margin["verdict"] == "droppable").any(axis=1)),
+                percent((at_margin["old"] == "droppable").any(axis=1)),
             ]
             kind = draw.__name__ + (", in all arms alike" if alike else "")
             print(f"| {name}, {kind} | {' | '.join(cells)} |", flush=True)
 
 
-def coverage(studies: int, pool: Executor) -> None:
-    """How often the 95 % interval of the mean has the truth in it."""
-    print("\n| 95 % intervals | normal | skewed | misses |")
-    print("|---|---|---|---|")
-    for name, exams in (("36 patients", SINGLE), ("25 patients, 36 exams", VISITS), ("10 patients", FEW)):
-        worlds = [World(exams, draw=draw) for draw in (normal, skewed, misses)]
-        cells = [percent(simulate(world, studies, pool, covered)["covered"][:, 0]) for world in worlds]
-        print(f"| {name} | {' | '.join(cells)} |", flush=True)
-
-
 def power(studies: int, pool: Executor) -> None:
-    """How often a loss of the size that the line of detectable differences names is found."""
-    print("\n| one arm with a loss | detectable | Wilcoxon, Holm | promised |")
-    print("|---|---|---|---|")
-    for name, exams in (("36 patients", SINGLE), ("25 patients, 36 exams", VISITS), ("10 patients", FEW)):
+    """How often a loss is found: as large as the detectable one, and of 2 SD by few patients."""
+    print("\n| one arm with a loss | of | sign flips, max-t | Wilcoxon, Holm | promised |")
+    print("|---|---|---|---|---|")
+    for name, exams in COHORTS:
         sd = sd_of_patients(SD, exams, icc=ICC)
         loss = detectable(sd, len(exams), alpha=ALPHA / 7) or 0.0
-        found = simulate(World(exams, (loss, *(0.0,) * 6)), studies, pool)["p"][:, 0] < ALPHA
-        print(f"| {name} | {loss:.3f} | {percent(found)} | 80 % |")
+        found = simulate(World(exams, (loss, *(0.0,) * 6)), studies, pool, strong)
+        cells = [percent(found[key][:, 0]) for key in ("new", "old")]
+        print(f"| {name} | {loss:.3f} | {' | '.join(cells)} | 80 % |", flush=True)
+    for patients in (7, 8, 9):
+        found = simulate(World((1,) * patients, (2 * SD, *(0.0,) * 6)), studies, pool, strong)
+        cells = [percent(found[key][:, 0]) for key in ("new", "old")]
+        print(f"| {patients} patients | {2 * SD:.3f} (2 SD) | {' | '.join(cells)} | |", flush=True)
+
+
+def harm(studies: int, pool: Executor) -> None:
+    """How often a loss of 0.1 Dice in a second structure is named."""
+    print("\n| loss of 0.1 in a second structure | named | old: named |")
+    print("|---|---|---|")
+    for name, exams in COHORTS:
+        for draw in (normal, skewed):
+            found = simulate(World(exams, draw=draw), studies, pool, harmed)
+            print(
+                f"| {name}, {draw.__name__} | {percent(found['named'][:, 0])} | {percent(found['old'][:, 0])} |",
+                flush=True,
+            )
 
 
 def model(studies: int, pool: Executor) -> None:
     """How often the sensitivity analysis finds an arm to differ where none does; its p are not adjusted."""
     print("\n| mixed model, no effect | p < 0.05, each arm | after Holm, any arm | marginal model instead |")
     print("|---|---|---|---|")
-    for name, exams in (("36 patients", SINGLE), ("25 patients, 36 exams", VISITS), ("10 patients", FEW)):
+    for name, exams in COHORTS:
         found = simulate(World(exams, alike=True), studies, pool, modelled)
         any_arm = np.array([min(adjusted(dict(enumerate(p)), "holm").values()) < ALPHA for p in found["p"]])
         cells = [percent(found["p"][:, 0] < ALPHA), percent(any_arm), percent(found["fallback"][:, 0])]
@@ -235,15 +330,17 @@ def model(studies: int, pool: Executor) -> None:
 
 
 def verdicts(studies: int, pool: Executor) -> None:
-    """Verdicts by the size of the loss, with a margin of 0.05."""
-    names = ("needed", "droppable", "not distinguishable", "undecided")
-    print(f"\n| loss, 36 exams of 25 patients | {' | '.join(names)} |")
-    print(f"|---|{'---|' * len(names)}")
+    """Verdicts by the size of the loss, with a margin of 0.05; new rules, then old."""
+    names = ("needed", "worse", "droppable", "not distinguishable", "undecided")
+    print(f"\n| loss, 36 exams of 25 patients | {' | '.join(names)} | old: needed | old: droppable |")
+    print(f"|---|{'---|' * (len(names) + 2)}")
     losses = (0.0, 0.02, 0.05, 0.08, 0.1, 0.15, -0.05)
-    found = simulate(World(VISITS, losses), studies, pool)["verdict"]
-    for loss, column in zip(losses, found.T, strict=True):
-        counts = Counter(column.tolist())
-        print(f"| {loss:+.2f} | {' | '.join(f'{100 * counts[name] / studies:.0f} %' for name in names)} |")
+    found = simulate(World(VISITS, losses), studies, pool)
+    for loss, column, old in zip(losses, found["verdict"].T, found["old"].T, strict=True):
+        counts, before = Counter(column.tolist()), Counter(old.tolist())
+        cells = [f"{100 * counts[name] / studies:.0f} %" for name in names]
+        cells += [f"{100 * before[name] / studies:.0f} %" for name in ("needed", "droppable")]
+        print(f"| {loss:+.2f} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Secondary endpoints that are worse in an arm: a safety screen.
 
 It is not adjusted for multiplicity. A screen that asks for proof of harm hides it: of ten patients and fifty tests
-nothing could ever be shown. What it names may be chance, in one of twenty endpoints, and is there to be looked at.
+nothing could ever be shown. What it names may be chance, in one of twenty endpoints, and is there to be looked at. A
+large loss of Dice is named though it is not shown: few patients show little.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,13 +12,16 @@ from submit.analysis.comparisons import Comparison
 from submit.analysis.design import HIGHER_IS_BETTER, Design
 from submit.analysis.wording import METRIC_STYLES
 
+LARGE_LOSS = 0.05
+"""Of mean Dice in another structure."""
+
 
 def harms_of(arm: str, comparisons: Iterable[Comparison], design: Design) -> tuple[Comparison, ...]:
-    """The secondary endpoints of an arm whose 95 % interval lies on the worse side of 0."""
+    """The secondary endpoints of an arm whose 95 % interval lies on the worse side of 0, or whose loss is large."""
     return tuple(
         each
         for each in comparisons
-        if each.arm == arm and each.endpoint not in design.endpoints and is_worse(each)
+        if each.arm == arm and each.endpoint not in design.endpoints and (is_worse(each) or is_large(each))
     )
 
 
@@ -28,13 +32,21 @@ def is_worse(found: Comparison) -> bool:
     return found.high < 0 if HIGHER_IS_BETTER[found.metric] else found.low > 0
 
 
+def is_large(found: Comparison) -> bool:
+    """Whether a mean loss of Dice is large, shown or not."""
+    return found.metric == "dice" and found.mean is not None and found.mean <= -LARGE_LOSS
+
+
 def harm_text(found: Comparison) -> str:
     """A secondary endpoint that is worse, with its numbers."""
     style = METRIC_STYLES[found.metric]
-    return (
-        f"{style.name} of {found.structure} {style.with_unit(found.mean, signed=True)} "
-        f"({style.text(found.low, signed=True)} to {style.text(found.high, signed=True)})"
+    interval = (
+        "no interval"
+        if found.low is None
+        else f"{style.text(found.low, signed=True)} to {style.text(found.high, signed=True)}"
     )
+    shown = "" if is_worse(found) else "; large, not shown"
+    return f"{style.name} of {found.structure} {style.with_unit(found.mean, signed=True)} ({interval}{shown})"
 
 
 def harmed(harms: Sequence[Comparison], design: Design) -> list[str]:

@@ -6,6 +6,7 @@ from submit.analysis.analysis import Analysis
 from submit.analysis.bootstrap import DRAWS
 from submit.analysis.design import ALPHA
 from submit.analysis.sign_flips import ENUMERATED_UP_TO, FLIPS
+from submit.analysis.verdict import RARE
 from submit.analysis.wording import METRIC_STYLES
 from submit.wording import counted
 
@@ -166,11 +167,11 @@ def _rules(analysis: Analysis) -> str:
         gain was shown and the mean Dice of the {REFERENCE} arm was shown to exceed {analysis.smallest_dice:g}, and
         otherwise left undecided."""
     return f"""A channel was called droppable if a loss of {style.with_unit(analysis.margin)} or more was ruled out
-    (one-sided, the larger p of a t-test against the margin and of the studentised bootstrap, with Holm's
-    adjustment, below {100 * ALPHA / 2:g} %, and below {100 * ALPHA / 2:g} % times {100 * ALPHA / 2:g} % / 0.9^n for
-    fewer than 36 patients) beside a {REFERENCE} arm whose mean Dice was shown to exceed {analysis.smallest_dice:g};
-    needed if a loss of more than the margin was shown; worse if a loss was shown that may be below the margin;
-    otherwise it was left undecided."""
+    (one-sided, the larger p of a t-test against the margin and of the studentised bootstrap, with Holm's adjustment;
+    at {100 * ALPHA / 2:g} %, multiplied with {ALPHA / 2:g} / {1 - RARE:g}^n if fewer than 72 patients had a pair, so
+    that losses which are rare do not pass unseen) beside a {REFERENCE} arm whose mean Dice was shown to exceed
+    {analysis.smallest_dice:g}; needed if a loss of more than the margin was shown; worse if a loss was shown that may
+    be below the margin; otherwise it was left undecided."""
 
 
 def _flat(text: str) -> str:
