@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from pandas import DataFrame
 
+from submit.analysis.adjustment import adjusted
 from submit.analysis.bootstrap import bootstrap_means
-from submit.analysis.comparisons import adjusted
 from submit.analysis.mixed_model import mixed_model
 from submit.analysis.paired_tests import equivalence, friedman, null_distribution, signed_rank
 from submit.analysis.pairing import by_arm, by_patient, differences
@@ -74,7 +74,7 @@ def ours(table: DataFrame) -> Found:
     print(f"model: {model.name}")
     for contrast in model.contrasts:
         found["model estimate", contrast.arm] = contrast.estimate
-        found["model error", contrast.arm] = (contrast.high - contrast.low) / (2 * 1.959964)
+        found["model error", contrast.arm] = contrast.error
     for arm, low, high in zip(arms, *bootstrap_means(values.to_numpy(), 0).intervals(), strict=True):
         found["interval low", arm], found["interval high", arm] = float(low), float(high)
     for n in (6, 9, 10, 25, 36, 100):
