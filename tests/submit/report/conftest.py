@@ -12,9 +12,9 @@ from submit.analysis.aggregate import aggregate
 from submit.analysis.analysis import analyse
 from submit.analysis.design import Design
 from submit.analysis.results_table import collect_results
-from submit.report.material import Extras
+from submit.report.material import Extras, Report
 from submit.report.montage import Montages
-from submit.report.pages import Report, write_report
+from submit.report.pages import write_report
 
 VOID = ("meta", "img", "link", "br")
 
