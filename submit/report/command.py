@@ -26,7 +26,8 @@ from submit.analysis.comparisons import Comparison
 from submit.analysis.design import Design
 from submit.analysis.results_table import Results, collect_results
 from submit.analysis.wording import METRIC_STYLES, percent, probability
-from submit.report.headline import harms, headline, in_order, verdict_words, warning
+from submit.report.chosen_exams import Endpoint
+from submit.report.headline import harm_pictures, harms, headline, in_order, verdict_words, warning
 from submit.report.material import Extras, Price, Report, read_curves
 from submit.report.montage import ExamImages, Montages, montages_of
 from submit.report.pages import write_report
@@ -73,7 +74,7 @@ def make_report(
         results=results,
         aggregate=whole,
         analysis=analysis,
-        montages=_montages(run, manifest, results, store, study_file),
+        montages=_montages(run, manifest, results, harm_pictures(analysis), store, study_file),
         extras=Extras(curves=curves, curve_folds=curve_folds, price=_prices(results, manifest)),
     )
     write_report(run, report)
@@ -88,7 +89,12 @@ def make_report(
 
 
 def _montages(
-    run: Storage, manifest: Manifest, results: Results, store: str | None, study_file: Path
+    run: Storage,
+    manifest: Manifest,
+    results: Results,
+    harms: Sequence[tuple[str, Endpoint]],
+    store: str | None,
+    study_file: Path,
 ) -> Montages:
     """Pictures of the tested exams; none, with a word, where the store is not to be had."""
     try:
@@ -118,7 +124,7 @@ def _montages(
             labels_ZYX[values_ZYX == values[0]] = label
         return labels_ZYX
 
-    montages = montages_of(results, manifest, load_exam, load_prediction)
+    montages = montages_of(results, manifest, load_exam, load_prediction, harms)
     for problem in montages.problems:
         print(f"no picture of an exam in the report: {problem}", file=sys.stderr)
     return montages

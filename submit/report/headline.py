@@ -103,6 +103,15 @@ def harms(analysis: Analysis) -> list[Harm]:
     ]
 
 
+def harm_pictures(analysis: Analysis) -> list[tuple[str, tuple[str, str]]]:
+    """What pictures should show of the harms: for each of these arms, the first endpoint of each structure."""
+    shown = []
+    for harm in harms(analysis):
+        first = {each.structure: each.metric for each in reversed(harms_of(analysis, harm.arm))}
+        shown += [(harm.arm, (structure, first[structure])) for structure in reversed(first)]
+    return shown
+
+
 def harms_of(analysis: Analysis, arm: str) -> list[Comparison]:
     """The secondary endpoints that are worse in an arm, as far as they say something of their own.
 
