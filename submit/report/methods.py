@@ -189,14 +189,19 @@ def _rules(manifest: Manifest, analysis: Analysis) -> str:
     """When a channel was called what."""
     style = METRIC_STYLES[analysis.endpoint["metric"]]
     why = manifest.study.sweep.margin_justification
-    reason = f" (margin: {why.rstrip('.')})" if why else ""
+    reason = f" ({why.rstrip('.')})" if why else ""
     if analysis.margin is None:
         return f"""No margin was stated: a channel was called worse to leave out if a loss was shown, droppable if a
         gain was shown and the mean Dice of the {REFERENCE} arm was shown to exceed {analysis.smallest_dice:g}, and
         otherwise left undecided."""
-    return f"""A channel was called droppable if a loss of {style.with_unit(analysis.margin)} or more{reason} was
-    ruled out (one-sided, the larger p of a t-test against the margin and of the studentised bootstrap, with Holm's
-    adjustment, below {100 * ALPHA / 2:g} %, and below {100 * ALPHA / 2:g} % times {100 * ALPHA / 2:g} % / 0.9^n for
+    share = (
+        f", but at most {100 * analysis.relative_margin:g} % of what the {REFERENCE} arm had or lacked of 1"
+    )
+    at_most = share if analysis.endpoint["metric"] == "dice" else ""
+    return f"""The margin was {style.name} {style.with_unit(analysis.margin)}{at_most}{reason}. A channel was called
+    droppable if a loss of the margin or more was ruled out (one-sided, the larger p of a t-test against the margin
+    and of the studentised bootstrap, with Holm's adjustment, below {100 * ALPHA / 2:g} %, and below
+    {100 * ALPHA / 2:g} % times {100 * ALPHA / 2:g} % / 0.9^n for
     fewer than 36 patients) beside a {REFERENCE} arm whose mean Dice was shown to exceed {analysis.smallest_dice:g};
     needed if a loss of more than the margin was shown; worse if a loss was shown that may be below the margin;
     otherwise it was left undecided."""
