@@ -8,14 +8,9 @@ from pandas import DataFrame
 from submit.analysis.design import HIGHER_IS_BETTER
 from submit.analysis.results_table import structures_of
 from submit.analysis.wording import METRIC_STYLES
-from submit.report.comparison_figures import (
-    FOREST_INCHES,
-    forest_figure,
-    ranks_figure,
-    slopes_figure,
-    volume_figure,
-)
+from submit.report.comparison_figures import ranks_figure, slopes_figure, volume_figure
 from submit.report.figures import NARROW_INCHES, WIDTH_INCHES, arms_figure, encode, folds_figure
+from submit.report.forest import FOREST_INCHES, forest_figure
 from submit.report.material import Report
 from submit.report.run_figures import curves_figure, status_counts, status_figure, time_figure
 

@@ -1,4 +1,4 @@
-"""Charts of the comparisons with the reference arm: differences, patients, ranks, volume."""
+"""Charts of the comparisons with the reference arm: patients, ranks, volume."""
 
 from collections.abc import Callable, Sequence
 from math import ceil
@@ -9,135 +9,26 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from pandas import DataFrame
 
 from job.contract.grid import REFERENCE
-from submit.analysis.analysis import Analysis, Ranks, Verdict
-from submit.analysis.comparisons import Comparison
-from submit.analysis.design import HIGHER_IS_BETTER
-from submit.analysis.verdict import VerdictName
-from submit.analysis.wording import METRIC_STYLES, shortened
+from submit.analysis.analysis import Ranks
+from submit.analysis.wording import shortened
 from submit.report.figures import (
-    AMBER,
     BLUE,
-    DARK,
-    GREEN,
-    GREY,
     MAX_VECTORS,
     NARROW_INCHES,
     VERMILLION,
     WIDTH_INCHES,
 )
-from submit.report.headline import DECIDED, in_order
 
-MARKERS: dict[VerdictName, tuple[str, str]] = {
-    "needed": ("o", VERMILLION),
-    "worse": ("v", AMBER),
-    "droppable": ("s", GREEN),
-    "not distinguishable": ("D", GREY),
-    "undecided": ("^", DARK),
-}
-"""Shape and colour of each verdict: either alone tells them apart."""
-UNFINISHED = ("x", GREY)
-"""Of an arm with too few tests for a verdict."""
-HARM = VERMILLION
-"""Colour of a verdict, whatever it is, where something beside the endpoint is worse; the shape is then hollow."""
 PANEL_INCHES = NARROW_INCHES / 2
 """The least width of a panel."""
 ROW_INCHES = 2.5
 """Height of a row of panels."""
 FEW_VECTORS = 500
 """Patients in a panel; lines of more become a picture."""
-MOST_SPANS = 6.0
-"""An axis is at most as long as so many times the span of the means and the margin; intervals may run out of it."""
-FOREST_INCHES = 5.6
-"""Beside a table, half as wide as the page."""
-
-
-def forest_figure(analysis: Analysis, width_inches: float = FOREST_INCHES) -> Figure:
-    """Mean difference of every arm with its 95 % interval; margin and noise floor as bands, verdicts as marks."""
-    order, found = in_order(analysis), analysis.of_endpoint
-    figure = Figure(figsize=(width_inches, 1.7 + 0.4 * len(order)), layout="constrained")
-    axes = figure.subplots()
-    axes.axvline(0, color="black", lw=0.8)
-    for place, verdict in enumerate(order):
-        own = found[verdict.arm]
-        if own.mean is None:
-            continue
-        if (margin := verdict.leading.margin) is not None:
-            axes.broken_barh([(-margin, 2 * margin)], (place - 0.5, 1), color=GREY, alpha=0.13, lw=0)
-        marker, colour, fill = _look(verdict)
-        if own.low is not None and own.high is not None:
-            axes.hlines(place, own.low, own.high, color=colour, lw=2)
-        if (floor := verdict.leading.floor) is not None:
-            axes.plot((-floor.value, floor.value), (place, place), "|", color=GREY, ms=14, mew=1.2)
-        axes.plot(own.mean, place, marker, color=colour, markersize=8, markerfacecolor=fill, mew=1.6)
-    axes.set_xlim(*_span([found[verdict.arm] for verdict in order], analysis.margin))
-    axes.set_yticks(range(len(order)), [shortened(verdict.arm, 24) for verdict in order], parse_math=False)
-    axes.set_ylim(len(order) - 0.4, -0.6)
-    _plain(axes, grid="x")
-    axes.set_xlabel(_forest_label(analysis), parse_math=False)
-    figure.legend(
-        handles=_forest_legend(analysis), loc="outside upper left", ncols=2, frameon=False, fontsize=9
-    )
-    return figure
-
-
-def _look(verdict: Verdict) -> tuple[str, str, str]:
-    """Shape, colour and filling of a mark."""
-    if not verdict.complete:
-        return (*UNFINISHED, UNFINISHED[1])
-    marker, colour = MARKERS[verdict.verdict]
-    if verdict.harmed and verdict.verdict not in DECIDED:
-        return marker, HARM, "white"
-    return marker, colour, colour
-
-
-def _forest_legend(analysis: Analysis) -> list[Line2D | Patch]:
-    drawn = [each for each in in_order(analysis) if analysis.of_endpoint[each.arm].mean is not None]
-    names: dict[str, tuple[str, str]] = {
-        each.verdict: MARKERS[each.verdict] for each in drawn if each.complete
-    }
-    if not all(each.complete for each in drawn):
-        names["unfinished"] = UNFINISHED
-    handles: list[Line2D | Patch] = [
-        Line2D([], [], marker=marker, color=colour, ms=7, lw=2, label=name)
-        for name, (marker, colour) in names.items()
-    ]
-    if any(_look(each)[1:] == (HARM, "white") for each in drawn):
-        handles.append(Line2D([], [], marker="o", color=HARM, markerfacecolor="white", mew=1.6, ms=7, lw=2))
-        handles[-1].set_label("hollow: harm elsewhere")
-    if analysis.margin is not None:
-        handles.append(Patch(color=GREY, alpha=0.13, label="margin"))
-    if analysis.has_floor:
-        handles.append(
-            Line2D([], [], color=GREY, lw=0, marker="|", ms=10, mew=1.5, label="noise of retraining")
-        )
-    return handles
-
-
-def _forest_label(analysis: Analysis) -> str:
-    style, structure = METRIC_STYLES[analysis.endpoint["metric"]], shortened(analysis.endpoint["class"], 24)
-    unit = f", {style.unit}" if style.unit else ""
-    left, right = (
-        ("worse", "better") if HIGHER_IS_BETTER[analysis.endpoint["metric"]] else ("better", "worse")
-    )
-    return f"{style.name} of {structure}: arm − reference{unit}\n← {left}                {right} →"
-
-
-def _span(found: Sequence[Comparison], margin: float | None) -> tuple[float, float]:
-    """Ends of an axis that fits the data: all means and the margin; intervals as far as they leave these readable."""
-    means = [0.0, *(each.mean for each in found if each.mean is not None)]
-    means += [] if margin is None else [-margin, margin]
-    low, high = min(means), max(means)
-    room = ((high - low) or 1.0) * (MOST_SPANS - 1) / 2
-    ends = [each.low for each in found if each.low is not None]
-    ends += [each.high for each in found if each.high is not None]
-    low, high = max(low - room, min([low, *ends])), min(high + room, max([high, *ends]))
-    pad = 0.04 * ((high - low) or 1.0)
-    return low - pad, high + pad
 
 
 def slopes_figure(

@@ -21,7 +21,7 @@ class Words:
 
     answers: Mapping[VerdictName, str]
     order: str
-    """Of the first and the last arm by loss."""
+    """By which structure, if there are several; the first and the last arm by loss."""
     elsewhere: str
     """Of a structure beside the endpoint, and arms."""
     none: str
@@ -34,7 +34,7 @@ class Words:
 
 WITHOUT = Words(
     answers=LEFT_OUT,
-    order="Most influential: {}; least: {}.",
+    order="Most influential{}: {}; least: {}.",
     elsewhere="{} (Dice) is worse without {}.",
     none="Can be left out: none is shown.",
     harmed="Not to be left out, although {} loses nothing that matters: {}.",
@@ -42,7 +42,7 @@ WITHOUT = Words(
 )
 ALONE = Words(
     answers=ONE_IN,
-    order="Loses most alone: {}; least: {}.",
+    order="Loses most alone{}: {}; least: {}.",
     elsewhere="{} (Dice) is worse by {} alone.",
     none="Enough alone: none is shown.",
     harmed="Not enough alone, although {} loses nothing that matters: {}.",
@@ -146,10 +146,18 @@ def _order(analysis: Analysis, words: Words) -> str:
     if len(known) < 2:
         return ""
     names = _names(analysis)
-    last = names[known[-1].arm]
-    if known[-1].harmed and known[-1].verdict not in DECIDED:
-        last += f" (with harm to {' and '.join(known[-1].harmed)})"
-    return words.order.format(names[known[0].arm], last)
+    by = f" for {analysis.endpoint['class']}" if len(analysis.structures) > 1 else ""
+    return words.order.format(by, names[known[0].arm], names[known[-1].arm] + _but(known[-1]))
+
+
+def _but(last: Verdict) -> str:
+    """What speaks against leaving out the arm with the least loss: another structure, of the endpoint or beside."""
+    missed = [own.structure for own in last.structures[1:] if own.verdict in DECIDED]
+    if missed:
+        return f" ({last.verdict} for {' and '.join(missed)})"
+    if last.harmed and last.verdict not in DECIDED:
+        return f" (with harm to {' and '.join(last.harmed)})"
+    return ""
 
 
 def _sureness(analysis: Analysis) -> str:

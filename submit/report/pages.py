@@ -109,11 +109,18 @@ def _answer(report: Report) -> dict[str, Any]:
         "endpoint": (endpoint.leading, endpoint.metric),
         "endpoint_name": endpoint_name(analysis),
         "verdicts": in_order(analysis),
+        "of_structure": {
+            (each.arm, each.structure): each
+            for each in analysis.comparisons
+            if each.metric == endpoint.metric
+        },
         "headline": headline(analysis),
         "harms": harms(analysis),
         "warning": warning(analysis),
         "lesions_differ": any(
-            each.leading.detection.lost or each.leading.detection.gained for each in analysis.verdicts
+            own.detection.lost or own.detection.gained
+            for each in analysis.verdicts
+            for own in each.structures
         ),
         "margin_level": _margin_level(analysis),
         "margin_in_effect": _margin_in_effect(analysis),

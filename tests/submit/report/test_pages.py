@@ -301,7 +301,9 @@ def test_several_structures_of_the_endpoint_must_all_pass(storage, two_structure
     page = page_of(two_structures)
     assert page.says("Answer: Dice of tumour and node")
     assert page.says("only if it is for all of them (intersection-union")
-    assert page.says("tumour: droppable; node: needed")
+    assert page.says("Most influential for tumour: t2; least: t1 (needed for node).")
+    assert page.says(" tumour: droppable −0.111 ")
+    assert page.says(" node: needed")
     words = page.html.split('id="verdicts"')[1].split("<details>")[1].split("</table>")[0]
     assert "<strong>tumour: droppable.</strong> Dice of tumour" in words
     assert "<strong>node: needed.</strong> Dice of node" in words
