@@ -83,12 +83,15 @@ def _draw_arm(axes: Axes, place: int, verdict: Verdict, decided: StructureVerdic
 
 
 def _look(verdict: Verdict, decided: StructureVerdict) -> tuple[str, str, str]:
-    """Shape, colour and filling of a mark."""
+    """Shape, colour and filling of a mark: green is only what may go as far as all is known."""
     if not verdict.complete:
         return (*UNFINISHED, UNFINISHED[1])
     marker, colour = MARKERS[decided.verdict]
-    if verdict.harmed and verdict.verdict not in DECIDED:
+    missed_elsewhere = verdict.verdict in DECIDED or bool(verdict.harmed)
+    if missed_elsewhere and decided.verdict not in DECIDED:
         return marker, HARM, "white"
+    if decided.verdict == "droppable" and verdict.verdict != "droppable":
+        colour = GREY
     return marker, colour, colour
 
 
@@ -96,16 +99,18 @@ def _legend(analysis: Analysis) -> list[Line2D | Patch]:
     drawn = [
         (verdict, own) for verdict in in_order(analysis) for own in verdict.structures if own.loss is not None
     ]
-    names: dict[str, tuple[str, str]] = {
-        own.verdict: MARKERS[own.verdict] for verdict, own in drawn if verdict.complete
-    }
-    if not all(verdict.complete for verdict, _ in drawn):
-        names["unfinished"] = UNFINISHED
+    looks = [
+        (own.verdict if verdict.complete else "unfinished", _look(verdict, own)) for verdict, own in drawn
+    ]
+    names: dict[str, tuple[str, str]] = {}
+    for name, (marker, colour, fill) in looks:
+        plain = GREY if fill == "white" else colour
+        names[name] = (marker, plain if names.get(name, (marker, GREY))[1] == GREY else names[name][1])
     handles: list[Line2D | Patch] = [
         Line2D([], [], marker=marker, color=colour, ms=7, lw=2, label=name)
         for name, (marker, colour) in names.items()
     ]
-    if any(_look(*each)[1:] == (HARM, "white") for each in drawn):
+    if any(fill == "white" for _, (_, _, fill) in looks):
         handles.append(Line2D([], [], marker="o", color=HARM, markerfacecolor="white", mew=1.6, ms=7, lw=2))
         handles[-1].set_label("hollow: harm elsewhere")
     if analysis.margin is not None:

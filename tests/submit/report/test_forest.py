@@ -7,7 +7,7 @@ from pandas import concat
 
 from submit.analysis.analysis import Analysis, Verdict, analyse
 from submit.analysis.verdict import Floor
-from submit.report.figures import VERMILLION
+from submit.report.figures import GREEN, GREY, VERMILLION
 from submit.report.forest import HARM, MARKERS, forest_figure
 from tests.submit.analysis.tables import design, paired, table
 
@@ -137,3 +137,17 @@ def test_every_structure_of_the_endpoint_has_a_panel_marked_by_its_own_verdict()
         [line.get_marker() for line in axes.lines if line.get_marker() in SHAPES] for axes in (tumour, node)
     ]
     assert shapes == [["o", "s"], ["s", "o"]]
+    hollow = [
+        [line.get_markerfacecolor() for line in axes.lines if line.get_marker() in SHAPES]
+        for axes in (tumour, node)
+    ]
+    assert hollow == [[VERMILLION, "white"], ["white", VERMILLION]]  # neither may go, as the other panel says
+
+
+def test_nothing_is_green_that_is_not_droppable_for_all_structures(analysis: Analysis) -> None:
+    open_, droppable = (
+        analysis.verdicts[1].model_copy(update={"verdict": name}) for name in ("undecided", "droppable")
+    )
+    figure = forest_figure(analysis.model_copy(update={"verdicts": (open_, droppable)}))
+    colours = [line.get_color() for line in figure.axes[0].lines if line.get_marker() in SHAPES]
+    assert colours == [GREY, GREEN]
