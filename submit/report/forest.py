@@ -99,18 +99,19 @@ def _legend(analysis: Analysis) -> list[Line2D | Patch]:
     drawn = [
         (verdict, own) for verdict in in_order(analysis) for own in verdict.structures if own.loss is not None
     ]
-    looks = [
-        (own.verdict if verdict.complete else "unfinished", _look(verdict, own)) for verdict, own in drawn
-    ]
-    names: dict[str, tuple[str, str]] = {}
-    for name, (marker, colour, fill) in looks:
-        plain = GREY if fill == "white" else colour
-        names[name] = (marker, plain if names.get(name, (marker, GREY))[1] == GREY else names[name][1])
+    looks = [_look(*each) for each in drawn]
+    names: dict[str, tuple[str, str]] = {
+        own.verdict: MARKERS[own.verdict] for verdict, own in drawn if verdict.complete
+    }
+    if "droppable" in names and not any(colour == GREEN for _, colour, _ in looks):
+        names["droppable"] = (MARKERS["droppable"][0], GREY)
+    if not all(verdict.complete for verdict, _ in drawn):
+        names["unfinished"] = UNFINISHED
     handles: list[Line2D | Patch] = [
         Line2D([], [], marker=marker, color=colour, ms=7, lw=2, label=name)
         for name, (marker, colour) in names.items()
     ]
-    if any(fill == "white" for _, (_, _, fill) in looks):
+    if any(fill == "white" for _, _, fill in looks):
         handles.append(Line2D([], [], marker="o", color=HARM, markerfacecolor="white", mew=1.6, ms=7, lw=2))
         handles[-1].set_label("hollow: harm elsewhere")
     if analysis.margin is not None:
