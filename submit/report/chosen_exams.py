@@ -1,6 +1,6 @@
 """Which tests are shown as pictures: where harm beside the endpoint is largest, then the endpoint's extremes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,7 @@ class Choice:
 
 
 def chosen_exams(
-    table: DataFrame, manifest: Manifest, harms: Sequence[tuple[str, Endpoint]], limit: int
+    tests_of: Callable[[str], Tests], primary: Endpoint, harms: Sequence[tuple[str, Endpoint]], limit: int
 ) -> list[Choice]:
     """The tests to be shown, each exam once for each arm at most.
 
@@ -42,24 +42,23 @@ def chosen_exams(
     tested.
 
     Args:
-        table: Of results.
-        manifest: What the run is.
+        tests_of: Tests by structure, as `rows_by_exam` gives them.
+        primary: The leading structure of the primary endpoint, and its metric.
         harms: Arms and what is worse in them beside the endpoint.
         limit: At most so many.
     """
-    primary = (manifest.study.endpoint.leading, manifest.study.endpoint.metric)
     found = [
         choice
         for arm, endpoint in harms
-        if (choice := _worst(tests_by_exam(table, manifest, endpoint[0]), arm, endpoint)) is not None
+        if (choice := _worst(tests_of(endpoint[0]), arm, endpoint)) is not None
     ]
-    tests = tests_by_exam(table, manifest, primary[0])
+    tests = tests_of(primary[0])
     found += extremes(tests, primary) or _spread(tests, limit, primary)
     once = {(choice.exam, choice.arm): choice for choice in reversed(found)}
     return [choice for choice in found if once[choice.exam, choice.arm] is choice][:limit]
 
 
-def tests_by_exam(table: DataFrame, manifest: Manifest, structure: str) -> dict[int, dict[str, Any]]:
+def rows_by_exam(table: DataFrame, manifest: Manifest, structure: str) -> dict[int, dict[str, Any]]:
     """For each exam that the reference arm has tested: its number, and by arm the row of a structure."""
     rows = table[(table["repeat"] == 0) & (table["structure"] == structure)]
     tests: dict[tuple[str, str], dict[str, Any]] = {}

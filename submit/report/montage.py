@@ -7,6 +7,7 @@ anterior up.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from io import BytesIO
 from math import ceil
 from typing import Any
@@ -24,7 +25,7 @@ from job.contract.grid import REFERENCE
 from job.contract.manifest import Manifest
 from submit.analysis.results_table import Results
 from submit.analysis.wording import METRIC_STYLES, shortened
-from submit.report.chosen_exams import Endpoint, chosen_exams, tests_by_exam, value_of
+from submit.report.chosen_exams import Endpoint, chosen_exams, rows_by_exam, value_of
 
 CLASS_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#D55E00", "#CC79A7", "#0072B2")
 """Okabe & Ito's colours, the ones that stand out from grey first; from the eighth class on they repeat."""
@@ -95,11 +96,12 @@ def montages_of(
         harms: Arms and what is worse in them beside the endpoint.
         limit: At most this many pictures are shown.
     """
-    labels = manifest.study.cohort.structure_labels
+    endpoint, labels = manifest.study.endpoint, manifest.study.cohort.structure_labels
+    tests_of = cache(partial(rows_by_exam, results.table, manifest))
     shown: list[ExamMontage] = []
     problems: list[str] = []
-    for choice in chosen_exams(results.table, manifest, harms, limit):
-        by_arm = tests_by_exam(results.table, manifest, choice.structure)[choice.exam]
+    for choice in chosen_exams(tests_of, (endpoint.leading, endpoint.metric), harms, limit):
+        by_arm = tests_of(choice.structure)[choice.exam]
         rows = [by_arm[arm] for arm in (REFERENCE, choice.arm) if arm is not None]
         try:
             images = load_exam(choice.exam)
@@ -129,8 +131,7 @@ def montages_of(
                 png=png,
             )
         )
-    tested = len(tests_by_exam(results.table, manifest, manifest.study.endpoint.leading))
-    return Montages(shown=tuple(shown), tested=tested, problems=tuple(problems))
+    return Montages(shown=tuple(shown), tested=len(tests_of(endpoint.leading)), problems=tuple(problems))
 
 
 def _title(row: Any, metric: str) -> str:

@@ -1,11 +1,12 @@
 """Which tests are shown as pictures."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 
 from submit.analysis.results_table import collect_results
-from submit.report.chosen_exams import chosen_exams, extremes
+from submit.report.chosen_exams import chosen_exams, extremes, rows_by_exam
 
 NODE = ("node", "dice")
 
@@ -13,7 +14,8 @@ NODE = ("node", "dice")
 @pytest.fixture
 def chosen(storage, harmful):
     def choose(*harms, limit=14):
-        found = chosen_exams(collect_results(storage, harmful).table, harmful, harms, limit)
+        tests_of = partial(rows_by_exam, collect_results(storage, harmful).table, harmful)
+        found = chosen_exams(tests_of, ("tumour", "dice"), harms, limit)
         return [(each.exam, each.arm, each.structure, round(each.difference, 3)) for each in found]
 
     return choose
