@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 from pandas import DataFrame
 
@@ -127,6 +127,9 @@ def curves_figure(curves: Curves, arms: Sequence[str], width_inches: float = WID
         axes.plot(steps, middle, color=BLUE, lw=1.5)
         axes.set_title(shortened(arm, 24), fontsize=9, parse_math=False)
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8, which="both")
     figure.supxlabel("step", fontsize=9)
