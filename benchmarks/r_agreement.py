@@ -74,7 +74,7 @@ def ours(table: DataFrame) -> Found:
     print(f"model: {model.name}")
     for contrast in model.contrasts:
         found["model estimate", contrast.arm] = contrast.estimate
-        found["model error", contrast.arm] = (contrast.high - contrast.low) / (2 * 1.959964)
+        found["model error", contrast.arm] = contrast.error
     for arm, low, high in zip(arms, *bootstrap_means(values.to_numpy(), 0).intervals(), strict=True):
         found["interval low", arm], found["interval high", arm] = float(low), float(high)
     for n in (6, 9, 10, 25, 36, 100):

@@ -25,8 +25,8 @@ from submit.analysis.aggregate import aggregate
 from submit.analysis.analysis import analyse
 from submit.analysis.design import Design
 from submit.analysis.results_table import collect_results
-from submit.report.material import Extras, read_curves
-from submit.report.pages import Report, write_report
+from submit.report.material import Extras, Report, read_curves
+from submit.report.pages import write_report
 
 CHANNELS = ["t2", "t1", "t1c", "t2star", "ktrans", "ve", "adc"]
 STUDY = {

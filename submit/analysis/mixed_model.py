@@ -2,17 +2,18 @@
 
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from pandas import DataFrame, Series
-from scipy import special
+from pandas import DataFrame
+from scipy import special, stats
 from statsmodels.genmod.cov_struct import Exchangeable
 from statsmodels.genmod.generalized_estimating_equations import GEE
 from statsmodels.regression.mixed_linear_model import MixedLM
 
 from job.contract.grid import REFERENCE
+from submit.analysis.design import ALPHA
 from submit.analysis.pairing import EXAM
 
 EXAMS_WITHIN_PATIENTS = (
@@ -34,8 +35,10 @@ class Contrast:
 
     arm: str
     estimate: float
+    error: float
+    """Its standard error."""
     low: float
-    """Of the 95 % interval; so is `high`."""
+    """Of the 95 % interval, by t with `Model.degrees_of_freedom`; so are `high` and `p`."""
     high: float
     p: float
 
@@ -47,6 +50,8 @@ class Model:
     name: str | None
     """None: none could be."""
     scale: str
+    degrees_of_freedom: int
+    """Of t: patients - 1, however many exams and arms there are."""
     contrasts: tuple[Contrast, ...]
     not_fitted: dict[str, str]
     """The models that would have been preferred, and why they are not given."""
@@ -63,6 +68,10 @@ def mixed_model(tests: DataFrame, metric: str) -> Model | None:
     a patient who reacts differently to an arm would count once for each visit. Otherwise it has those of patients. If
     it does not converge inside its parameter space, the marginal model (GEE) is given.
 
+    Estimates are held against t with patients - 1 degrees of freedom, the fewest that a contrast of arms can have in
+    these models. Normal quantiles would take the variances for known; the inner degrees of freedom of R's nlme count
+    every visit of a patient.
+
     Args:
         tests: What `pairing.by_arm` gives.
         metric: Dice is put on the logit scale, shrunk from 0 and 1 by (y (N - 1) + 0.5) / N (Smithson & Verkuilen,
@@ -77,6 +86,7 @@ def mixed_model(tests: DataFrame, metric: str) -> Model | None:
         return None
     preferred = EXAMS_WITHIN_PATIENTS if len(rows.drop_duplicates(EXAM)) > patients else PATIENTS
     not_fitted: dict[str, str] = {}
+    model = partial(Model, scale=scale, degrees_of_freedom=patients - 1, not_fitted=not_fitted)
     if len(rows) > MAX_OBSERVATIONS:
         not_fitted[preferred] = f"{len(rows)} observations are more than {MAX_OBSERVATIONS}"
     for name in (preferred, MARGINAL):
@@ -87,8 +97,8 @@ def mixed_model(tests: DataFrame, metric: str) -> Model | None:
         except NotFittedError as reason:
             not_fitted[name] = str(reason)
         else:
-            return Model(name=name, scale=scale, contrasts=contrasts, not_fitted=not_fitted)
-    return Model(name=None, scale=scale, contrasts=(), not_fitted=not_fitted)
+            return model(name=name, contrasts=contrasts)
+    return model(name=None, contrasts=())
 
 
 def _logit(dice: DataFrame) -> DataFrame:
@@ -120,7 +130,8 @@ def _fit(name: str, rows: DataFrame, arms: list[str]) -> tuple[Contrast, ...]:
             raise NotFittedError("it did not converge")
         if name != MARGINAL:
             _require_spread(fitted)
-        return tuple(_contrast(fitted, arm) for arm in arms)
+        freedom = rows["patient"].nunique() - 1
+        return tuple(_contrast(fitted, arm, freedom) for arm in arms)
 
 
 def _require_spread(fitted: Any) -> None:
@@ -135,12 +146,17 @@ def _require_spread(fitted: Any) -> None:
             raise NotFittedError(f"no more than chance between one {what} and another (a variance of 0)")
 
 
-def _contrast(fitted: Any, arm: str) -> Contrast:
+def _contrast(fitted: Any, arm: str, freedom: int) -> Contrast:
     name = f"C(arm, Treatment('{REFERENCE}'))[T.{arm}]"
-    bounds: NDArray[np.float64] = fitted.conf_int().loc[name].to_numpy()
-    estimates: Series = fitted.params
-    values = (estimates[name], *bounds, fitted.pvalues[name])
-    if not np.isfinite(values).all():
+    estimate, error = float(fitted.params[name]), float(fitted.bse[name])
+    if not (np.isfinite(estimate) and error > 0):
         raise NotFittedError("the estimates are not finite")
-    estimate, low, high, p = map(float, values)
-    return Contrast(arm=arm, estimate=estimate, low=low, high=high, p=p)
+    half = float(stats.t.ppf(1 - ALPHA / 2, freedom)) * error
+    return Contrast(
+        arm=arm,
+        estimate=estimate,
+        error=error,
+        low=estimate - half,
+        high=estimate + half,
+        p=float(2 * stats.t.sf(abs(estimate) / error, freedom)),
+    )

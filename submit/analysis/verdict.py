@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, log
 from typing import Literal
 
 from submit.analysis.design import ALPHA
@@ -10,6 +11,8 @@ VerdictName = Literal["needed", "worse", "droppable", "not distinguishable", "un
 RARE = 0.05
 """Share of patients who lose much, that a study should have seen at least once before it calls a channel
 droppable."""
+FULL_LEVEL_FROM = ceil(log(ALPHA / 2) / log(1 - RARE))
+"""Patients among whom what is that rare is seen, but for a chance of 2.5 %."""
 MOST_TIMES = 10
 """Times the patients of a study; a plan for more is none."""
 HALF = 0.5

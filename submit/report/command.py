@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -25,9 +26,11 @@ from submit.analysis.comparisons import Comparison
 from submit.analysis.design import Design
 from submit.analysis.results_table import Results, collect_results
 from submit.analysis.wording import METRIC_STYLES, percent, probability
-from submit.report.material import Extras, Price, read_curves
+from submit.report.chosen_exams import Endpoint
+from submit.report.headline import harm_pictures, harms, headline, in_order, verdict_words, warning
+from submit.report.material import Extras, Price, Report, read_curves
 from submit.report.montage import ExamImages, Montages, montages_of
-from submit.report.pages import Report, write_report
+from submit.report.pages import write_report
 from submit.runs import find_run, require_run
 from submit.stores import find_store
 from submit.wording import counted
@@ -71,7 +74,7 @@ def make_report(
         results=results,
         aggregate=whole,
         analysis=analysis,
-        montages=_montages(run, manifest, results, store, study_file),
+        montages=_montages(run, manifest, results, harm_pictures(analysis), store, study_file),
         extras=Extras(curves=curves, curve_folds=curve_folds, price=_prices(results, manifest)),
     )
     write_report(run, report)
@@ -86,7 +89,12 @@ def make_report(
 
 
 def _montages(
-    run: Storage, manifest: Manifest, results: Results, store: str | None, study_file: Path
+    run: Storage,
+    manifest: Manifest,
+    results: Results,
+    harms: Sequence[tuple[str, Endpoint]],
+    store: str | None,
+    study_file: Path,
 ) -> Montages:
     """Pictures of the tested exams; none, with a word, where the store is not to be had."""
     try:
@@ -116,7 +124,7 @@ def _montages(
             labels_ZYX[values_ZYX == values[0]] = label
         return labels_ZYX
 
-    montages = montages_of(results, manifest, load_exam, load_prediction)
+    montages = montages_of(results, manifest, load_exam, load_prediction, harms)
     for problem in montages.problems:
         print(f"no picture of an exam in the report: {problem}", file=sys.stderr)
     return montages
@@ -150,7 +158,7 @@ def _prices(results: Results, manifest: Manifest) -> Price | None:
 
 
 def _summary(whole: Aggregate, analysis: Analysis) -> list[str]:
-    """The verdict of every arm, for the terminal."""
+    """The answer and the verdict of every arm, for the terminal, in the order and the words of the page."""
     structure, metric = whole.endpoint["class"], whole.endpoint["metric"]
     style = METRIC_STYLES[metric]
     counts = whole.folds
@@ -169,29 +177,36 @@ def _summary(whole: Aggregate, analysis: Analysis) -> list[str]:
         f"channels ({counted(reference.n, 'test')}); "
         + ("no margin" if analysis.margin is None else f"margin {style.with_unit(analysis.margin)}")
     )
+    verdicts = in_order(analysis)
+    lines += ["", *headline(analysis), "", *_table(analysis, verdicts), ""]
+    if any(verdict.depends_on_missing for verdict in verdicts):
+        lines.append("* missing tests could change it")
+    if found := harms(analysis):
+        lines.append(f"! {warning(analysis)}")
+        lines += [f"  {harm.name}: {'; '.join(harm.endpoints)}" for harm in found]
+    return lines
+
+
+def _table(analysis: Analysis, verdicts: Sequence[Verdict]) -> list[str]:
+    """A line for every arm, the largest loss first."""
+    metric, harmful = analysis.endpoint["metric"], {harm.arm for harm in harms(analysis)}
     rows = [("arm", "verdict", "mean difference (95 % interval)", "decided by")]
     rows += [
         (
             verdict.arm,
-            verdict.verdict + (" *" if verdict.depends_on_missing else ""),
+            verdict_words(verdict, analysis)
+            + (" *" if verdict.depends_on_missing else "")
+            + (" !" if verdict.arm in harmful else ""),
             _difference(analysis.of_endpoint[verdict.arm]),
-            _reason(verdict, metric),
+            _reason(verdict, metric) if verdict.complete else "",
         )
-        for verdict in analysis.verdicts
+        for verdict in verdicts
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    lines += [
+    return [
         f"{arm:{widths[0]}}  {verdict:{widths[1]}}  {text:{widths[2]}}  {reason}".rstrip()
         for arm, verdict, text, reason in rows
     ]
-    if any(verdict.depends_on_missing for verdict in analysis.verdicts):
-        lines.append("* missing tests could change it")
-    lines += [
-        f"note: worse {verdict.arm} too: {'; '.join(verdict.harms)}"
-        for verdict in analysis.verdicts
-        if verdict.harms
-    ]
-    return [*lines, *analysis.answer]
 
 
 def _reason(verdict: Verdict, metric: str) -> str:

@@ -23,7 +23,7 @@ from submit.analysis.pairing import TEST
 from submit.analysis.wording import shortened
 
 BLUE, VERMILLION, PURPLE, GREEN, GREY = "#0072B2", "#D55E00", "#CC79A7", "#009E73", "#595959"
-AMBER = "#E69F00"
+AMBER, DARK = "#E69F00", "#1A1A1A"
 
 MARKS: dict[Status, dict[str, Any]] = {
     "ok": {"marker": "o", "color": BLUE, "alpha": 0.6, "linewidths": 0, "label": "one test"},
@@ -33,13 +33,17 @@ MARKS: dict[Status, dict[str, Any]] = {
 """How a test is drawn, by status; a correct absence has no Dice."""
 
 GOLDEN_RATIO = 0.618034
-WIDTH_INCHES = 6.5
-"""Between the margins of a page; wider figures are hard to read on paper and on a telephone."""
+WIDTH_INCHES = 9.0
+"""As wide as the page, with letters of 9 points; between the margins of a paper they have 6.5."""
+NARROW_INCHES = 4.2
+"""As wide as a telephone, with the same letters."""
 MAX_VECTORS = 5000
 """Marks that are drawn as such; more become a picture, else a page would have many megabytes of them."""
 
 
-def folds_figure(table: DataFrame, arms: Sequence[str], structures: Sequence[str]) -> Figure:
+def folds_figure(
+    table: DataFrame, arms: Sequence[str], structures: Sequence[str], width_inches: float = WIDTH_INCHES
+) -> Figure:
     """Dice of every test, grouped by arm, with the median of each arm; a panel per structure.
 
     A test stands at the same place in the column of each arm.
@@ -48,8 +52,9 @@ def folds_figure(table: DataFrame, arms: Sequence[str], structures: Sequence[str
         table: Paired block of the results.
         arms: Names, in the order of the axis.
         structures: Names, from top to bottom.
+        width_inches: Of the figure.
     """
-    figure, panels = _panels(arms, structures)
+    figure, panels = _panels(arms, structures, width_inches)
     for axes, structure in zip(panels, structures, strict=True):
         rows = table[(table["structure"] == structure) & table["dice"].notna()]
         x = np.array([arms.index(arm) for arm in rows["arm"]]) + _offsets(rows)
@@ -64,17 +69,28 @@ def folds_figure(table: DataFrame, arms: Sequence[str], structures: Sequence[str
         )
         if REFERENCE in medians:
             _reference_line(axes, medians[REFERENCE], "median of the reference")
-        axes.set_ylim(-0.04, 1.04)
+        _fit(axes, rows["dice"].to_numpy(dtype=float))
         axes.set_ylabel("Dice")
     _legend(figure, panels)
     return figure
 
 
-def arms_figure(aggregate: Aggregate, structures: Sequence[str]) -> Figure:
-    """Mean Dice of every arm with a bar of one standard deviation between tests; a panel per structure."""
-    figure, panels = _panels([arm.arm for arm in aggregate.arms], structures)
+def arms_figure(
+    aggregate: Aggregate, arms: Sequence[str], structures: Sequence[str], width_inches: float = WIDTH_INCHES
+) -> Figure:
+    """Mean Dice of every arm with a bar of one standard deviation between tests; a panel per structure.
+
+    Args:
+        aggregate: Of all arms.
+        arms: Names, in the order of the axis.
+        structures: Names, from top to bottom.
+        width_inches: Of the figure.
+    """
+    by_arm = {arm.arm: arm for arm in aggregate.arms}
+    figure, panels = _panels(arms, structures, width_inches)
     for axes, structure in zip(panels, structures, strict=True):
-        for place, arm in enumerate(aggregate.arms):
+        drawn: list[float] = []
+        for place, arm in enumerate(by_arm[name] for name in arms):
             dice = arm.metrics[structure]["dice"]
             if dice.mean is None:
                 continue
@@ -82,11 +98,12 @@ def arms_figure(aggregate: Aggregate, structures: Sequence[str]) -> Figure:
             ends = (max(0.0, dice.mean - sd), min(1.0, dice.mean + sd))
             axes.vlines(place, *ends, color=BLUE, lw=2, alpha=0.5, label="SD between tests")
             axes.plot(place, dice.mean, "o", markersize=7, color=BLUE, label="mean")
-            axes.text(place, 1.1, f"{dice.mean:.2f}", ha="center", va="center", fontsize=8)
+            drawn += ends
+            above = axes.get_xaxis_transform()
+            axes.text(place, 0.95, f"{dice.mean:.3f}", ha="center", va="center", fontsize=8, transform=above)
             if arm.arm == REFERENCE:
                 _reference_line(axes, dice.mean, "mean of the reference")
-        axes.set_ylim(0, 1.16)
-        axes.set_yticks(np.arange(0, 1.01, 0.2))
+        _fit(axes, np.array(drawn), above=0.12)
         axes.set_ylabel("Dice, mean ± SD")
     _legend(figure, panels)
     return figure
@@ -106,9 +123,9 @@ def encode(figure: Figure, kind: Kind) -> bytes:
     return file.getvalue()
 
 
-def _panels(arms: Sequence[str], structures: Sequence[str]) -> tuple[Figure, list[Axes]]:
+def _panels(arms: Sequence[str], structures: Sequence[str], width_inches: float) -> tuple[Figure, list[Axes]]:
     """A figure with one panel below the other; the arms stand along x, far enough apart for their names."""
-    size_inches = (max(WIDTH_INCHES, 1.6 + 0.42 * len(arms)), 1.8 + 2.4 * len(structures))
+    size_inches = (max(width_inches, 1.6 + 0.42 * len(arms)), 1.8 + 2.4 * len(structures))
     figure = Figure(figsize=size_inches, layout="constrained")
     panels: list[Axes] = list(figure.subplots(len(structures), 1, sharex=True, squeeze=False)[:, 0])
     for axes, structure in zip(panels, structures, strict=True):
@@ -126,6 +143,14 @@ def _panels(arms: Sequence[str], structures: Sequence[str]) -> tuple[Figure, lis
         parse_math=False,
     )
     return figure, panels
+
+
+def _fit(axes: Axes, dice: NDArray[np.float64], above: float = 0.0) -> None:
+    """An axis of Dice that fits what is drawn, within 0 and 1; with room above it, as a share of its length."""
+    low, high = (float(dice.min()), float(dice.max())) if len(dice) else (0.0, 1.0)
+    pad = max(0.04 * (high - low), 0.005)
+    low, high = max(low - pad, -0.04), min(high + pad, 1.04)
+    axes.set_ylim(low, high + above * (high - low))
 
 
 def _offsets(rows: DataFrame) -> NDArray[np.float64]:

@@ -1,7 +1,8 @@
-"""What a report is made from, as data: rows by patient, curves, costs."""
+"""What a report is made from, as data: results, rows by patient, curves, costs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,16 @@ from pydantic import BaseModel, ValidationError
 
 from job.contract import layout
 from job.contract.grid import REFERENCE
+from job.contract.manifest import Manifest
 from job.storage import Storage
 from job.storage.concurrency import map_files
+from submit.analysis.aggregate import Aggregate
+from submit.analysis.analysis import Analysis
+from submit.analysis.pairing import by_arm, by_patient, differences, paired_block, statuses
+from submit.analysis.results_table import Results
+from submit.analysis.sensitivity import volumes
+from submit.report.headline import in_order
+from submit.report.montage import Montages
 from submit.report.run_figures import Curves
 
 FOLDS_A_CURVE = 40
@@ -45,6 +54,54 @@ class Extras:
     curves: Curves = field(default_factory=dict)
     curve_folds: int = 0
     price: Price | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All that a report is made from."""
+
+    manifest: Manifest
+    results: Results
+    aggregate: Aggregate
+    analysis: Analysis
+    montages: Montages = field(default_factory=Montages)
+    extras: Extras = field(default_factory=Extras)
+
+    @cached_property
+    def table(self) -> DataFrame:
+        """Rows of the repeats that every arm has."""
+        return paired_block(self.results.table, self.manifest.study.sweep.repeats)
+
+    @cached_property
+    def values(self) -> DataFrame:
+        """The primary endpoint: patients x arms."""
+        return by_patient(self._tests)
+
+    @cached_property
+    def differences(self) -> DataFrame:
+        """Arm - reference in the primary endpoint: patients x arms."""
+        structure = self.manifest.study.endpoint.leading
+        return differences(self._tests, statuses(self.table, structure))
+
+    @cached_property
+    def volumes(self) -> DataFrame:
+        """Volume of the primary endpoint's structure by patient, ml."""
+        return volumes(self.table, self.manifest.study.endpoint.leading)
+
+    @cached_property
+    def _tests(self) -> DataFrame:
+        endpoint = self.manifest.study.endpoint
+        return by_arm(self.table, endpoint.leading, endpoint.metric)
+
+    @property
+    def compared(self) -> list[str]:
+        """Names of the arms but the reference, the largest loss first."""
+        return [each.arm for each in in_order(self.analysis)]
+
+    @property
+    def arms(self) -> list[str]:
+        """Names of all arms in the order of the report, the reference first."""
+        return [REFERENCE, *self.compared]
 
 
 def read_curves(run: Storage, folds: DataFrame, arms: Sequence[str]) -> tuple[Curves, int]:

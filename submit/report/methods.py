@@ -6,8 +6,10 @@ from submit.analysis.analysis import Analysis
 from submit.analysis.bootstrap import DRAWS
 from submit.analysis.design import ALPHA
 from submit.analysis.sign_flips import ENUMERATED_UP_TO, FLIPS
-from submit.analysis.verdict import RARE
+from submit.analysis.verdict import FULL_LEVEL_FROM, RARE
 from submit.analysis.wording import METRIC_STYLES
+from submit.report.distances import DEFINITIONS
+from submit.report.headline import endpoint_name
 from submit.wording import counted
 
 LEFT_OUT = {
@@ -48,7 +50,7 @@ def methods(manifest: Manifest, analysis: Analysis, versions: dict[str, str]) ->
     return [
         *missing,
         _experiment(manifest),
-        _training(manifest, versions),
+        _training(manifest, analysis, versions),
         _statistics(manifest, analysis, versions),
     ]
 
@@ -57,6 +59,7 @@ def _experiment(manifest: Manifest) -> str:
     study, sweep = manifest.study, manifest.study.sweep
     patients = len({entry.patient for entry in manifest.exams})
     unit, arms = sweep.test_unit, counted(len(manifest.arms) - 1, "arm")
+    left_out = "patient" if unit == "patient" or patients == len(manifest.exams) else "exam"
     further = (
         f"""The reference arm was trained {counted(sweep.reference_repeats, "further time")} for each {unit}, to
         measure the variation due to training alone."""
@@ -66,7 +69,7 @@ def _experiment(manifest: Manifest) -> str:
     return _flat(
         f"""{counted(len(manifest.exams), "exam")} of {counted(patients, "patient")} with
         {len(study.cohort.channels)} channels ({", ".join(study.cohort.channel_names)}) were used in a
-        leave-one-{unit}-out design: networks were trained with all channels (reference) and with
+        leave-one-{left_out}-out design: networks were trained with all channels (reference) and with
         {LEFT_OUT[sweep.leave_out]} left out{_acquisitions(manifest)} ({arms} beside the reference), and tested on
         each {unit} in turn; all exams of the patient under test were kept out of training.
         {_repeated(sweep.repeats)} Within a repeat and a test {unit}, all arms shared the training exams, the
@@ -94,7 +97,7 @@ def _repeated(repeats: int) -> str:
     return f"The design was repeated {repeats} times with different random draws." if repeats > 1 else ""
 
 
-def _training(manifest: Manifest, versions: dict[str, str]) -> str:
+def _training(manifest: Manifest, analysis: Analysis, versions: dict[str, str]) -> str:
     study, training = manifest.study, manifest.study.training
     torch = f" (PyTorch {versions['torch']})" if "torch" in versions else ""
     segment = " x ".join(map(str, study.training_segment))
@@ -108,18 +111,28 @@ def _training(manifest: Manifest, versions: dict[str, str]) -> str:
         {OPTIMISERS[training.optimiser]}, an initial learning rate of {training.learning_rate:g} and a
         {training.schedule} schedule. Images were normalised by channel
         ({_normalisation(manifest)}). Whole exams were segmented by dense
-        inference and compared with the reference segmentation on the original grid; a lesion that was missed, or
-        found where there is none, scored a Dice of 0 and, as HD95, the diagonal of the image."""
+        inference and compared with the reference segmentation on the original grid. Dice is
+        2 |R ∩ P| / (|R| + |P|) of voxels. {_distances(analysis)} A lesion that was missed, or found where there is
+        none, scored a Dice of 0 and, as a distance, the diagonal of the image."""
+    )
+
+
+def _distances(analysis: Analysis) -> str:
+    """What HD95 is, by each definition that was computed."""
+    metrics = {each.metric for each in analysis.comparisons}
+    return " ".join(
+        f"{METRIC_STYLES[metric].name} is {words}."
+        for metric, words in DEFINITIONS.items()
+        if metric in metrics
     )
 
 
 def _statistics(manifest: Manifest, analysis: Analysis, versions: dict[str, str]) -> str:
-    style, endpoint = METRIC_STYLES[analysis.endpoint["metric"]], analysis.endpoint
     parts = [
-        f"""The primary endpoint, set in the study file before the run, was {style.name} of {endpoint["class"]}. The
-        patient was the unit of analysis: differences to the {REFERENCE} arm were averaged over repeats and visits of
-        a patient. Exams without a lesion have no Dice and no HD95 to be compared; false alarms in them were
-        counted."""
+        f"""The primary endpoint, set in the study file before the run, was {endpoint_name(analysis)}.
+        {_all_pass(analysis)} The patient was the unit of analysis: differences to the {REFERENCE} arm were averaged
+        over repeats and visits of a patient. Exams without a lesion have no Dice and no distance to be compared, nor
+        has a lesion that both arms missed; false alarms were counted."""
     ]
     if analysis.missing_tests:
         parts.append("Differences were taken between tests that both arms had done.")
@@ -138,9 +151,10 @@ def _statistics(manifest: Manifest, analysis: Analysis, versions: dict[str, str]
         )
     parts.append(
         f"""All other structures and metrics were secondary, adjusted by Benjamini and Hochberg's method. The level
-        was {100 * ALPHA:g} % for each family."""
+        was {100 * ALPHA:g} % for each family. As a screen for harm, those are named whose own 95 % interval lay on
+        the worse side of 0."""
     )
-    parts.append(_rules(analysis))
+    parts.append(_rules(manifest, analysis))
     if analysis.noise and analysis.has_floor:
         parts.append(
             f"""The variation due to training alone was estimated from
@@ -153,25 +167,45 @@ def _statistics(manifest: Manifest, analysis: Analysis, versions: dict[str, str]
     if analysis.model and analysis.model.name:
         parts.append(
             f"""As a sensitivity analysis a model was fitted on the scale of {analysis.model.scale}:
-            {analysis.model.name}; Wald tests, p not adjusted."""
+            {analysis.model.name}; Wald tests against t with {counted(analysis.model.degrees_of_freedom, "degree")} of
+            freedom (patients - 1), p not adjusted."""
         )
+    parts.append(
+        """All inference is over patients, and conditional on the networks that were trained: the training sets of one
+        cohort overlap almost wholly, so that nothing is said of networks trained on another."""
+    )
     parts.append(f"Computed with loosweep {versions.get('loosweep', manifest.code_version)}.")
     return _flat(" ".join(parts))
 
 
-def _rules(analysis: Analysis) -> str:
+def _all_pass(analysis: Analysis) -> str:
+    """What several structures of the endpoint have in common."""
+    if len(analysis.structures) == 1:
+        return ""
+    return """A channel was called droppable only if it was for all of them (an intersection-union test, which needs
+        no adjustment for their number)."""
+
+
+def _rules(manifest: Manifest, analysis: Analysis) -> str:
     """When a channel was called what."""
     style = METRIC_STYLES[analysis.endpoint["metric"]]
+    why = manifest.study.sweep.margin_justification
+    reason = f" ({why.rstrip('.')})" if why else ""
     if analysis.margin is None:
         return f"""No margin was stated: a channel was called worse to leave out if a loss was shown, droppable if a
         gain was shown and the mean Dice of the {REFERENCE} arm was shown to exceed {analysis.smallest_dice:g}, and
         otherwise left undecided."""
-    return f"""A channel was called droppable if a loss of {style.with_unit(analysis.margin)} or more was ruled out
-    (one-sided, the larger p of a t-test against the margin and of the studentised bootstrap, with Holm's adjustment;
-    at {100 * ALPHA / 2:g} %, multiplied with {ALPHA / 2:g} / {1 - RARE:g}^n if fewer than 72 patients had a pair, so
-    that losses which are rare do not pass unseen) beside a {REFERENCE} arm whose mean Dice was shown to exceed
-    {analysis.smallest_dice:g}; needed if a loss of more than the margin was shown; worse if a loss was shown that may
-    be below the margin; otherwise it was left undecided."""
+    share = (
+        f", but at most {100 * analysis.relative_margin:g} % of what the {REFERENCE} arm had or lacked of 1"
+    )
+    at_most = share if analysis.endpoint["metric"] == "dice" else ""
+    level = f"{100 * ALPHA / 2:g} %"
+    return f"""The margin was {style.name} {style.with_unit(analysis.margin)}{at_most}{reason}. A channel was called
+    droppable if a loss of the margin or more was ruled out (one-sided, the larger p of a t-test against the margin
+    and of the studentised bootstrap, with Holm's adjustment, below {level}; where fewer than {FULL_LEVEL_FROM}
+    patients had a pair, below {level} times {level} / {1 - RARE:g}^n, so that rare losses do not pass unseen) beside a
+    {REFERENCE} arm whose mean Dice was shown to exceed {analysis.smallest_dice:g}; needed if a loss of more than the
+    margin was shown; worse if a loss was shown that may be below the margin; otherwise it was left undecided."""
 
 
 def _flat(text: str) -> str:

@@ -5,6 +5,7 @@ Shapes as in `submit.slices`.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from io import BytesIO
 from math import ceil
 from typing import Any
@@ -15,13 +16,14 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
-from pandas import DataFrame, isna
+from pandas import isna
 
 from job.contract.errors import DataError
 from job.contract.grid import REFERENCE
 from job.contract.manifest import Manifest
 from submit.analysis.results_table import Results
 from submit.analysis.wording import METRIC_STYLES, shortened
+from submit.report.chosen_exams import Endpoint, chosen_exams, rows_by_exam, value_of
 from submit.slices import Box, as_seen, box_around, class_colour, fullest_slice
 
 COLUMNS = 7
@@ -54,7 +56,9 @@ class ExamMontage:
     compared: str | None
     """The arm beside the reference; None as long as no arm has been tested."""
     difference: float | None
-    """Of the primary endpoint in this test: arm - reference."""
+    """Arm - reference in this test, of `metric` of `structure`."""
+    structure: str
+    metric: str
     png: bytes
 
 
@@ -74,12 +78,10 @@ def montages_of(
     manifest: Manifest,
     load_exam: Callable[[int], ExamImages],
     load_prediction: Callable[[int, int], NDArray[np.uint8]],
+    harms: Sequence[tuple[str, Endpoint]] = (),
     limit: int = 14,
 ) -> Montages:
-    """Pictures of the exams whose test an arm hurts most, and helps most, in its first repeat.
-
-    The largest difference comes first; an exam is shown once for each arm at most. As long as there is no difference,
-    exams spread evenly over those that the reference arm has tested.
+    """Pictures of tests of the first repeat: those that `chosen_exams` chooses.
 
     Args:
         results: What there is of the run.
@@ -87,18 +89,19 @@ def montages_of(
         load_exam: An exam by its number in the manifest.
         load_prediction: The prediction (Z, Y, X) of a fold for one of its test exams, both by number, on
             the exam's canonical grid.
+        harms: Arms and what is worse in them beside the endpoint.
         limit: At most this many pictures are shown.
     """
-    cohort, metric = manifest.study.cohort, manifest.study.endpoint.metric
-    tests = dict(_tests_by_exam(results.table, manifest))
+    endpoint, labels = manifest.study.endpoint, manifest.study.cohort.structure_labels
+    tests_of = cache(partial(rows_by_exam, results.table, manifest))
     shown: list[ExamMontage] = []
     problems: list[str] = []
-    for number, arm, difference in (extremes(tests, metric) or _spread(tests, limit))[:limit]:
-        by_arm = tests[number]
-        arms = [REFERENCE] if arm is None else [REFERENCE, arm]
+    for choice in chosen_exams(tests_of, (endpoint.leading, endpoint.metric), harms, limit):
+        by_arm = tests_of(choice.structure)[choice.exam]
+        rows = [by_arm[arm] for arm in (REFERENCE, choice.arm) if arm is not None]
         try:
-            images = load_exam(number)
-            predictions = {_title(by_arm[a], metric): load_prediction(by_arm[a].fold, number) for a in arms}
+            images = load_exam(choice.exam)
+            predictions = {_title(row, choice.metric): load_prediction(row.fold, choice.exam) for row in rows}
         except (DataError, FileNotFoundError) as error:
             gone = f"{error.filename} is missing" if isinstance(error, FileNotFoundError) else None
             problems.append(gone or str(error))
@@ -108,60 +111,27 @@ def montages_of(
             images.truth_ZYX,
             predictions,
             images.channels,
-            cohort.class_names,
+            manifest.study.cohort.class_names,
             images.spacing_zyx_mm,
+            labels[choice.structure],
         )
-        entry = manifest.exams[number]
+        entry = manifest.exams[choice.exam]
         shown.append(
-            ExamMontage(exam=entry.exam, patient=entry.patient, compared=arm, difference=difference, png=png)
+            ExamMontage(
+                exam=entry.exam,
+                patient=entry.patient,
+                compared=choice.arm,
+                difference=choice.difference,
+                structure=choice.structure,
+                metric=choice.metric,
+                png=png,
+            )
         )
-    return Montages(shown=tuple(shown), tested=len(tests), problems=tuple(problems))
-
-
-def _tests_by_exam(table: DataFrame, manifest: Manifest) -> list[tuple[int, dict[str, Any]]]:
-    """For each exam that the reference arm has tested: its number, and by arm the row of the endpoint."""
-    rows = table[(table["repeat"] == 0) & (table["structure"] == manifest.study.endpoint.leading)]
-    tests: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in rows.itertuples():
-        tests.setdefault((str(row.patient), str(row.exam)), {})[str(row.arm)] = row
-    numbered = [(n, tests.get((e.patient, e.exam), {})) for n, e in enumerate(manifest.exams)]
-    return [(number, by_arm) for number, by_arm in numbered if REFERENCE in by_arm]
-
-
-Choice = tuple[int, str | None, float | None]
-"""Exam, arm, and difference between arm and reference."""
-
-
-def _spread(tests: Mapping[int, Any], limit: int) -> list[Choice]:
-    numbers = list(tests)
-    places = np.linspace(0, len(numbers) - 1, min(limit, len(numbers))).round().astype(int)
-    return [(numbers[place], None, None) for place in places]
-
-
-def extremes(tests: Mapping[int, Mapping[str, Any]], metric: str) -> list[Choice]:
-    """For each arm the exam in which it is worst beside the reference, and the one in which it is best.
-
-    Args:
-        tests: By exam and arm, rows that have the metric.
-        metric: Its name.
-
-    Returns:
-        The largest differences first.
-    """
-    by_arm: dict[str, list[tuple[float, int]]] = {}
-    for number, rows in tests.items():
-        reference = getattr(rows[REFERENCE], metric)
-        for arm, row in rows.items():
-            value = getattr(row, metric)
-            if arm != REFERENCE and not isna(value) and not isna(reference):
-                by_arm.setdefault(arm, []).append((float(value) - float(reference), number))
-    ends = {(end, arm) for arm, found in by_arm.items() for end in (min(found), max(found))}
-    ordered = sorted(ends, key=lambda each: (-abs(each[0][0]), each[1], each[0][1]))
-    return [(number, arm, difference) for (difference, number), arm in ordered]
+    return Montages(shown=tuple(shown), tested=len(tests_of(endpoint.leading)), problems=tuple(problems))
 
 
 def _title(row: Any, metric: str) -> str:
-    style, value = METRIC_STYLES[metric], getattr(row, metric)
+    style, value = METRIC_STYLES[metric], value_of(row, metric)
     score = "correct absence" if isna(value) else f"{style.name} {style.text(value)} {style.unit}".rstrip()
     return f"{row.arm}\n{score}"
 
@@ -173,6 +143,7 @@ def montage(
     channel_names: Sequence[str],
     class_names: Sequence[str],
     spacing_zyx_mm: Sequence[float],
+    labels: Sequence[int] | None = None,
 ) -> bytes:
     """A PNG of one axial slice; truth and predictions are drawn over the first channel.
 
@@ -187,20 +158,21 @@ def montage(
         channel_names: Titles of the channels.
         class_names: For the legend.
         spacing_zyx_mm: Distance between neighbouring voxels on each axis.
+        labels: By which the slice is chosen; None: by all.
     """
-    z = slice_to_show(truth_ZYX, predictions)
-    labels = {"truth": truth_ZYX[z], **{title: label_ZYX[z] for title, label_ZYX in predictions.items()}}
-    box = _box(image_CZYX[:, z], list(labels.values()))
+    z = slice_to_show(truth_ZYX, predictions, labels)
+    drawn = {"truth": truth_ZYX[z], **{title: label_ZYX[z] for title, label_ZYX in predictions.items()}}
+    box = _box(image_CZYX[:, z], list(drawn.values()))
     images = [as_seen(channel_YX[box].astype(np.float32)) for channel_YX in image_CZYX[:, z]]
 
     _, y_mm, x_mm = spacing_zyx_mm
     rows, columns = images[0].shape
-    panels = len(images) + len(labels) + (len(predictions) == 2)
+    panels = len(images) + len(drawn) + (len(predictions) == 2)
     figure, cells = _grid(panels, len(class_names), height_per_width=rows * y_mm / (columns * x_mm))
     for axes, name, image_YX in zip(cells[: len(images)], channel_names, images, strict=True):
         _draw_image(axes, name, image_YX, aspect=y_mm / x_mm)
-    of_labels = cells[len(images) : len(images) + len(labels)]
-    for axes, (title, label_YX) in zip(of_labels, labels.items(), strict=True):
+    of_labels = cells[len(images) : len(images) + len(drawn)]
+    for axes, (title, label_YX) in zip(of_labels, drawn.items(), strict=True):
         _draw_image(axes, title, images[0], aspect=y_mm / x_mm)
         _draw_labels(axes, as_seen(label_YX[box]))
     if len(predictions) == 2:
@@ -223,11 +195,21 @@ def montage(
     return file.getvalue()
 
 
-def slice_to_show(truth_ZYX: NDArray[np.uint8], predictions: Mapping[str, NDArray[np.uint8]]) -> int:
+def slice_to_show(
+    truth_ZYX: NDArray[np.uint8],
+    predictions: Mapping[str, NDArray[np.uint8]],
+    labels: Sequence[int] | None = None,
+) -> int:
     """The axial slice in which two predictions differ most.
 
-    Else that with the most voxels of the truth; without any, of a prediction; else the middle.
+    Else that with the most voxels of the truth; without any, of a prediction; else the middle. Where labels are
+    given, only these count.
     """
+    if labels is not None:
+        truth_ZYX = np.isin(truth_ZYX, labels).astype(np.uint8)
+        predictions = {
+            name: np.where(np.isin(own_ZYX, labels), own_ZYX, 0) for name, own_ZYX in predictions.items()
+        }
     differing = []
     if len(predictions) == 2:
         one_ZYX, other_ZYX = predictions.values()

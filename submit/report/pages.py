@@ -3,13 +3,12 @@
 import json
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from dataclasses import asdict
+from functools import partial
 from io import BytesIO
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from job.contract import layout
@@ -18,67 +17,34 @@ from job.contract.fold_ranges import format_folds
 from job.contract.grid import REFERENCE
 from job.contract.manifest import Manifest
 from job.storage import Storage
-from submit.analysis.aggregate import Aggregate, arms_table
-from submit.analysis.analysis import Analysis
+from submit.analysis.aggregate import arms_table
+from submit.analysis.analysis import Analysis, Verdict
 from submit.analysis.comparisons import Comparison
-from submit.analysis.design import HIGHER_IS_BETTER
-from submit.analysis.pairing import by_arm, by_patient, differences, metrics_in, paired_block, statuses
+from submit.analysis.pairing import metrics_in
 from submit.analysis.results_table import Results, structures_of
-from submit.analysis.sensitivity import StructureContrast, volumes
+from submit.analysis.sensitivity import StructureContrast
 from submit.analysis.wording import METRIC_STYLES, number, percent, probability
-from submit.report.comparison_figures import forest_figure, ranks_figure, slopes_figure, volume_figure
-from submit.report.figures import arms_figure, encode, folds_figure
-from submit.report.material import Extras, PatientRow, arm_costs, patient_rows
+from submit.report.charts import Chart, charts_of, figures_of
+from submit.report.convergence import convergence, in_words
+from submit.report.distances import DEFINITIONS, flips
+from submit.report.effect_map import effect_map
+from submit.report.exam_detection import exam_detection
+from submit.report.figures import encode
+from submit.report.headline import (
+    DECIDED,
+    endpoint_name,
+    harms,
+    headline,
+    in_order,
+    verdict_words,
+    warning,
+)
+from submit.report.material import PatientRow, Report, arm_costs, patient_rows
 from submit.report.methods import methods
-from submit.report.montage import Montages
-from submit.report.run_figures import curves_figure, status_counts, status_figure, time_figure
 from submit.wording import counted
 
 PATIENTS_IN_PAGE = 100
-"""More patients are in the CSV only."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """All that a report is made from."""
-
-    manifest: Manifest
-    results: Results
-    aggregate: Aggregate
-    analysis: Analysis
-    montages: Montages = field(default_factory=Montages)
-    extras: Extras = field(default_factory=Extras)
-
-    @cached_property
-    def table(self) -> DataFrame:
-        """Rows of the repeats that every arm has."""
-        return paired_block(self.results.table, self.manifest.study.sweep.repeats)
-
-    @cached_property
-    def values(self) -> DataFrame:
-        """The primary endpoint: patients x arms."""
-        return by_patient(self._tests)
-
-    @cached_property
-    def differences(self) -> DataFrame:
-        """Arm - reference in the primary endpoint: patients x arms."""
-        structure = self.manifest.study.endpoint.leading
-        return differences(self._tests, statuses(self.table, structure))
-
-    @cached_property
-    def volumes(self) -> DataFrame:
-        """Volume of the primary endpoint's structure by patient, ml."""
-        return volumes(self.table, self.manifest.study.endpoint.leading)
-
-    @cached_property
-    def _tests(self) -> DataFrame:
-        endpoint = self.manifest.study.endpoint
-        return by_arm(self.table, endpoint.leading, endpoint.metric)
-
-    @property
-    def compared(self) -> list[str]:
-        """Names of the arms but the reference."""
-        return [arm for arm in self.manifest.arms if arm != REFERENCE]
+"""More patients are in the CSV only, and more exams with something missed."""
 
 
 def write_report(storage: Storage, report: Report) -> None:
@@ -89,10 +55,7 @@ def write_report(storage: Storage, report: Report) -> None:
         report: What is reported.
     """
     figures = figures_of(report)
-    for figure in figures.values():  # laid out once, and not for each kind of file
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
-    svg = {name: encode(figure, "svg") for name, figure in figures.items()}
+    charts = charts_of(figures, report)
     table = report.results.table
     files = {
         "report.json": report.aggregate.to_json(),
@@ -102,10 +65,10 @@ def write_report(storage: Storage, report: Report) -> None:
         "arms.csv": arms_table(report.aggregate).to_csv(index=False).encode(),
         "comparisons.csv": _comparisons_table(report.analysis).to_csv(index=False).encode(),
         "patients.csv": _patients_table(report).to_csv(index=False).encode(),
-        **{f"figure-{name}.svg": data for name, data in svg.items()},
+        **{f"figure-{name}.svg": chart.wide for name, chart in charts.items()},
         **{f"figure-{name}.pdf": encode(figure, "pdf") for name, figure in figures.items()},
         **{f"figure-{name}.png": encode(figures[name], "png") for name in ("folds", "arms")},
-        "report.html": page(report, svg).encode(),
+        "report.html": page(report, charts).encode(),
     }
     for name, data in files.items():
         storage.write(f"{layout.ANALYSIS}/{name}", data)
@@ -116,82 +79,134 @@ def write_report(storage: Storage, report: Report) -> None:
         storage.delete(key)
 
 
-def figures_of(report: Report) -> dict[str, Figure]:
-    """All charts for which there is something to show, by name."""
-    manifest, study = report.manifest, report.manifest.study
-    structures = structures_of(study)
-    label = _label(study.endpoint.leading, study.endpoint.metric)
-    figures = {
-        "folds": folds_figure(report.table, manifest.arms, structures),
-        "arms": arms_figure(report.aggregate, structures),
-        "statuses": status_figure(_statuses(report)),
-    }
-    if not report.differences.empty:
-        sign = -1 if HIGHER_IS_BETTER[study.endpoint.metric] else 1
-        losses = report.differences * sign
-        figures["forest"] = forest_figure(report.analysis)
-        figures["slopes"] = slopes_figure(report.values, report.compared, label)
-        figures["volume"] = volume_figure(losses, report.volumes, report.compared, f"loss of {label}")
-    if report.analysis.ranks is not None:
-        figures["ranks"] = ranks_figure(report.analysis.ranks)
-    if report.extras.curves:
-        figures["curves"] = curves_figure(report.extras.curves)
-    if len(report.results.folds):
-        figures["time"] = time_figure(_phases_by_arm(report))
-    return figures
-
-
-def page(report: Report, figures: Mapping[str, bytes]) -> str:
+def page(report: Report, charts: Mapping[str, Chart]) -> str:
     """The report as one HTML file that needs nothing else.
 
     Args:
         report: What is reported.
-        figures: SVG of the figures, by name.
+        charts: By name.
     """
     manifest, results, analysis = report.manifest, report.results, report.analysis
-    endpoint = (manifest.study.endpoint.leading, manifest.study.endpoint.metric)
-    combinations = [
-        (structure, metric)
-        for structure in structures_of(manifest.study)
-        for metric in metrics_in(report.table)
-    ]
+    shown = _answer(report) | _tables(report) | _run(report)
+    return _template(analysis).render(
+        manifest=manifest,
+        results=results,
+        whole=report.aggregate,
+        analysis=analysis,
+        styles=METRIC_STYLES,
+        distances=DEFINITIONS,
+        metrics=metrics_in(report.table),
+        charts=charts,
+        titles=_titles(report, charts, shown),
+        **shown,
+    )
+
+
+def _answer(report: Report) -> dict[str, Any]:
+    """What the first screen has."""
+    analysis, endpoint = report.analysis, report.manifest.study.endpoint
+    return {
+        "endpoint": (endpoint.leading, endpoint.metric),
+        "endpoint_name": endpoint_name(analysis),
+        "verdicts": in_order(analysis),
+        "of_structure": {
+            (each.arm, each.structure): each
+            for each in analysis.comparisons
+            if each.metric == endpoint.metric
+        },
+        "headline": headline(analysis),
+        "harms": harms(analysis),
+        "warning": warning(analysis),
+        "lesions_differ": any(
+            own.detection.lost or own.detection.gained
+            for each in analysis.verdicts
+            for own in each.structures
+        ),
+        "margin_level": _margin_level(analysis),
+        "margin_in_effect": _margin_in_effect(analysis),
+        "map": effect_map(analysis),
+    }
+
+
+def _tables(report: Report) -> dict[str, Any]:
+    """What the tables are made from, arms in the order of their loss."""
+    manifest, analysis = report.manifest, report.analysis
+    structures, metric = structures_of(manifest.study), manifest.study.endpoint.metric
+    by_arm = {each.arm: each for each in report.aggregate.arms}
+    place = {arm: number for number, arm in enumerate(report.compared)}
+    compared_in: dict[tuple[str, str], list[Comparison]] = {}
+    for each in _by_loss(place, analysis.comparisons):
+        compared_in.setdefault(each.endpoint, []).append(each)
+    endpoints = [(structure, each) for structure in structures for each in metrics_in(report.table)]
+    primary = [(structure, metric) for structure in analysis.structures]
+    return {
+        "compared": report.compared,
+        "arm_names": report.arms,
+        "arms_in_order": [by_arm[arm] for arm in report.arms],
+        "compared_in": compared_in,
+        "other_endpoints": [pair for pair in endpoints if pair not in primary],
+        "adjustment": {each.endpoint: each.adjustment for each in analysis.comparisons},
+        "flips": flips(analysis),
+        "contrasts": {each.arm: each for each in (analysis.model.contrasts if analysis.model else ())},
+        "patient_rows": _patient_rows(report) if analysis.patients <= PATIENTS_IN_PAGE else [],
+        "detection": exam_detection(report.table, structures, report.arms, PATIENTS_IN_PAGE)
+        if len(report.table)
+        else [],
+    }
+
+
+def _run(report: Report) -> dict[str, Any]:
+    """What is said of the run itself: training, cost, methods, where the numbers come from."""
+    manifest, results = report.manifest, report.results
     provenance: dict[str, Mapping[str, Sequence[int]]] = {
         "precision": _folds_by(results.folds, "precision"),
         "conditions": _folds_by(results.folds, "conditions"),
         **results.versions,
     }
     versions = {package: next(iter(found)) for package, found in results.versions.items() if len(found) == 1}
-    costs = arm_costs(results.folds, manifest.arms, report.extras.price)
-    return _template().render(
-        manifest=manifest,
-        patients=analysis.patients,
-        results=results,
-        whole=report.aggregate,
-        analysis=analysis,
-        endpoint=endpoint,
-        other_endpoints=[pair for pair in combinations if pair != endpoint],
-        adjustment={(each.structure, each.metric): each.adjustment for each in analysis.comparisons},
-        answer=analysis.answer,
-        contrasts={each.arm: each for each in (analysis.model.contrasts if analysis.model else ())},
-        compared=report.compared,
-        patient_rows=_patient_rows(report) if analysis.patients <= PATIENTS_IN_PAGE else [],
-        styles=METRIC_STYLES,
-        figures=figures,
-        montages=report.montages,
-        phases=_phases(results.folds),
-        devices=_folds_by(results.folds, "device"),
-        hours=float(results.folds["total_seconds"].sum()) / 3600,
-        arm_costs=costs,
-        dollars_note=_dollars_note(costs, results),
-        curve_folds=report.extras.curve_folds,
-        methods=methods(manifest, analysis, versions),
-        provenance=provenance,
-        differing={name: found for name, found in provenance.items() if len(found) > 1},
-        settings=_settings(manifest),
-    )
+    costs = arm_costs(results.folds, report.arms, report.extras.price)
+    ends = convergence(report.extras.curves)
+    return {
+        "montages": report.montages,
+        "convergence": ends,
+        "convergence_words": in_words(ends),
+        "curve_folds": report.extras.curve_folds,
+        "phases": _phases(results.folds),
+        "devices": _folds_by(results.folds, "device"),
+        "hours": float(results.folds["total_seconds"].sum()) / 3600,
+        "arm_costs": costs,
+        "dollars_note": _dollars_note(costs, results),
+        "methods": methods(manifest, report.analysis, versions),
+        "provenance": provenance,
+        "differing": {name: found for name, found in provenance.items() if len(found) > 1},
+        "settings": _settings(manifest),
+    }
 
 
-def _template() -> Template:
+def _titles(report: Report, charts: Mapping[str, Chart], shown: Mapping[str, Any]) -> dict[str, str]:
+    """The sections that there are, by anchor."""
+    done = report.aggregate.folds.done == report.aggregate.folds.total
+    titles = {
+        "answer": f"{'Answer' if done else 'Interim answer'}: {shown['endpoint_name']}",
+        "map": "Map: every arm in every endpoint",
+        "verdicts": f"Verdicts: {shown['endpoint_name']}",
+        "reading": "How to read",
+        "numbers": f"Primary endpoint: {shown['endpoint_name']}",
+        "detection": "Found and missed: by exam" if shown["detection"] else "",
+        "patients": "Patients" if "slopes" in charts else "",
+        "tests": "All tests",
+        "sensitivity": "Sensitivity analyses",
+        "others": "Other endpoints" if shown["other_endpoints"] else "",
+        "exams": "Pictures of exams" if report.montages.shown else "",
+        "training": "Training" if "curves" in charts else "",
+        "cost": "Cost",
+        "methods": "Methods",
+        "reproducibility": "Reproducibility",
+    }
+    return {anchor: title for anchor, title in titles.items() if title}
+
+
+def _template(analysis: Analysis) -> Template:
     loader = PackageLoader("submit", "report")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     environment.filters |= {
@@ -203,26 +218,56 @@ def _template() -> Template:
         "counted": counted,
         "folds": format_folds,
         "data_url": _data_url,
+        "verdict_words": partial(verdict_words, analysis=analysis),
+        "verdict_class": _verdict_class,
+        "by_loss": partial(_by_loss, {each.arm: n for n, each in enumerate(in_order(analysis))}),
     }
     return environment.get_template("page.html")
+
+
+def _by_loss(place: Mapping[str, int], rows: Sequence[Any]) -> list[Any]:
+    """Rows that have an arm, in the order of the report."""
+    return sorted(rows, key=lambda each: place[each.arm])
+
+
+def _verdict_class(verdict: Verdict) -> str:
+    """What a verdict is coloured by: nothing is green without which something else is worse."""
+    if not verdict.complete:
+        return "unfinished"
+    spared = verdict.verdict not in DECIDED
+    return "harmed" if verdict.harmed and spared else verdict.verdict.replace(" ", "-")
+
+
+def _margin_level(analysis: Analysis) -> str:
+    """Below which p a loss of the margin is ruled out; empty without a margin."""
+    levels = sorted(
+        {each.leading.margin_level for each in analysis.verdicts if each.leading.p_not_worse is not None}
+    )
+    return " to ".join(f"{level:.2g}" for level in dict.fromkeys((levels[0], levels[-1]))) if levels else ""
+
+
+def _margin_in_effect(analysis: Analysis) -> str:
+    """The margin as it is beside the reference, where it is smaller than the stated one; empty where it is not."""
+    margins = [each.margin for verdict in analysis.verdicts for each in verdict.structures]
+    own = sorted({round(margin, 6) for margin in margins if margin is not None})
+    if not own or analysis.margin is None or own[0] >= round(analysis.margin, 6):
+        return ""
+    return f"{own[0]:.2g}" if own[0] == own[-1] else f"{own[0]:.2g} to {own[-1]:.2g}"
 
 
 def _interval(found: Comparison | StructureContrast, metric: str) -> str:
     style = METRIC_STYLES[metric]
     if found.low is None or found.high is None:
         return "–"
-    return f"{style.text(found.low, signed=True)} to {style.text(found.high, signed=True)}"
-
-
-def _label(structure: str, metric: str) -> str:
-    style = METRIC_STYLES[metric]
-    return f"{style.name} of {structure}" + (f", {style.unit}" if style.unit else "")
+    cut = ", cut" if isinstance(found, Comparison) and found.cut else ""
+    return f"{style.text(found.low, signed=True)} to {style.text(found.high, signed=True)}{cut}"
 
 
 def _patients_table(report: Report) -> DataFrame:
     """The primary endpoint: a row for each patient; what `PatientRow` says, a column for each arm's difference."""
     rows = [asdict(row) for row in _patient_rows(report)]
-    columns = ["patient", "exams", "volume_ml", "reference", *report.compared]
+    arms = [arm for arm in report.manifest.arms if arm != REFERENCE]
+    columns = ["patient", "exams", "volume_ml", "reference", *arms]
     own = [{**row, **row["differences"], "volume_ml": row["volume"]} for row in rows]
     return DataFrame(own, columns=columns)
 
@@ -232,25 +277,6 @@ def _patient_rows(report: Report) -> list[PatientRow]:
     for entry in report.manifest.exams:
         exams[entry.patient] = exams.get(entry.patient, 0) + 1
     return patient_rows(report.values, report.differences, report.volumes, exams, report.compared)
-
-
-def _statuses(report: Report) -> dict[str, DataFrame]:
-    """How tests ended, by structure."""
-    study, table = report.manifest.study, report.table
-    planned = len(report.manifest.exams) * study.sweep.repeats
-    return {
-        structure: status_counts(table[table["structure"] == structure], report.manifest.arms, planned)
-        for structure in structures_of(study)
-    }
-
-
-def _phases_by_arm(report: Report) -> DataFrame:
-    """Arms x phases: mean seconds a fold, without the total."""
-    folds = report.results.folds
-    phases = [name for name in map(str, folds) if name.endswith("_seconds") and name != "total_seconds"]
-    means = folds.groupby("arm")[phases].mean().astype("float64").fillna(0.0)
-    means.columns = [name.removesuffix("_seconds") for name in phases]
-    return means.reindex([arm for arm in report.manifest.arms if arm in means.index])
 
 
 def _comparisons_table(analysis: Analysis) -> DataFrame:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from pandas import DataFrame, concat
+from scipy import stats
 
 from submit.analysis import mixed_model as module
 from submit.analysis.mixed_model import EXAMS_WITHIN_PATIENTS, MARGINAL, PATIENTS, mixed_model
@@ -46,6 +47,31 @@ def test_of_complete_data_a_contrast_is_the_mean_paired_difference() -> None:
     logit = np.log(squeezed / (1 - squeezed))
     paired = (logit["without a"] - logit["reference"]).mean()
     assert found.contrasts[0].estimate == pytest.approx(paired, abs=1e-4)
+
+
+def test_an_estimate_is_held_against_t_with_one_degree_of_freedom_less_than_patients() -> None:
+    """Of complete data the error is that of a two-way table: sqrt(2 MSE / patients)."""
+    tests = simulated(5, 1)
+    found = mixed_model(tests, "dice")
+    assert found is not None
+    squeezed = (tests * (tests.size - 1) + 0.5) / tests.size
+    logit = np.log(squeezed / (1 - squeezed)).to_numpy()
+    residuals = logit - logit.mean(axis=0) - logit.mean(axis=1, keepdims=True) + logit.mean()
+    error = np.sqrt(2 * (residuals**2).sum() / (4 * 2) / 5)
+    b = found.contrasts[1]
+    assert found.degrees_of_freedom == 4
+    assert b.error == pytest.approx(error, rel=1e-4)
+    assert (b.low, b.high) == (
+        pytest.approx(b.estimate - 2.776445 * error, rel=1e-3),  # t(0.975; 4)
+        pytest.approx(b.estimate + 2.776445 * error, rel=1e-3),
+    )
+    assert b.p == pytest.approx(2 * stats.t.sf(abs(b.estimate) / error, 4), rel=1e-3)
+
+
+def test_visits_add_no_degrees_of_freedom() -> None:
+    found = mixed_model(simulated(30, 2), "dice")
+    assert found is not None
+    assert (found.name, found.degrees_of_freedom) == (EXAMS_WITHIN_PATIENTS, 29)
 
 
 def test_a_dice_of_0_or_1_has_a_place_on_the_scale() -> None:
@@ -118,8 +144,8 @@ def test_a_patient_who_reacts_does_not_count_for_each_visit() -> None:
     found = mixed_model(by_arm(table(tests), "tumour", "dice"), "dice")
     assert found is not None
     assert found.name == EXAMS_WITHIN_PATIENTS
-    error = (found.contrasts[0].high - found.contrasts[0].low) / (2 * 1.96)
-    assert error == pytest.approx(0.5 * (2 / 10) ** 0.5, rel=0.4)
+    assert found.contrasts[0].error == pytest.approx(0.5 * (2 / 10) ** 0.5, rel=0.4)
+    assert found.degrees_of_freedom == 9
 
 
 def test_where_nothing_can_be_fitted_the_reasons_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,13 +61,13 @@ def test_a_loss_that_is_not_shown_is_never_droppable_for_that() -> None:
 
 
 def test_the_fewer_the_patients_the_surer_a_loss_must_be_ruled_out() -> None:
-    """Of ten patients, one in ten is in none of them with a chance of 0.9^10 = 0.3487: 0.025 x 0.025 / 0.3487."""
-    assert margin_level(10) == pytest.approx(0.00179248, rel=1e-5)
-    assert margin_level(35) == pytest.approx(0.025 * 0.025 / 0.9**35)
-    assert margin_level(35) < margin_level(36) == margin_level(100_000) == 0.025
-    levels = [margin_level(n) for n in range(1, 40)]
+    """Of ten patients, one in twenty is in none of them with a chance of 0.95^10 = 0.5987: 0.025 x 0.025 / 0.5987."""
+    assert margin_level(10) == pytest.approx(0.00104387, rel=1e-5)
+    assert margin_level(71) == pytest.approx(0.025 * 0.025 / 0.95**71)
+    assert margin_level(71) < margin_level(72) == margin_level(100_000) == 0.025
+    levels = [margin_level(n) for n in range(1, 80)]
     assert levels == sorted(levels)
-    few, many = (evidence(p_not_worse=0.0018, patients=n) for n in (10, 11))
+    few, many = (evidence(p_not_worse=0.00105, patients=n) for n in (10, 11))
     assert (decide(few), decide(many)) == ("undecided", "droppable")
 
 

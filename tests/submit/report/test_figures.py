@@ -22,7 +22,7 @@ def figures_of(storage):
         table = paired_block(results.table, manifest.study.sweep.repeats)
         return (
             folds_figure(table, manifest.arms, structures),
-            arms_figure(aggregate(results, manifest), structures),
+            arms_figure(aggregate(results, manifest), manifest.arms, structures),
         )
 
     return draw
@@ -81,6 +81,30 @@ def test_means_and_standard_deviations_are_drawn(make_manifest, write_dice, figu
     assert means == [[0, 0.5], [1, 0.3]]
     assert reference_bar == pytest.approx([0.5 - 0.02**0.5, 0.5 + 0.02**0.5])
     assert lone_bar.tolist() == [0.3, 0.3]
+
+
+def test_axes_fit_the_data_and_end_with_the_metric(make_manifest, write_dice, figures_of):
+    manifest = make_manifest()
+    write_dice(manifest, {0: 0.8, 3: 0.9, 1: 0.85, 4: 0.85})
+
+    folds, arms = (figure.axes[0].get_ylim() for figure in figures_of(manifest))
+
+    assert folds == (pytest.approx(0.795), pytest.approx(0.905))  # 0.005 beyond what is drawn
+    # The mean of the reference is 0.85 with an SD of 0.0707; above it there is room for numbers.
+    assert arms[0] == pytest.approx(0.85 - 0.0707 - 0.04 * 0.1414, abs=1e-3)
+    assert arms[1] > 0.85 + 0.0707
+    write_dice(manifest, {0: 0.0, 3: 1.0})
+    low, high = figures_of(manifest)[0].axes[0].get_ylim()
+    assert (low, high) == (pytest.approx(-0.04), pytest.approx(1.04))
+
+
+def test_arms_stand_in_the_order_that_is_asked_for(storage, make_manifest, write_dice):
+    manifest = make_manifest()
+    write_dice(manifest, {0: 0.8, 1: 0.7, 2: 0.6})
+    whole = aggregate(collect_results(storage, manifest), manifest)
+    (axes,) = arms_figure(whole, ["reference", "without t1", "without t2"], ["tumour"]).axes
+    means = [line.get_xydata()[0].tolist() for line in axes.lines if line.get_label() == "mean"]
+    assert means == [[0, 0.8], [1, 0.6], [2, 0.7]]
 
 
 def test_names_do_not_overlap_with_all_pairs_of_seven_channels(make_manifest, write_dice, figures_of):

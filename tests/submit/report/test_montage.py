@@ -265,3 +265,52 @@ def test_classes_may_have_any_name_and_be_many(exam):
     names = ["GTV $bad_$", "a$x_1$b", "Ödem", *(f"a class with a very long name {n}" for n in range(12))]
     rows = [pixels(montage(image_CZYX, truth_ZYX, {}, ["t1"], names[:n], CUBE_MM)).shape[0] for n in (2, 15)]
     assert rows[1] > rows[0] + 5 * 0.28 * 110  # two in a row, below the panels
+
+
+def test_the_slice_of_a_harm_is_that_of_its_structure(exam):
+    _, truth_ZYX = exam
+    one_ZYX, other_ZYX = truth_ZYX.copy(), truth_ZYX.copy()
+    other_ZYX[1, :9] = 1  # the tumour differs most in slice 1
+    other_ZYX[3, :2] = 2  # the node in slice 3
+    predictions = {"reference": one_ZYX, "without t2": other_ZYX}
+    assert slice_to_show(truth_ZYX, predictions) == 1
+    assert slice_to_show(truth_ZYX, predictions, [2]) == 3
+
+
+def test_a_picture_of_a_harm_says_what_is_harmed(storage, harmful, drawn_of):
+    (first, *_), titles = drawn_of(harmful, [("without t1", ("node", "dice"))])
+    assert (first.structure, first.metric, first.compared, first.exam) == (
+        "node",
+        "dice",
+        "without t1",
+        "exam11",
+    )
+    assert first.difference == pytest.approx(-0.122)
+    assert titles[:2] == [(33, 11), (35, 11)]
+
+
+@pytest.fixture
+def drawn_of(storage):
+    """Pictures of a run with harms, and which predictions were read, by fold and exam."""
+
+    def draw(manifest, harms):
+        read = []
+
+        def load_exam(number):
+            return ExamImages(
+                image_CZYX=np.ones((2, 2, 8, 8), np.float32),
+                channels=("t2", "t1"),
+                truth_ZYX=np.zeros((2, 8, 8), np.uint8),
+                spacing_zyx_mm=CUBE_MM,
+            )
+
+        def load_prediction(fold, number):
+            read.append((fold, number))
+            return np.zeros((2, 8, 8), np.uint8)
+
+        montages = montages_of(
+            collect_results(storage, manifest), manifest, load_exam, load_prediction, harms
+        )
+        return montages.shown, read
+
+    return draw

@@ -2,12 +2,11 @@
 
 import html
 import re
-import shutil
-import subprocess
 
 import pytest
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+from tests.submit.report.browser import CHROMIUM, body_of
+
 WIDTHS = (320, 390, 600, 740, 800, 960, 1100, 1280)
 MEASURE = """<script>
 onload = () => {
@@ -44,30 +43,8 @@ def test_nothing_is_wider_than_the_window(kind, make_manifest, write_dice, writt
     file = tmp_path / "frames.html"
     file.write_text(f"<!DOCTYPE html><body>{frames}{MEASURE}")
 
-    found = subprocess.run(
-        [
-            *(
-                str(CHROMIUM),
-                "--headless",
-                "--hide-scrollbars",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--no-first-run",
-            ),
-            *(
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-sync",
-                "--disable-quic",
-            ),
-            *(f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", file.as_uri()),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    ).stdout
+    body = body_of(file, tmp_path / "profile")
 
-    widths = [tuple(map(int, pair)) for pair in re.findall(r"(\d+):(\d+)", found.partition("<body>")[2])]
+    widths = [tuple(map(int, pair)) for pair in re.findall(r"(\d+):(\d+)", body)]
     assert [frame for frame, _ in widths] == list(WIDTHS)
     assert [page for _, page in widths] == list(WIDTHS)

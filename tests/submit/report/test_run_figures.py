@@ -78,7 +78,7 @@ def test_a_curve_is_the_median_over_folds_with_the_reference_s_behind() -> None:
         "reference": (steps, np.array([[1.0, 0.5]])),
         "without a": (steps, np.array([[1.0, 0.6], [2.0, 0.8], [3.0, np.nan]])),
     }
-    reference, other = curves_figure(curves).axes
+    reference, other = curves_figure(curves, ARMS).axes
     assert [line.get_ydata().tolist() for line in reference.lines] == [[1.0, 0.5]]
     assert [line.get_ydata().tolist() for line in other.lines] == [
         [1.0, 0.5],
@@ -137,7 +137,7 @@ def test_bars_are_stacked_on_one_another() -> None:
 
 def test_the_band_of_curves_is_the_10th_to_the_90th_percentile() -> None:
     losses = np.arange(1.0, 12.0)[:, None] * np.ones((1, 3))  # 1, 2, …, 11
-    (axes,) = curves_figure({"reference": (np.array([1, 2, 3]), losses)}).axes
+    (axes,) = curves_figure({"reference": (np.array([1, 2, 3]), losses)}, ARMS).axes
     band = axes.collections[0].get_paths()[0].vertices[:, 1]
     assert (band.min(), band.max()) == (2.0, 10.0)
     assert axes.lines[0].get_ydata().tolist() == [6.0, 6.0, 6.0]
@@ -147,3 +147,13 @@ def test_an_arm_of_which_a_fold_does_not_tell_its_time_has_no_sum() -> None:
     folds = DataFrame({"arm": ["reference"] * 2, "total_seconds": [3600.0, None], "machine": ["m", "m"]})
     (cost,) = arm_costs(folds, ["reference"], lambda machine: 1.0)
     assert (cost.folds, cost.hours, cost.minutes, cost.usd) == (2, None, 60.0, None)
+
+
+def test_a_narrow_figure_has_its_panels_below_one_another() -> None:
+    counts = DataFrame(
+        [{"ok": 2, "miss": 1, "false-alarm": 0, "both-empty": 3, "missing": 1}], index=["reference"]
+    )
+    wide, narrow = (status_figure({"T": counts, "Ln": counts}, width) for width in (9.0, 4.2))
+    places = [[axes.get_subplotspec().rowspan.start for axes in figure.axes] for figure in (wide, narrow)]
+    assert places == [[0, 0], [0, 1]]
+    assert (wide.get_figwidth(), narrow.get_figwidth()) == (9.0, 4.2)

@@ -1,0 +1,129 @@
+"""What a reader takes away first."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pandas import concat
+
+from submit.analysis.analysis import Analysis, analyse
+from submit.report.headline import harm_pictures, harms, headline, in_order, verdict_words, warning
+from tests.submit.analysis.tables import design, paired, table
+
+N = 12
+WOBBLE = [0.001 * (-1) ** n for n in range(N)]
+
+
+def analysed(structures: dict[str, dict[str, Any]], patients: int = N) -> Analysis:
+    """By structure, the differences of `without a` and `without b` to a reference of 0.7."""
+    rows = [
+        table(paired([0.7] * patients, **arms), structure=structure) for structure, arms in structures.items()
+    ]
+    whole = concat(rows, ignore_index=True)
+    return analyse(whole, design(patients, structures=tuple(structures)), run="r", manifest="m")
+
+
+@pytest.fixture(scope="module")
+def harmful() -> Analysis:
+    """`without a` loses the tumour 0.2, `without b` loses it nothing, and the node 0.1."""
+    large = [-0.2 - 0.003 * n for n in range(N)]
+    medium = [-0.1 - 0.002 * n for n in range(N)]
+    return analysed({"tumour": {"a": large, "b": WOBBLE}, "node": {"a": WOBBLE, "b": medium}})
+
+
+def test_the_answer_says_what_matters_what_can_go_and_what_must_not(harmful: Analysis) -> None:
+    assert headline(harmful) == [
+        "Most influential: a; least: b (with harm to node).",
+        "Of 100 draws of patients, a is first in 100, b last in 100.",
+        "node (Dice) is worse without b.",
+        "Needed: a.",
+        "Can be left out: none is shown.",
+        "Not to be left out, although tumour loses nothing that matters: b (with harm to node).",
+    ]
+
+
+def test_a_harm_is_named_with_its_numbers_and_hd95_once(harmful: Analysis) -> None:
+    (harm,) = harms(harmful)
+    assert (harm.arm, harm.name) == ("without b", "b")
+    # The table's HD95 is 10 mm less 10 mm for each Dice: a Dice of 0.111 less is 1.1 mm more.
+    assert [each.split(" (")[0] for each in harm.endpoints] == ["Dice of node −0.111", "HD95 of node +1.1 mm"]
+    assert harm_pictures(harmful) == [("without b", ("node", "dice"))]
+    assert warning(harmful).startswith("Do not stop these scans")
+
+
+def test_what_is_needed_has_no_warning_as_nobody_takes_it_for_leave_to_stop() -> None:
+    large = [-0.2 - 0.003 * n for n in range(N)]
+    found = analysed({"tumour": {"a": large, "b": WOBBLE}, "node": {"a": large, "b": WOBBLE}})
+    assert "node" in found.verdicts[0].harmed
+    assert harms(found) == []
+    assert headline(found)[0] == "Most influential: a; least: b."
+    assert "Can be left out, one at a time: b." in headline(found)
+
+
+def test_the_order_is_that_of_the_loss_with_unfinished_arms_last() -> None:
+    small = [-0.05 + each for each in WOBBLE]
+    large = [-0.2 - 0.003 * n if n < 8 else None for n in range(N)]
+    found = analysed({"tumour": {"a": large, "b": small}})
+    assert [each.arm for each in in_order(found)] == ["without b", "without a"]
+    assert headline(found)[-1] == "Too few tests for a verdict yet: a (8 of 12)."
+    assert not any("influential" in line or "draws" in line for line in headline(found))  # of one arm alone
+    assert verdict_words(in_order(found)[1], found) == "unfinished (8 of 12)"
+
+
+def test_an_unfinished_arm_does_no_harm_yet() -> None:
+    some = [-0.1 - 0.002 * n if n < 8 else None for n in range(N)]
+    found = analysed(
+        {"tumour": {"a": WOBBLE, "b": WOBBLE[:8] + [None] * 4}, "node": {"a": WOBBLE, "b": some}}
+    )
+    assert not found.verdicts[1].complete
+    assert harms(found) == []
+    assert not any("node" in line for line in headline(found))
+
+
+def test_arms_of_one_channel_are_enough_or_not() -> None:
+    large = [-0.2 - 0.003 * n for n in range(N)]
+    rows = table(paired([0.7] * N, a=large, b=WOBBLE)).replace({"without a": "only a", "without b": "only b"})
+    arms = ("reference", "only a", "only b")
+    found = analyse(rows, design(N, arms=arms, only_one_in=True), run="r", manifest="m")
+    assert headline(found)[0] == "Loses most alone: a; least: b."
+    assert "Not enough alone: a." in headline(found)
+    assert "stop" not in warning(found)
+
+
+def test_several_other_structures_have_a_line_each_with_the_largest_loss_first() -> None:
+    large = [-0.2 - 0.003 * n for n in range(N)]
+    medium = [-0.1 - 0.002 * n for n in range(N)]
+    found = analysed(
+        {
+            "tumour": {"a": WOBBLE, "b": WOBBLE},
+            "node": {"a": medium, "b": large},
+            "union": {"a": medium, "b": medium},
+        }
+    )
+    assert "node (Dice) is worse without b, a." in headline(found)
+    assert not any(line.startswith("union") for line in headline(found))  # of which the node is a part
+    assert all("union" not in text for harm in harms(found) for text in harm.endpoints)
+
+
+def test_without_a_result_nothing_is_said_beyond_that() -> None:
+    found = analysed({"tumour": {"a": [None] * 6, "b": [None] * 6}}, patients=6)
+    assert headline(found) == ["Too few tests for a verdict yet: a (0 of 6), b (0 of 6)."]
+    assert harms(found) == []
+
+
+@pytest.mark.parametrize(
+    ("margin", "words"), [(0.5, "worse, perhaps by less than the margin"), (None, "worse; no margin stated")]
+)
+def test_worse_says_what_is_not_known_of_it(
+    harmful: Analysis, margin: float | None, words: str, make_verdict: Callable[..., Any]
+) -> None:
+    verdict = make_verdict(harmful, "worse")
+    assert verdict_words(verdict, harmful.model_copy(update={"margin": margin})) == words
+
+
+@pytest.fixture
+def make_verdict() -> Callable[..., Any]:
+    def make(analysis: Analysis, name: str) -> Any:
+        return analysis.verdicts[0].model_copy(update={"verdict": name})
+
+    return make
