@@ -203,7 +203,7 @@ def _rules(manifest: Manifest, analysis: Analysis) -> str:
     return f"""The margin was {style.name} {style.with_unit(analysis.margin)}{at_most}{reason}. A channel was called
     droppable if a loss of the margin or more was ruled out (one-sided, the larger p of a t-test against the margin
     and of the studentised bootstrap, with Holm's adjustment, below {level}; where fewer than {FULL_LEVEL_FROM}
-    patients had a pair, below {level} times {level} / {1 - RARE:g}^n, so that rare losses do not pass unseen) beside a
+    patients had a pair, below {level} x {level} / {1 - RARE:g}^n, so that rare losses do not pass unseen) beside a
     {REFERENCE} arm whose mean Dice was shown to exceed {analysis.smallest_dice:g}; needed if a loss of more than the
     margin was shown; worse if a loss was shown that may be below the margin; otherwise it was left undecided."""
 

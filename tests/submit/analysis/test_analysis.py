@@ -63,7 +63,7 @@ def test_every_verdict_has_its_numbers_in_a_sentence(whole: Analysis) -> None:
         in needed
     )
     assert needed.endswith("is shown. 20 of 20 patients lose more than the margin.")
-    assert "a loss of 0.020 or more is ruled out, p < 0.001 (one-sided, Holm; below 0.0051)" in droppable
+    assert "a loss of 0.020 or more is ruled out, p < 0.001 (one-sided, Holm; below 0.0017)" in droppable
     assert "a difference is not shown, and a loss of 0.020 is not ruled out." in undecided
     assert "a loss of 0.020 or more is ruled out" in better
 
