@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,10 @@ Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 DRAWS = 10_000
+"""Fewest."""
+MOST_DRAWS = 200_000
+DRAWS_OF_A_LEVEL = 5
+"""Draws, at least, that are as extreme as a level that has to be told."""
 FEWEST = 4
 """Patients, for anything said of the spread of a mean."""
 DRAWS_AT_ONCE = 500
@@ -20,11 +25,17 @@ ROUNDED = 12
 """Decimals; means that differ by less are equal."""
 
 
-def draws(patients: int, seed: int) -> Iterator[Matrix]:
+def draws_for(level: float) -> int:
+    """Draws that tell a level: with fewer, p never falls below it, whatever the data."""
+    draws = min(max(DRAWS, DRAWS_OF_A_LEVEL / level), MOST_DRAWS)
+    return ceil(draws / DRAWS_AT_ONCE) * DRAWS_AT_ONCE
+
+
+def draws(patients: int, seed: int, number: int = DRAWS) -> Iterator[Matrix]:
     """How often each patient is drawn: draws x patients, some draws at a time; a function of the seed."""
     generator = np.random.default_rng(seed)
     first = patients * np.arange(DRAWS_AT_ONCE)[:, None]
-    for _ in range(DRAWS // DRAWS_AT_ONCE):
+    for _ in range(number // DRAWS_AT_ONCE):
         drawn = generator.integers(patients, size=(DRAWS_AT_ONCE, patients)) + first
         counts = np.bincount(drawn.ravel(), minlength=DRAWS_AT_ONCE * patients)
         yield counts.reshape(DRAWS_AT_ONCE, patients).astype(np.float64)
@@ -99,19 +110,22 @@ class Means:
         return np.where(self.error > 0, (as_small + 1) / (len(self.t) + 1), np.nan)
 
 
-def bootstrap_means(values: Matrix, seed: int) -> Means:
+def bootstrap_means(values: Matrix, seed: int, number: int = DRAWS) -> Means:
     """The means of columns with their bootstrap; all columns have the same draws.
 
     Args:
         values: Patients x columns; NaN where a patient has none.
         seed: Of the draws.
+        number: Of the draws.
     """
     known = ~np.isnan(values)
     count = known.sum(axis=0)
     centre = np.where(known, values, 0.0).sum(axis=0) / np.maximum(count, 1)
     deviations = np.where(known, values - centre, 0.0)
     error = _standard_error(np.ones((1, len(values))), deviations, known)[1][0]
-    t = np.concatenate([_t(weights, deviations, known, error) for weights in draws(len(values), seed)])
+    t = np.concatenate(
+        [_t(weights, deviations, known, error) for weights in draws(len(values), seed, number)]
+    )
     return Means(centre=centre, error=error, count=count, t=t)
 
 

@@ -11,14 +11,14 @@ from scipy import stats
 
 from job.contract.grid import REFERENCE
 from submit.analysis.adjustment import adjusted
-from submit.analysis.bootstrap import bootstrap_means
+from submit.analysis.bootstrap import bootstrap_means, draws_for
 from submit.analysis.design import ALPHA, Design, trainings
 from submit.analysis.differences import Differences
 from submit.analysis.noise import Noise
 from submit.analysis.paired_tests import Equivalence, equivalence
 from submit.analysis.pairing import by_patient, exams_of_patients
 from submit.analysis.sign_flips import SignFlips
-from submit.analysis.verdict import Evidence, Floor
+from submit.analysis.verdict import Evidence, Floor, margin_level
 
 MIN_FREEDOM = 5
 """Further trainings; fewer do not say what the noise is."""
@@ -82,7 +82,8 @@ class _Tested:
         self._place = {key: number for number, key in enumerate(keys)}
         values = self.losses.to_numpy(dtype=np.float64)
         self._flips = SignFlips(values, design.seed)
-        self._draws = bootstrap_means(values, design.seed) if len(values) else None
+        level = ALPHA if design.margin is None else margin_level(len(values)) / len(design.compared)
+        self._draws = bootstrap_means(values, design.seed, draws_for(level)) if len(values) else None
 
     def p_and_interval(self, structure: str, arm: str) -> tuple[float | None, float | None, float | None]:
         """P that a loss is 0, and the ends of its interval, adjusted over all arms and structures.

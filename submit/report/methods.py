@@ -146,8 +146,8 @@ def _statistics(manifest: Manifest, analysis: Analysis, versions: dict[str, str]
     if any(each.low is not None for each in analysis.comparisons):
         parts.append(
             f"""Mean differences are given with simultaneous 95 % intervals by inversion of this test, widened on the
-            side of losses to those of the studentised cluster bootstrap (patients drawn with replacement, {DRAWS:,}
-            draws) where these reach further, and cut off where the metric ends."""
+            side of losses to those of the studentised cluster bootstrap (patients drawn with replacement, at
+            least {DRAWS:,} draws) where these reach further, and cut off where the metric ends."""
         )
     parts.append(
         f"""All other structures and metrics were secondary, adjusted by Benjamini and Hochberg's method. The level

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from submit.analysis.bootstrap import DRAWS, bootstrap_means, draws, rank_shares
+from submit.analysis.bootstrap import DRAWS, bootstrap_means, draws, draws_for, rank_shares
+from submit.analysis.verdict import margin_level
 
 
 def test_patients_are_drawn_with_replacement_and_the_same_for_the_same_seed() -> None:
@@ -96,3 +97,12 @@ def test_ranks_are_sure_where_arms_are_far_apart_and_even_where_they_are_alike()
     assert shares[0] == pytest.approx([1, 0, 0])
     assert shares[1:, 1:] == pytest.approx(np.full((2, 2), 0.5), abs=0.05)
     assert shares.sum(axis=0) == pytest.approx(np.ones(3))
+
+
+@pytest.mark.parametrize(("patients", "arms"), [(10, 7), (8, 20), (72, 50)])
+def test_draws_are_enough_that_the_level_against_the_margin_can_be_reached(patients: int, arms: int) -> None:
+    """Holm's first step multiplies the smallest p that draws can give, 1 / (draws + 1), by the arms."""
+    number = draws_for(margin_level(patients) / arms)
+    assert number % 500 == 0
+    assert DRAWS <= number <= 200_000
+    assert arms / (number + 1) < margin_level(patients)
