@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 INSTALL = "run tests/cloud/install as root"
 ACCOUNT, REGION = "123456789012", ACCESS["AWS_DEFAULT_REGION"]
-SETTLED_SECONDS = 120.0
+SETTLED_SECONDS = 600.0
 """For which a test waits for what is bound to happen."""
 OLD_SECONDS = 24 * 3600.0
 

@@ -61,7 +61,7 @@ def test_ctrl_c_while_a_cohort_is_prepared_is_a_stop_and_never_1(tmp_path: Path)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with pipe.open("w"):
         process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)  # a signal just before it reads waits for the end of the file
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == ExitCode.STOPPED
     assert "interrupted; the same command goes on" in errors
     assert "Traceback" not in errors
