@@ -14,10 +14,10 @@ from job.contract.study import Study
 from job.data.channel_statistics import ChannelStatistics
 from job.data.cohort_files import ExamFiles
 from job.data.exam import CheckedExam
+from job.data.exam_record import ExamRecord
 from job.data.fingerprint import alike
 from job.data.geometry import Geometry
 from job.data.plausibility import beside_others
-from job.data.store import ExamRecord
 
 SPACING_ODD = 1.5
 """Times by which an edge of a voxel may differ from the cohort's median before it is worth a word."""

@@ -28,8 +28,9 @@ from job.data.cohort_summary import (
 )
 from job.data.doubtful_names import doubtful_names
 from job.data.exam import ChannelSeen, collecting, grid_file, load_exam, read_exam
+from job.data.exam_record import ExamRecord, Source, recipe_of
 from job.data.nifti import read_volume
-from job.data.store import ExamRecord, Source, delete_exam, is_whole, recipe_of, write_exam
+from job.data.store import delete_exam, is_whole, write_exam
 from job.machine import available_memory_gib
 from job.storage import Storage
 

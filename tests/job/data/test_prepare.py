@@ -19,8 +19,9 @@ from job.contract.errors import DataError
 from job.contract.study import Study
 from job.data.cohort_files import find_exams
 from job.data.exam import load_exam
+from job.data.exam_record import read_record, recipe_of
 from job.data.prepare import StoreIndex, check_cohort, prepare_cohort
-from job.data.store import ExamReader, read_record, recipe_of
+from job.data.store import ExamReader
 from job.storage.local import LocalStorage
 from tests.job.data.odd_cohorts import OddCohort, nifti, patched
 from tests.job.data.odd_cohorts import study as odd_study

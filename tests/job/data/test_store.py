@@ -22,8 +22,9 @@ from job.contract import layout
 from job.contract.errors import DataError
 from job.contract.study import Study
 from job.data.exam import Exam
+from job.data.exam_record import ExamRecord, Region, Source, read_record, recipe_of
 from job.data.nifti import read_labels, write_labels
-from job.data.store import ExamReader, ExamRecord, Region, Source, read_record, recipe_of, write_exam
+from job.data.store import ExamReader, write_exam
 from job.storage.local import LocalStorage
 from tests.job.data.conftest import CHANNELS, SHAPE_ZYX
 
