@@ -27,15 +27,49 @@ class ExamFiles:
     """What stands for `{exam}`, empty where the pattern has none."""
     channels: tuple[StoredObject, ...]
     """In the order of the study's channels; one file several times if its volumes are channels."""
-    labels: tuple[StoredObject | None, ...]
-    """The label map; or a file for each class, None where the class is absent."""
+    labels: tuple[tuple[StoredObject, ...], ...]
+    """The label map alone; or for each class its files, none where it is absent."""
     mask: StoredObject | None
 
     @property
     def all(self) -> tuple[StoredObject, ...]:
         """Every file once: channels, labels, then mask."""
-        files = (*self.channels, *self.labels, self.mask)
+        files = (*self.channels, *chain(*self.labels), self.mask)
         return tuple({item.key: item for item in files if item is not None}.values())
+
+    @property
+    def first_label(self) -> StoredObject:
+        """The label map, or the first of the classes' files."""
+        return next(chain(*self.labels))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileUse:
+    """What a file is for in an exam."""
+
+    role: str
+    """`channel <name>`, `labels`, `class <name>` or `mask`."""
+    file: StoredObject
+    index: int | None = None
+    """Volume of a 4-D file."""
+
+
+def uses_of(files: ExamFiles, cohort: Cohort) -> tuple[FileUse, ...]:
+    """What each file of an exam is for: channels in the study's order, labels, then mask."""
+    uses = [
+        FileUse(role=f"channel {channel.name}", file=item, index=channel.index)
+        for channel, item in zip(cohort.channels, files.channels, strict=True)
+    ]
+    for role, own in zip(_label_roles(cohort), files.labels, strict=True):
+        uses += [FileUse(role=role, file=item) for item in own]
+    if files.mask is not None:
+        uses.append(FileUse(role=MASK, file=files.mask))
+    return tuple(uses)
+
+
+def role_names(cohort: Cohort) -> list[str]:
+    """What a file may be for in an exam, in the order of `uses_of`."""
+    return [role.name for role in _roles(cohort)]
 
 
 def find_cohort(source: Storage, cohort: Cohort) -> tuple[ExamFiles, ...]:
@@ -82,12 +116,12 @@ def sound_exams(
     nowhere = [role for role in roles if found and not any(exam.has(role) for exam in found.values())]
     matched = {item.key for exam in found.values() for item in chain(*exam.files.values())}
     others = [item for item in objects if item.key not in matched]
-    problems += [found_nowhere(role, len(found), others) for role in nowhere if not role.optional]
+    problems += [found_nowhere(role, len(found), others) for role in nowhere if not role.of_class]
     exams = []
     for _, files in sorted(found.items()):
         wrong = wrong_with(files, [role for role in roles if role not in nowhere], cohort)
         problems += wrong
-        if not wrong and not any(not role.optional for role in nowhere):
+        if not wrong and all(role.of_class for role in nowhere):
             exams.append(_exam(files, cohort))
     exams.sort(key=lambda exam: (exam.patient, exam.visit))
     clashes = _same_names(exams) + _shared_files(exams, cohort)
@@ -108,23 +142,40 @@ def without_ignored(
 
 def matched_keys(keys: Iterable[str], cohort: Cohort) -> set[str]:
     """Those that a pattern of the study finds."""
-    expressions = [expression_of(role.pattern, role.text) for role in _roles(cohort)]
-    return {key for key in keys if any(each.fullmatch(composed(key)) for each in expressions)}
+    roles = _roles(cohort)
+    return {key for key in keys if any(role.match(composed(key)) for role in roles)}
 
 
 def _roles(cohort: Cohort) -> list[Role]:
     roles = [
-        Role(name=f"channel {c.name}", pattern=cohort.pattern, text=c.files or escape(c.name))
-        for c in cohort.channels
+        Role(
+            name=f"channel {channel.name}",
+            pattern=cohort.pattern,
+            texts=(channel.files or escape(channel.name),),
+            said_by="the pattern or the channel's `files`",
+        )
+        for channel in cohort.channels
     ]
     if cohort.class_files is None:
-        roles.append(Role(name=LABELS, pattern=cohort.labels))
+        roles.append(Role(name=LABELS, pattern=cohort.labels, said_by="cohort.labels"))
     else:
         roles += [
-            Role(name=f"class {name}", pattern=cohort.labels, text=text, optional=True)
-            for name, text in zip(cohort.class_names, cohort.class_files, strict=True)
+            Role(
+                name=f"class {name}",
+                pattern=cohort.labels,
+                texts=texts,
+                of_class=True,
+                said_by="cohort.labels or the class's texts",
+            )
+            for name, texts in zip(cohort.class_names, cohort.class_files, strict=True)
         ]
-    return [*roles, Role(name=MASK, pattern=cohort.mask)] if cohort.mask is not None else roles
+    if cohort.mask is not None:
+        roles.append(Role(name=MASK, pattern=cohort.mask, said_by="cohort.mask"))
+    return roles
+
+
+def _label_roles(cohort: Cohort) -> list[str]:
+    return [LABELS] if cohort.class_files is None else [f"class {name}" for name in cohort.class_names]
 
 
 def _matches(
@@ -143,27 +194,25 @@ def _matches(
         return exam
 
     for role in roles:
-        expression = expression_of(role.pattern, role.text)
         for name, item in named:
-            if match := expression.fullmatch(name):
+            if match := role.match(name):
                 exam_of(match).files[role.name].append(item)
         for name, key in named_dead:
-            if match := expression.fullmatch(name):
+            if match := role.match(name):
                 exam_of(match).dead[role.name].append(key)
     return found
 
 
 def _exam(found: Found, cohort: Cohort) -> ExamFiles:
     (patient,), (visit,) = found.patients, found.visits
-    first = {role: files[0] for role, files in found.files.items() if files}
-    classes = [LABELS] if cohort.class_files is None else [f"class {name}" for name in cohort.class_names]
+    files = found.files
     return ExamFiles(
         exam=f"{patient}_{visit}" if visit else patient,
         patient=patient,
         visit=visit,
-        channels=tuple(first[f"channel {c.name}"] for c in cohort.channels),
-        labels=tuple(first.get(name) for name in classes),
-        mask=first[MASK] if cohort.mask is not None else None,
+        channels=tuple(files[f"channel {channel.name}"][0] for channel in cohort.channels),
+        labels=tuple(tuple(sorted(files[role], key=lambda item: item.key)) for role in _label_roles(cohort)),
+        mask=files[MASK][0] if cohort.mask is not None else None,
     )
 
 
@@ -221,16 +270,14 @@ def _shared_files(exams: list[ExamFiles], cohort: Cohort) -> list[Problem]:
     """Files that serve twice: an exam that is its own training data would falsify the study."""
     users: dict[str, list[tuple[str, int | None]]] = defaultdict(list)
     for exam in exams:
-        volumes = zip(exam.channels, (channel.index for channel in cohort.channels), strict=True)
-        whole = ((item, None) for item in (*exam.labels, exam.mask) if item is not None)
-        for item, index in chain(volumes, whole):
-            users[item.key].append((exam.exam, index))
+        for use in uses_of(exam, cohort):
+            users[use.file.key].append((exam.exam, use.index))
     return [
         Problem(
             file=printable(key),
             found=f"used {len(uses)} times (exams {', '.join(sorted({exam for exam, _ in uses}))})",
             expected="one use of each file, or of each volume of a 4-D file",
-            remedy="make cohort.pattern or the channels' `files` more specific",
+            remedy="make cohort.pattern, the channels' `files` or the classes' texts more specific",
             cause="a file that is used twice",
         )
         for key, uses in users.items()

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import PurePosixPath
 
 from job.contract.cohort import Cohort
@@ -23,10 +24,31 @@ class Role:
 
     name: str
     pattern: str
-    text: str = ""
+    texts: tuple[str, ...] = ("",)
     """What stands for `{channel}` or `{class}` in the pattern."""
-    optional: bool = False
-    """Whether an exam may lack it: the file of a class that is absent."""
+    of_class: bool = False
+    """Whether it is that of a class: an exam may lack it, if the class is absent, or have several, its parts."""
+
+    said_by: str
+    """The part of the study file that says which files they are, as an error names it."""
+
+    @cached_property
+    def expressions(self) -> tuple[re.Pattern[str], ...]:
+        """For names in form NFC, one for each text.
+
+        Raises:
+            StudyError: The pattern has brackets that make no sense.
+        """
+        return tuple(expression_of(self.pattern, text) for text in self.texts)
+
+    def match(self, name: str) -> re.Match[str] | None:
+        """The match of a name in form NFC."""
+        matches = (expression.fullmatch(name) for expression in self.expressions)
+        return next((match for match in matches if match), None)
+
+    def path(self, patient: str, visit: str) -> str:
+        """Where the file of an exam is expected."""
+        return spelled(self.pattern, self.texts[0], patient, visit)
 
 
 @dataclass(kw_only=True)
@@ -53,26 +75,28 @@ def wrong_with(found: Found, roles: Sequence[Role], cohort: Cohort) -> list[Prob
     if problem := _two_spellings(found):
         return [problem]
     (patient,), (visit,) = found.patients, found.visits
+    several = [role for role in roles if len(found.files[role.name]) > 1]
     problems = [
-        _doubled(role.name, spelled(role.pattern, role.text, patient, visit), found.files[role.name])
-        for role in roles
-        if len(found.files[role.name]) > 1
+        _doubled(role, role.path(patient, visit), found.files[role.name])
+        for role in several
+        if not role.of_class or _alike(found.files[role.name])
     ]
-    missing = [role for role in roles if not role.optional and not found.files[role.name]]
-    linked = [role for role in roles if found.dead[role.name] and not found.files[role.name]]
+    linked = [
+        role for role in roles if found.dead[role.name] and (role.of_class or not found.files[role.name])
+    ]
     problems += [_dead(found.dead[role.name][0]) for role in linked]
-    missing = [role for role in missing if role not in linked]
-    if cohort.class_files is not None and not any(found.has(role) for role in roles if role.optional):
-        missing.append(Role(name="any class", pattern=cohort.labels, text="*"))
+    missing = [role for role in roles if not role.of_class and not found.has(role)]
+    if cohort.class_files is not None and not any(found.has(role) for role in roles if role.of_class):
+        missing.append(Role(name="any class", pattern=cohort.labels, texts=("*",), said_by="cohort.labels"))
     if missing:
         problems.append(_missing(missing, patient, visit, found, len(roles)))
     return problems
 
 
 def _missing(missing: Sequence[Role], patient: str, visit: str, found: Found, roles: int) -> Problem:
-    paths = [spelled(role.pattern, role.text, patient, visit) for role in missing]
+    paths = [role.path(patient, visit) for role in missing]
     names = ", ".join(role.name for role in missing)
-    there = [item.key for files in found.files.values() for item in files]
+    there = [files[0].key for files in found.files.values() if files]
     if 2 * len(there) <= roles and roles > 2:
         return Problem(
             file=", ".join(map(printable, there[:2])) + (" ..." if len(there) > 2 else ""),
@@ -92,19 +116,23 @@ def _missing(missing: Sequence[Role], patient: str, visit: str, found: Found, ro
     )
 
 
-def _doubled(role: str, path: str, files: Sequence[StoredObject]) -> Problem:
+def _alike(files: Sequence[StoredObject]) -> bool:
+    """Whether names of files differ only by case or Unicode's form."""
+    return len({folded(item.key) for item in files}) < len(files)
+
+
+def _doubled(role: Role, path: str, files: Sequence[StoredObject]) -> Problem:
     keys = ", ".join(sorted(printable(item.key) for item in files))
-    alike = len({folded(item.key) for item in files}) < len(files)
-    part = "the class's `files`" if role.startswith("class ") else "the channel's `files`"
+    alike = _alike(files)
     return Problem(
         file=path,
-        found=f"{len(files)} files for {role}: {keys}"
+        found=f"{len(files)} files for {role.name}: {keys}"
         + (", whose names differ only by case or Unicode's form" if alike else ""),
         expected="one file",
         remedy="rename one of them, or move it elsewhere"
         if alike
-        else f"make the pattern or {part} more specific, or name the files that are not meant in cohort.ignore",
-        cause=f"several files for {role}",
+        else f"make {role.said_by} more specific, or name the files that are not meant in cohort.ignore",
+        cause=f"several files for {role.name}",
     )
 
 
@@ -168,7 +196,7 @@ def _two_spellings(found: Found) -> Problem | None:
 
 def nothing_matches(cohort: Cohort, objects: Sequence[StoredObject], roles: Sequence[Role]) -> DataError:
     """The error of patterns that find no file at all."""
-    expressions = [expression_of(folded(role.pattern), folded(role.text)) for role in roles]
+    expressions = [expression_of(folded(role.pattern), folded(text)) for role in roles for text in role.texts]
     by_case = [item.key for item in objects if any(each.fullmatch(folded(item.key)) for each in expressions)]
     if by_case:
         return DataError.of(
@@ -199,7 +227,7 @@ def _endings(objects: Sequence[StoredObject]) -> str:
 
 def found_nowhere(role: Role, exams: int, others: Sequence[StoredObject]) -> Problem:
     """Not a file that is missing, but a pattern or a name that is wrong."""
-    pattern = role.pattern.replace("{channel}", role.text)
+    pattern = role.pattern.replace("{channel}", role.texts[0])
     all_names = sorted(PurePosixPath(item.key).name for item in others)
     names = {re.sub(r"\d+", "0", name.lower()): name for name in all_names}  # one of those that are alike
     near = get_close_matches(PurePosixPath(pattern).name.lower(), sorted(names), n=1, cutoff=0.5)

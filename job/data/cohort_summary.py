@@ -52,7 +52,7 @@ class ExamSummary:
     @property
     def label_file(self) -> str:
         """The label map, or the first of the classes' files."""
-        return next(item.key for item in self.files.labels if item is not None)
+        return self.files.first_label.key
 
     def volume_ml(self, label: int) -> float:
         """Volume of a class."""
@@ -290,6 +290,6 @@ def _absent_files(exams: Sequence[ExamSummary], cohort: Cohort) -> list[Problem]
             cause=f"no file for class {name}",
         )
         for exam in exams
-        for name, item in zip(cohort.class_names, exam.files.labels, strict=True)
-        if item is None
+        for name, own in zip(cohort.class_names, exam.files.labels, strict=True)
+        if not own
     ]

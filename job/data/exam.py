@@ -1,7 +1,6 @@
 """One exam from its files: read, checked against each other, normalised."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from job.contract.cohort import Channel, Cohort
-from job.contract.errors import DataError, Problem
+from job.contract.errors import DataError, Problem, collecting
 from job.data.channel_statistics import ChannelStatistics, statistics
 from job.data.cohort_files import ExamFiles
 from job.data.file_kinds import unpacked
@@ -55,15 +54,6 @@ class Exam(CheckedExam):
 
 ChannelSeen = Callable[[int, NDArray[np.float32], NDArray[np.uint8], Geometry], None]
 """Told of each sound channel: its position, its normalised (Z, Y, X) image, the exam's labels and its grid."""
-
-
-@contextmanager
-def collecting(problems: list[Problem]) -> Iterator[None]:
-    """Adds the problems of a DataError to the list instead of raising it."""
-    try:
-        yield
-    except DataError as error:
-        problems.extend(error.problems)
 
 
 def load_exam(source: Storage, files: ExamFiles, cohort: Cohort, dtype: str) -> Exam:
@@ -145,7 +135,7 @@ def read_exam(
 def grid_file(files: ExamFiles, cohort: Cohort) -> tuple[StoredObject, int | None]:
     """The file whose grid an exam gets, and the volume of it: the first label map, or a channel by the study."""
     if cohort.resample_to is None:
-        return next(item for item in files.labels if item is not None), None
+        return files.first_label, None
     position = cohort.channel_names.index(cohort.resample_to)
     return files.channels[position], cohort.channels[position].index
 
@@ -199,19 +189,19 @@ class _Reader:
             error.add_note(f"while reading {key}")
             raise
 
-    def stored(self, key: str, *, is_mask: bool = False) -> tuple[Volume, NDArray[Any]]:
-        """A volume of names (labels, mask), and its stored numbers on the exam's canonical grid."""
+    def stored(self, key: str, *, is_mask: bool = False) -> tuple[NDArray[Any], Volume]:
+        """A file of names (labels, mask): its stored numbers on the exam's canonical grid, and the file."""
         volume = self.volume(key)
         self._note(volume)
         if self.grid is None:
-            return volume, volume.stored_ZYX()
+            return volume.stored_ZYX(), volume
         if self._cohort.resample_to is not None and volume.geometry.axes_onto(self.grid.geometry) is None:
             target = self.grid.geometry
             array, outside = resampled_labels(volume.stored_xyz, volume.geometry, target)
             if outside and not is_mask:
                 self.warnings.append(_cut_off(key, outside, self.grid.name))
-            return volume, target.canonical(array)
-        return volume, volume.stored_ZYX(self.grid.axes_of(key, volume.geometry), self.grid.geometry)
+            return target.canonical(array), volume
+        return volume.stored_ZYX(self.grid.axes_of(key, volume.geometry), self.grid.geometry), volume
 
     def values(self, key: str, channel: Channel) -> tuple[Volume, NDArray[np.float32]]:
         """A channel, and its scaled values on the exam's canonical grid."""
@@ -264,12 +254,10 @@ def _read_truth(reader: _Reader, files: ExamFiles, cohort: Cohort, problems: lis
         labels = _read_labels(reader, files, cohort)
     if files.mask is not None:
         with collecting(problems):
-            volume, stored_ZYX = reader.stored(files.mask.key, is_mask=True)
-            mask_ZYX = mask_of(stored_ZYX, volume)
+            mask_ZYX = mask_of(*reader.stored(files.mask.key, is_mask=True))
     if labels is not None and mask_ZYX is not None:
-        name = next(item.key for item in files.labels if item is not None)
         with collecting(problems):
-            outside = clear_outside(mask_ZYX, labels.label_ZYX, name)
+            outside = clear_outside(mask_ZYX, labels.label_ZYX, files.first_label.key)
     has_region = files.mask is None or mask_ZYX is not None
     return _Truth(labels=labels, mask_ZYX=mask_ZYX, has_region=has_region, outside_mask=outside)
 
@@ -277,18 +265,9 @@ def _read_truth(reader: _Reader, files: ExamFiles, cohort: Cohort, problems: lis
 def _read_labels(reader: _Reader, files: ExamFiles, cohort: Cohort) -> LabelMap:
     assert reader.grid is not None
     if cohort.class_files is None:
-        (item,) = files.labels
-        assert item is not None
-        volume, stored_ZYX = reader.stored(item.key)
-        return classes_of(stored_ZYX, volume, cohort)
-    masks: list[tuple[NDArray[Any], Volume] | None] = []
-    for item in files.labels:
-        if item is None:
-            masks.append(None)
-        else:
-            volume, stored_ZYX = reader.stored(item.key)
-            masks.append((stored_ZYX, volume))
-    return classes_of_files(masks, reader.shape_zyx, cohort)
+        return classes_of(*reader.stored(files.first_label.key), cohort)
+    keys = [[item.key for item in own] for own in files.labels]
+    return classes_of_files(keys, reader.stored, reader.shape_zyx, cohort)
 
 
 def _normalised(

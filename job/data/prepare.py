@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from job.contract import layout
-from job.contract.errors import DataError, Problem
+from job.contract.errors import DataError, Problem, collecting
 from job.contract.manifest import ExamEntry
 from job.contract.study import Study
 from job.data.cohort_files import ExamFiles, find_cohort, sound_exams
@@ -27,7 +27,7 @@ from job.data.cohort_summary import (
     without_class,
 )
 from job.data.doubtful_names import doubtful_names
-from job.data.exam import ChannelSeen, collecting, grid_file, load_exam, read_exam
+from job.data.exam import ChannelSeen, grid_file, load_exam, read_exam
 from job.data.exam_record import ExamRecord, Source, recipe_of
 from job.data.nifti import read_volume
 from job.data.store import delete_exam, is_whole, write_exam

@@ -3,17 +3,16 @@
 All but `exams_table` are short for a cohort of 36 exams and for one of 3,000.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from job.contract.cohort import Channel, Cohort
 from job.data.channel_statistics import ChannelStatistics
-from job.data.cohort_files import ExamFiles
+from job.data.cohort_files import ExamFiles, FileUse, role_names, uses_of
 from job.data.cohort_summary import ExamSummary, Findings
 from job.data.geometry import Geometry
 from job.data.normalisation import DEFAULT_PERCENTILES
-from job.storage import StoredObject
 from submit.check.amounts import Amount, Measured, amount_text, middle, range_text
 from submit.check.outliers import MARK, RULE
 from submit.check.tables import Cell, Column, Table, column
@@ -51,20 +50,30 @@ def overview(found: Findings, cohort: Cohort, own: Measured | None) -> Iterator[
 
 
 def files_table(files: Sequence[ExamFiles], cohort: Cohort) -> Table:
-    """For each channel, the labels and the mask one file, and what was read from its name."""
-    kinds = ["labels"] if cohort.class_files is None else [f"class {name}" for name in cohort.class_names]
-    examples = [
-        (position, what, *example)
-        for position, what in enumerate([*cohort.channel_names, *kinds, "mask"])
-        if (example := _example(files, position)) is not None
-    ]
-    volumes = {n: f", volume {c.index}" for n, c in enumerate(cohort.channels) if c.index is not None}
+    """For each channel, the labels and the mask one file, what was read from its name, and how many an exam has."""
+    uses = [(exam, use) for exam in files for use in uses_of(exam, cohort)]
+    first: dict[str, tuple[ExamFiles, FileUse]] = {}
+    for exam, use in uses:
+        first.setdefault(use.role, (exam, use))
+    counts = Counter((use.role, exam.exam) for exam, use in uses)
+    examples = [first[role] for role in role_names(cohort) if role in first]
+    numbers = [sorted({counts[use.role, exam.exam] for exam in files}) for _, use in examples]
+    volumes = ["" if use.index is None else f", volume {use.index}" for _, use in examples]
     return Table.of(
         "Files as the patterns read them",
-        column("", "key", (what for _, what, _, _ in examples)),
-        column("one of the files", "words", (item.key + volumes.get(n, "") for n, _, _, item in examples)),
-        column("patient", "words", (exam.patient for _, _, exam, _ in examples)),
-        column("exam", "words", (exam.visit for _, _, exam, _ in examples)),
+        column("", "key", (use.role.removeprefix("channel ") for _, use in examples)),
+        column(
+            "one of the files",
+            "words",
+            (use.file.key + volume for (_, use), volume in zip(examples, volumes, strict=True)),
+        ),
+        column("patient", "words", (exam.patient for exam, _ in examples)),
+        column("exam", "words", (exam.visit for exam, _ in examples)),
+        column(
+            "files an exam",
+            "numbers",
+            ("" if own == [1] else f"{own[0]} to {own[-1]}" if own[1:] else f"{own[0]}" for own in numbers),
+        ),
     )
 
 
@@ -189,6 +198,12 @@ def exams_table(measured: Measured) -> Table:
         "spacing, mm": [_by(each.text(n) for each in measured.spacing_xyz) for n in range(len(exams))],
         "voxels": [_by(reversed(exam.geometry.shape_zyx)) for exam in exams],
     }
+    labels = zip(*(exam.files.labels for exam in exams), strict=True)
+    parts = {
+        f"files of {name}": list(map(len, own))
+        for name, own in zip(measured.volumes, labels, strict=False)  # there may be one label map for all
+        if max(map(len, own)) > 1
+    }
     amounts: dict[str, Amount] = {f"{name}, ml": amount for name, amount in measured.volumes.items()}
     amounts |= {} if measured.mask is None else {"mask, %": measured.mask}
     amounts |= {f"{each.name}, %": each for each in measured.regions.values() if any(each.marks)}
@@ -202,6 +217,7 @@ def exams_table(measured: Measured) -> Table:
             for name, texts in grids.items()
             if len(set(texts)) > 1
         ),
+        *(column(name, "numbers", numbers) for name, numbers in parts.items()),
         *(_amounts(name, amount) for name, amount in amounts.items()),
         *(_amounts(name, location, spread) for name, (location, spread) in channels.items()),
         notes=("Channels: median (spread).", RULE if measured.unusual else ""),
@@ -223,15 +239,6 @@ def unusual_table(measured: Measured) -> Table:
             RULE if unusual else "",
         ),
     )
-
-
-def _example(files: Sequence[ExamFiles], position: int) -> tuple[ExamFiles, StoredObject] | None:
-    """The first exam that has a file at a position among channels, labels and mask."""
-    for exam in files:
-        item = (*exam.channels, *exam.labels, exam.mask)[position]
-        if item is not None:
-            return exam, item
-    return None
 
 
 def _grouped(pairs: Iterable[tuple[Kind, Member]]) -> Mapping[Kind, list[Member]]:

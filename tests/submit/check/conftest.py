@@ -81,7 +81,7 @@ def make_exam() -> Callable[..., ExamSummary]:
                 patient=patient,
                 visit=visit,
                 channels=(item("t1"), item("adc")),
-                labels=(item("label"),),
+                labels=((item("label"),),),
                 mask=item("mask"),
             ),
             geometry=Geometry(

@@ -60,7 +60,11 @@ def test_a_class_with_a_file_of_its_own_shows_that_of_the_first_exam_that_has_it
             labels=labels,
             mask=None,
         )
-        for patient, labels in (("p1", (item("p1/core.nii"), None)), ("p2", (None, item("p2/oedema.nii"))))
+        for patient, labels in (
+            ("p1", ((item("p1/core.nii"),), ())),
+            ("p2", ((), (item("p2/oedema.nii"),))),
+            ("p3", ((item("p3/core-a.nii"), item("p3/core-b.nii")), (item("p3/oedema.nii"),))),
+        )
     ]
     cohort = make_checked_study(
         pattern="{patient}/all.nii",
@@ -73,7 +77,19 @@ def test_a_class_with_a_file_of_its_own_shows_that_of_the_first_exam_that_has_it
         "": ["t1", "adc", "class core", "class oedema"],
         "one of the files": ["p1/all.nii, volume 0", "p1/all.nii, volume 1", "p1/core.nii", "p2/oedema.nii"],
         "patient": ["p1", "p1", "p1", "p2"],
+        "files an exam": ["", "", "0 to 2", "0 to 1"],
     }
+
+
+def test_how_many_files_each_exam_has_of_a_class_is_shown_where_one_has_several(make_exam, tables_of):
+    exams = [make_exam("p1"), make_exam("p2")]
+    (item,) = exams[0].files.labels[0]
+    for exam, labels in zip(list(exams), (((item,), (item,) * 3), ((), (item,))), strict=True):
+        exams[exams.index(exam)] = replace(exam, files=replace(exam.files, labels=labels))
+    table = texts(tables_of(exams_table, exams))
+    assert table["files of oedema"] == ["3", "1"]
+    assert "files of core" not in table
+    assert not any(name.startswith("files of") for name in texts(tables_of(exams_table, [make_exam()])))
 
 
 def test_patients_are_grouped_by_the_names_of_their_exams(make_exam):
