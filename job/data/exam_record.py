@@ -15,17 +15,24 @@ from job.data.exam import Exam
 from job.data.geometry import AxisMap, Geometry
 from job.storage import Storage
 
+STORE_FORMAT = 4
+"""Of records and arrays, and of all that makes and checks an exam: raised where any of it changes, so that stores are
+made anew and none is misread. 4: records say what each file was for."""
 ShapeZYX = tuple[int, int, int]
 Region = tuple[slice, slice, slice]
 """Half-open ranges of voxels along (Z, Y, X), inside the volume."""
 
 
 class Source(BaseModel):
-    """A file that an exam was made from."""
+    """A file that an exam was made from, and what it was for: another use of the same files is another exam."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    role: str
+    """As `FileUse.role`."""
     key: str
+    index: int | None = None
+    """Volume of a 4-D file."""
     fingerprint: str
     sha256: str
 
@@ -94,23 +101,33 @@ class ExamRecord(BaseModel):
         return (z, y, x)
 
 
-def recipe_of(study: Study) -> str:
-    """Name of the way in which a study's cohort is prepared; exams of one recipe can be compared."""
+def recipe_of(study: Study, store_format: int = STORE_FORMAT) -> str:
+    """Name of the way in which a study's cohort is prepared; exams of one recipe can be compared.
+
+    It covers all of the study that decides what is stored, but for which files are read: those, with what each is
+    for, are in the exams' records.
+    """
     cohort = study.cohort
     content = {
-        "format": 3,
+        "format": store_format,
         "channels": [
             channel.model_dump(mode="json", exclude={"files", "index"}) for channel in cohort.channels
         ],
         "classes": dict(zip(cohort.classes, cohort.class_values, strict=True)),
         "background": cohort.background,
         "mask": cohort.mask is not None,
-        "geometry": cohort.geometry,
-        "resample_to": cohort.resample_to,
-        "dtype": study.store.dtype,
-        "block_shape": study.store.block_shape,
+        **cohort.model_dump(mode="json", exclude=_NOT_IN_RECIPE),
+        **study.store.model_dump(mode="json", exclude={"folder"}),
     }
     return sha256(json.dumps(content).encode()).hexdigest()[:12]
+
+
+_NOT_IN_RECIPE = {
+    *("channels", "classes", "background", "mask"),  # which the recipe has in its own words
+    *("root", "pattern", "labels", "exclude", "ignore"),  # which files are read
+    *("acquisitions", "structures"),  # nothing that is stored
+}
+"""Keys of the cohort; one that is new is in the recipe until somebody decides otherwise."""
 
 
 def record_of(

@@ -32,7 +32,7 @@ MakeStudy = Callable[..., Study]
 MakeExam = Callable[..., Exam]
 Stored = tuple[LocalStorage, Exam, ExamReader]
 BLOCK_ZYX = (4, 7, 8)
-SOURCES = (Source(key="p1/t1.nii.gz", fingerprint="1-2", sha256="ab"),)
+SOURCES = (Source(role="channel t1", key="p1/t1.nii.gz", fingerprint="1-2", sha256="ab"),)
 FIXTURES_STAY = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
