@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from statistics import median
 
@@ -38,6 +38,8 @@ class ExamSummary:
     """By name."""
     outside_mask: int
     warnings: tuple[Problem, ...]
+    values: Mapping[int, int] = field(default_factory=dict)
+    """Voxels by value of the label map, also outside the mask; empty for files of classes and exams of a store."""
 
     @property
     def exam(self) -> str:
@@ -86,6 +88,7 @@ def summary_of(files: ExamFiles, exam: CheckedExam, cohort: Cohort) -> ExamSumma
         channels=dict(zip(cohort.channel_names, exam.statistics, strict=True)),
         outside_mask=exam.outside_mask,
         warnings=exam.warnings,
+        values=exam.values,
     )
 
 

@@ -1,7 +1,7 @@
 """One exam from its files: read, checked against each other, normalised."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -19,6 +19,7 @@ from job.data.nifti import Volume, read_unpacked
 from job.data.normalisation import normalise, region_of
 from job.data.plausibility import constant, implausible, odd
 from job.data.resampling import resampled, resampled_labels
+from job.data.truth_as_channel import TruthFiles, like_labels
 from job.storage import Storage, StoredObject
 
 UNCOVERED_SHARE = 0.05
@@ -38,6 +39,8 @@ class CheckedExam:
     """By channel."""
     outside_mask: int
     """Labelled voxels outside the mask, which count as background."""
+    values: Mapping[int, int] = field(default_factory=dict)
+    """As `LabelMap.values`."""
     sha256: dict[str, str]
     """Of each file, by key; empty where nobody asked."""
     warnings: tuple[Problem, ...] = ()
@@ -111,25 +114,17 @@ def read_exam(
     for position, (channel, item) in enumerate(zip(cohort.channels, files.channels, strict=True)):
         with collecting(problems):
             volume, values_ZYX = reader.values(item.key, channel)
+            truth.files.require_other(volume, channel)
             if reader.grid is not None and truth.has_region:  # else it is reported
                 normalised_ZYX, found = _normalised(volume, values_ZYX, truth.mask_ZYX, channel, dtype)
-                if seen is not None and truth.labels is not None:
-                    seen(position, normalised_ZYX, truth.labels.label_ZYX, reader.grid.geometry)
+                warnings += like_labels(values_ZYX, truth.mask_ZYX, truth.label_ZYX, channel, volume.name)
+                if seen is not None and truth.label_ZYX is not None:
+                    seen(position, normalised_ZYX, truth.label_ZYX, reader.grid.geometry)
                 stats.append(found)
                 warnings += odd(found, channel, volume.name)
     if problems:
         raise DataError(problems)
-    assert reader.grid is not None
-    assert truth.labels is not None
-    return CheckedExam(
-        label_ZYX=truth.labels.label_ZYX,
-        mask_ZYX=truth.mask_ZYX,
-        geometry=reader.grid.geometry,
-        statistics=tuple(stats),
-        outside_mask=truth.outside_mask,
-        sha256=reader.sha256,
-        warnings=(*reader.warnings, *truth.labels.warnings, *warnings),
-    )
+    return _checked(reader, truth, stats, warnings)
 
 
 def grid_file(files: ExamFiles, cohort: Cohort) -> tuple[StoredObject, int | None]:
@@ -148,6 +143,13 @@ class _Truth:
     has_region: bool
     """Whether the mask was read, or there is none in the cohort."""
     outside_mask: int
+    files: TruthFiles
+    warnings: Sequence[Problem]
+
+    @property
+    def label_ZYX(self) -> NDArray[np.uint8] | None:
+        """The labels, if they could be read."""
+        return None if self.labels is None else self.labels.label_ZYX
 
 
 class _Reader:
@@ -248,26 +250,64 @@ def _read_truth(reader: _Reader, files: ExamFiles, cohort: Cohort, problems: lis
     """The labels inside the mask, as far as they can be read; the list gets all that is wrong with them."""
     labels: LabelMap | None = None
     mask_ZYX: NDArray[np.uint8] | None = None
-    outside = 0
+    own, outside = TruthFiles(), 0
+    warnings: list[Problem] = []
     with collecting(problems):
         reader.set_grid(files)
-        labels = _read_labels(reader, files, cohort)
+        labels = _read_labels(reader, files, cohort, own)
     if files.mask is not None:
         with collecting(problems):
-            mask_ZYX = mask_of(*reader.stored(files.mask.key, is_mask=True))
+            stored_ZYX, volume = reader.stored(files.mask.key, is_mask=True)
+            own.remember(volume)
+            mask_ZYX = mask_of(stored_ZYX, volume)
     if labels is not None and mask_ZYX is not None:
         with collecting(problems):
-            outside = clear_outside(mask_ZYX, labels.label_ZYX, files.first_label.key)
+            outside, warnings = clear_outside(mask_ZYX, labels.label_ZYX, _class_files(files, cohort))
     has_region = files.mask is None or mask_ZYX is not None
-    return _Truth(labels=labels, mask_ZYX=mask_ZYX, has_region=has_region, outside_mask=outside)
+    return _Truth(
+        labels=labels,
+        mask_ZYX=mask_ZYX,
+        has_region=has_region,
+        outside_mask=outside,
+        files=own,
+        warnings=warnings,
+    )
 
 
-def _read_labels(reader: _Reader, files: ExamFiles, cohort: Cohort) -> LabelMap:
-    assert reader.grid is not None
+def _class_files(files: ExamFiles, cohort: Cohort) -> list[tuple[str, str]]:
+    """Each class with a file that it is in: the label map, or the first of its own."""
+    own = files.labels * len(cohort.classes) if cohort.class_files is None else files.labels
+    keys = [items[0].key if items else files.first_label.key for items in own]
+    return list(zip(cohort.class_names, keys, strict=True))
+
+
+def _read_labels(reader: _Reader, files: ExamFiles, cohort: Cohort, own: TruthFiles) -> LabelMap:
+    def stored(_: str, key: str) -> tuple[NDArray[Any], Volume]:
+        stored_ZYX, volume = reader.stored(key)
+        own.remember(volume)
+        return stored_ZYX, volume
+
     if cohort.class_files is None:
-        return classes_of(*reader.stored(files.first_label.key), cohort)
-    keys = [[item.key for item in own] for own in files.labels]
-    return classes_of_files(keys, reader.stored, reader.shape_zyx, cohort)
+        return classes_of(*stored("", files.first_label.key), cohort)
+    keys = [[item.key for item in parts] for parts in files.labels]
+    return classes_of_files(keys, stored, reader.shape_zyx, cohort)
+
+
+def _checked(
+    reader: _Reader, truth: _Truth, stats: Sequence[ChannelStatistics], warnings: Sequence[Problem]
+) -> CheckedExam:
+    assert reader.grid is not None
+    assert truth.labels is not None
+    return CheckedExam(
+        label_ZYX=truth.labels.label_ZYX,
+        mask_ZYX=truth.mask_ZYX,
+        geometry=reader.grid.geometry,
+        statistics=tuple(stats),
+        outside_mask=truth.outside_mask,
+        values=truth.labels.values,
+        sha256=reader.sha256,
+        warnings=(*reader.warnings, *truth.labels.warnings, *truth.warnings, *warnings),
+    )
 
 
 def _normalised(

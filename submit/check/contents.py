@@ -22,6 +22,8 @@ NAMES_SHOWN = 8
 """Of patients or exams in one cell; of more the first are shown."""
 KINDS_SHOWN = 10
 """Rows for kinds of exams; more kinds are one row."""
+VALUES_SHOWN = 12
+"""Rows for values of label maps; of background values those with most voxels."""
 EXAMS_SHOWN = 40
 """Up to so many exams have a row each on a terminal; of more, those with a mark, and not more of them."""
 
@@ -45,6 +47,8 @@ def overview(found: Findings, cohort: Cohort, own: Measured | None) -> Iterator[
         yield patients_table(found.files, [files.exam for files in found.files if files.exam not in read])
     if own is not None:
         yield classes_table(own, cohort)
+        if cohort.class_files is None:
+            yield values_table(own.exams, cohort)
         yield grids_table(own.exams)
         yield channels_table(own, cohort)
 
@@ -135,6 +139,42 @@ def classes_table(measured: Measured, cohort: Cohort) -> Table:
             "background."
             if outside
             else "",
+        ),
+    )
+
+
+def values_table(exams: Sequence[ExamSummary], cohort: Cohort) -> Table:
+    """How much there is of each value of the label maps, so that a structure that counts as background is seen."""
+    names = dict.fromkeys(cohort.background, "background")
+    named = zip(cohort.class_names, cohort.class_values, strict=True)
+    names |= {value: name for name, own in named for value in own}
+    voxels: Counter[int] = Counter()
+    having: dict[int, list[ExamSummary]] = defaultdict(list)
+    for exam in exams:
+        voxels.update(exam.values)
+        for value in exam.values:
+            having[value].append(exam)
+    hidden = set(cohort.background) - {0}
+    shown = [value for value in names if value not in cohort.background or voxels[value]]
+    rest = sorted(shown, key=lambda value: (value in hidden, -voxels[value]))[VALUES_SHOWN:]
+    shown = sorted(set(shown) - set(rest))
+    patients = len({exam.patient for exam in exams})
+    return Table.of(
+        "Values of the label maps",
+        column("value", "key", map(str, shown)),
+        column("counts as", "words", (names[value] for value in shown)),
+        column("voxels", "numbers", (voxels[value] for value in shown)),
+        column("exams", "numbers", (f"{len(having[value])} of {len(exams)}" for value in shown)),
+        column(
+            "patients",
+            "numbers",
+            (f"{len({exam.patient for exam in having[value]})} of {patients}" for value in shown),
+        ),
+        notes=(
+            f"{counted(len(rest), 'further value')} with fewer voxels: {_some(list(map(str, sorted(rest))))}."
+            if rest
+            else "",
+            "As the files have them, also outside the mask." if cohort.mask else "",
         ),
     )
 

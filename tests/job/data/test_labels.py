@@ -160,13 +160,34 @@ def test_a_mask_is_what_is_not_0(value: float) -> None:
 def test_labels_outside_the_mask_are_cleared_up_to_a_rim() -> None:
     mask, label = np.ones((10, 10, 10), np.uint8), np.ones((10, 10, 10), np.uint8)
     mask[0, 0] = 0
-    assert clear_outside(mask, label, "f") == 10
+    outside, (warning,) = clear_outside(mask, label, [("tumour", "f")])
+    assert outside == 10
+    assert str(warning).startswith(
+        "f: found 10 of 1000 voxels of class tumour outside the mask (1.00%); expected"
+    )
     np.testing.assert_array_equal(label, mask)
+    assert clear_outside(mask, label, [("tumour", "f")]) == (0, [])
     mask[0, 1], label = 0, np.ones_like(mask)
     with pytest.raises(
-        DataError, match=r"found 20 of 1000 labelled voxels outside the mask \(2%\); expected at most 1%"
+        DataError,
+        match=r"found 20 of 1000 voxels of class tumour outside the mask \(2\.00%\); expected at most 1%",
     ):
-        clear_outside(mask, label, "f")
+        clear_outside(mask, label, [("tumour", "f")])
+    assert label.all()
+
+
+def test_classes_that_lie_outside_the_mask_are_told_one_by_one() -> None:
+    """Of 10, 490 and 500 voxels: all of the first, 6 of the second (1.2 %), 5 of the third (1.0 %)."""
+    label = np.repeat(np.array([1, 2, 3], np.uint8), [10, 490, 500]).reshape(10, 10, 10)
+    mask = np.ones(1000, np.uint8)
+    mask[:16] = mask[-5:] = 0
+    classes = [("a", "a.nii"), ("b", "b.nii"), ("c", "c.nii")]
+    with pytest.raises(DataError) as error:
+        clear_outside(mask.reshape(10, 10, 10), label, classes)
+    assert [(problem.file, problem.found) for problem in error.value.problems] == [
+        ("a.nii", "10 of 10 voxels of class a outside the mask (100.00%)"),
+        ("b.nii", "6 of 490 voxels of class b outside the mask (1.22%)"),
+    ]
 
 
 PER_CLASS: dict[str, Any] = {
@@ -261,7 +282,7 @@ def test_files_of_one_class_that_overlap_are_said_with_the_count(per_class: OddC
     label = exam_of(1)["label"]
     older = label.copy()
     older[: SHAPE[0] // 2] = 0
-    older[0, 0, 0] = 1
+    older[SHAPE[0] - 6, 10, 6] = 1  # inside the mask
     per_class.write("p2", "gtv_oedema_old", nifti(older))
     shared = int(older.sum()) - 1
     (line,) = [line for line in per_class.words(**PER_CLASS)[1] if "of class oedema" in line]

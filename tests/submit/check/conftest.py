@@ -53,6 +53,7 @@ def make_exam() -> Callable[..., ExamSummary]:
         adc: tuple[float, float] = (1.2, 1.5),
         region: float = 0.5,
         outside_mask: int = 0,
+        values: Mapping[int, int] | None = None,
     ) -> ExamSummary:
         affine = np.diag([*(np.array(spacing) * directions), 1.0])
 
@@ -93,6 +94,7 @@ def make_exam() -> Callable[..., ExamSummary]:
             channels={"t1": channel(*t1), "adc": channel(*adc)},
             outside_mask=outside_mask,
             warnings=(),
+            values=values or {},
         )
 
     return make
