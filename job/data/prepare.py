@@ -110,6 +110,18 @@ def prepare_cohort(
     )
 
 
+def exams_to_make(
+    source: Storage, store: Storage, study: Study, exams: Sequence[ExamFiles]
+) -> list[ExamFiles]:
+    """Those of the exams that preparing would make, since the store does not hold them as they are now."""
+    existing = _existing_records(store, recipe_of(study))
+    return [
+        files
+        for files in exams
+        if not any(_made_from(known, source, study.cohort, files) for known in existing.get(files.exam, ()))
+    ]
+
+
 def _kept(
     records: Iterable[ExamRecord],
     source: Storage,

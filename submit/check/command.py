@@ -48,7 +48,7 @@ def check_study(study_file: Path, console: Console, output: Path | None = None) 
     with ExamProgress(console) as progress:
         watch = None if album is None else album.watch
         found = check_cohort(source, study, workers=available_cores(), progress=progress, watch=watch)
-    problems, warnings = foreseen(study_file, study, found.exams)
+    problems, warnings = foreseen(study_file, study, found.exams, source)
     found = replace(found, problems=(*found.problems, *problems), warnings=(*found.warnings, *warnings))
     for table in tables(found, study):
         show_table(table, Console(file=sys.stdout))
