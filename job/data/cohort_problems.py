@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 
 from job.contract.cohort import Cohort
 from job.contract.errors import DataError, Problem
+from job.contract.wording import first_of
 from job.data.patterns import expression_of, folded, is_utf8, printable, spelled
 from job.storage import StoredObject
 
@@ -99,7 +100,7 @@ def _missing(missing: Sequence[Role], patient: str, visit: str, found: Found, ro
     there = [files[0].key for files in found.files.values() if files]
     if 2 * len(there) <= roles and roles > 2:
         return Problem(
-            file=", ".join(map(printable, there[:2])) + (" ..." if len(there) > 2 else ""),
+            file=first_of(list(map(printable, there)), 2),
             found=f"{len(there)} of {roles} files of an exam {'/'.join(filter(None, (patient, visit)))}: no file for "
             f"{names}",
             expected=f"all {roles}",
@@ -108,7 +109,7 @@ def _missing(missing: Sequence[Role], patient: str, visit: str, found: Found, ro
             cause=f"hardly any file of an exam: no {names}",
         )
     return Problem(
-        file=", ".join(paths[:3]) + (" ..." if len(paths) > 3 else ""),
+        file=first_of(paths, 3),
         found=f"no file for {names}",
         expected="one file" if len(missing) == 1 else "one file for each",
         remedy=f"add the {'file' if len(missing) == 1 else 'files'}, or leave the exam out with cohort.exclude",

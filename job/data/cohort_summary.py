@@ -11,6 +11,7 @@ import numpy as np
 from job.contract.cohort import Cohort
 from job.contract.errors import Problem
 from job.contract.study import Study
+from job.contract.wording import dimensions
 from job.data.channel_statistics import ChannelStatistics
 from job.data.cohort_files import ExamFiles
 from job.data.exam import CheckedExam
@@ -266,7 +267,7 @@ def _grids(exams: Sequence[ExamSummary]) -> list[Problem]:
                 Problem(
                     file=exam.label_file,
                     found=f"voxels of {_spacing(exam.geometry)} mm",
-                    expected=f"about {' x '.join(f'{mm:.3g}' for mm in reversed(typical))} mm, the cohort's median",
+                    expected=f"about {dimensions(f'{mm:.3g}' for mm in reversed(typical))} mm, the cohort's median",
                     remedy="nothing is resampled: structures have another size in voxels in this exam. Resample the "
                     "cohort to one spacing, or leave the exam out with cohort.exclude",
                     cause="voxels of another size",
@@ -276,7 +277,7 @@ def _grids(exams: Sequence[ExamSummary]) -> list[Problem]:
 
 
 def _spacing(geometry: Geometry) -> str:
-    return " x ".join(f"{mm:.3g}" for mm in reversed(geometry.spacing_zyx_mm))
+    return dimensions(f"{mm:.3g}" for mm in reversed(geometry.spacing_zyx_mm))
 
 
 def _absent_files(exams: Sequence[ExamSummary], cohort: Cohort) -> list[Problem]:

@@ -122,9 +122,7 @@ def read_exam(
                     seen(position, normalised_ZYX, truth.label_ZYX, reader.grid.geometry)
                 stats.append(found)
                 warnings += odd(found, channel, volume.name)
-    if problems:
-        raise DataError(problems)
-    return _checked(reader, truth, stats, warnings)
+    return _checked(reader, truth, stats, warnings, problems)
 
 
 def grid_file(files: ExamFiles, cohort: Cohort) -> tuple[StoredObject, int | None]:
@@ -294,8 +292,15 @@ def _read_labels(reader: _Reader, files: ExamFiles, cohort: Cohort, own: TruthFi
 
 
 def _checked(
-    reader: _Reader, truth: _Truth, stats: Sequence[ChannelStatistics], warnings: Sequence[Problem]
+    reader: _Reader,
+    truth: _Truth,
+    stats: Sequence[ChannelStatistics],
+    warnings: Sequence[Problem],
+    problems: Sequence[Problem],
 ) -> CheckedExam:
+    """The exam, if nothing is wrong with it."""
+    if problems:
+        raise DataError(problems)
     assert reader.grid is not None
     assert truth.labels is not None
     return CheckedExam(

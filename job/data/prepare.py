@@ -3,7 +3,6 @@
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
@@ -34,6 +33,7 @@ from job.data.nifti import read_volume
 from job.data.store import delete_exam, is_whole, write_exam
 from job.machine import available_memory_gib
 from job.storage import Storage
+from job.storage.concurrency import Progress, each_with_progress
 from job.storage.records import read_record_file
 
 log = logging.getLogger(__name__)
@@ -45,8 +45,6 @@ a channel. Measured: 51 to 58 in all with 7 channels of float16."""
 BYTES_PER_VOLUME = 8
 """And of a voxel of each volume of a 4-D file, which is decompressed as a whole."""
 
-Progress = Callable[[int, int], None]
-"""Told how many exams are done, of how many."""
 Watch = Callable[[ExamFiles], AbstractContextManager[ChannelSeen]]
 """Gives who sees the channels of an exam, which may turn out to be wrong."""
 
@@ -265,29 +263,19 @@ def _each(
 ) -> tuple[dict[str, T], list[Problem]]:
     """The results of the exams that have one, by name and in order; and the problems of the others."""
     problems: list[Problem] = []
-    done: dict[str, T] = {}
 
-    def noted(files: ExamFiles) -> T:
-        try:
-            return work(files)
-        except Exception as error:
-            error.add_note(f"exam {files.exam}")
-            raise
+    def noted(files: ExamFiles) -> T | None:
+        with collecting(problems):
+            try:
+                return work(files)
+            except Exception as error:
+                error.add_note(f"exam {files.exam}")
+                raise
+        return None
 
-    progress(0, len(exams))
-    # Threads: decompression, array arithmetic and writing all release the interpreter.
-    with ThreadPoolExecutor(workers) as pool:
-        futures = {pool.submit(noted, files): files.exam for files in exams}
-        try:
-            for count, future in enumerate(as_completed(futures), start=1):
-                with collecting(problems):
-                    done[futures[future]] = future.result()
-                progress(count, len(exams))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    in_order = {files.exam: done[files.exam] for files in exams if files.exam in done}
-    return in_order, sorted(problems, key=lambda problem: problem.file)
+    results = each_with_progress(noted, exams, workers=workers, progress=progress)
+    done = {files.exam: own for files, own in zip(exams, results, strict=True) if own is not None}
+    return done, sorted(problems, key=lambda problem: problem.file)
 
 
 def _existing_records(store: Storage, recipe: str) -> dict[str, list[ExamRecord]]:

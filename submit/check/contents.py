@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from job.contract.cohort import Channel, Cohort
+from job.contract.wording import dimensions, first_of
 from job.data.channel_statistics import ChannelStatistics
 from job.data.cohort_files import ExamFiles, FileUse, role_names, uses_of
 from job.data.cohort_summary import ExamSummary, Findings
@@ -235,8 +236,8 @@ def exams_table(measured: Measured) -> Table:
     exams = measured.exams
     grids: dict[str, list[str]] = {
         "axes": [text + MARK * odd for text, odd in zip(measured.axes, measured.odd_axes, strict=True)],
-        "spacing, mm": [_by(each.text(n) for each in measured.spacing_xyz) for n in range(len(exams))],
-        "voxels": [_by(reversed(exam.geometry.shape_zyx)) for exam in exams],
+        "spacing, mm": [dimensions(each.text(n) for each in measured.spacing_xyz) for n in range(len(exams))],
+        "voxels": [dimensions(reversed(exam.geometry.shape_zyx)) for exam in exams],
     }
     labels = zip(*(exam.files.labels for exam in exams), strict=True)
     parts = {
@@ -289,18 +290,12 @@ def _grouped(pairs: Iterable[tuple[Kind, Member]]) -> Mapping[Kind, list[Member]
 
 
 def _some(names: Sequence[str]) -> str:
-    """Names, the first of many."""
-    more = len(names) - NAMES_SHOWN
-    return ", ".join(names[:NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
-
-
-def _by(numbers: Iterable[object]) -> str:
-    return " x ".join(map(str, numbers))
+    return first_of(names, NAMES_SHOWN)
 
 
 def _grid(geometry: Geometry) -> tuple[str, str, str, str]:
-    spacing = _by(f"{mm:.3g}" for mm in reversed(geometry.spacing_zyx_mm))
-    return geometry.orientation, spacing, _by(reversed(geometry.shape_zyx)), geometry.plane
+    spacing = dimensions(f"{mm:.3g}" for mm in reversed(geometry.spacing_zyx_mm))
+    return geometry.orientation, spacing, dimensions(reversed(geometry.shape_zyx)), geometry.plane
 
 
 def _amounts(name: str, amount: Amount, beside: Amount | None = None) -> Column:

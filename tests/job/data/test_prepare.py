@@ -297,7 +297,7 @@ def test_no_more_exams_are_prepared_at_a_time_than_memory_suffices_for(
             at_once.append(workers)
             super().__init__(workers)
 
-    monkeypatch.setattr("job.data.prepare.ThreadPoolExecutor", Pool)
+    monkeypatch.setattr("job.storage.concurrency.ThreadPoolExecutor", Pool)
     for available in (10, 2.5, 0.1):
         monkeypatch.setattr("job.data.prepare.available_memory_gib", lambda gib=available * exam_gib: gib)
         check_cohort(source, study, workers=4, progress=lambda *_: None)
@@ -320,7 +320,7 @@ def test_memory_is_reckoned_with_where_headers_need_the_study_to_be_read(
             at_once.append(workers)
             super().__init__(workers)
 
-    monkeypatch.setattr("job.data.prepare.ThreadPoolExecutor", Pool)
+    monkeypatch.setattr("job.storage.concurrency.ThreadPoolExecutor", Pool)
     monkeypatch.setattr("job.data.prepare.available_memory_gib", lambda: 2.5 * exam_gib)
     found = check_cohort(LocalStorage(odd.root), own, workers=4, progress=lambda *_: None)
     assert (found.problems, at_once) == ((), [2])
@@ -417,7 +417,7 @@ def test_an_exam_needs_no_more_memory_than_is_reckoned_with(
     reckoned: list[int] = []
     monkeypatch.setattr("job.data.prepare.available_memory_gib", lambda: 100 * peak_gib)
     monkeypatch.setattr(
-        "job.data.prepare.ThreadPoolExecutor",
+        "job.storage.concurrency.ThreadPoolExecutor",
         lambda workers: reckoned.append(workers) or ThreadPoolExecutor(1),
     )
     check_cohort(source, cohort, workers=1000, progress=lambda *_: None)
