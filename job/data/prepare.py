@@ -56,6 +56,9 @@ class StoreIndex(BaseModel):
 
     recipe: str
     exams: tuple[ExamEntry, ...]
+    cohort: str | None = None
+    """Digest of what the study says of its cohort: studies of one recipe take turns in writing the index. None: of no
+    study."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +163,7 @@ def _write_index(store: Storage, study: Study, records: Sequence[ExamRecord]) ->
     index = StoreIndex(
         recipe=recipe_of(study),
         exams=tuple(ExamEntry(exam=r.exam, patient=r.patient, digest=r.digest) for r in records),
+        cohort=_cohort_digest(study),
     )
     key, data = layout.store_index(index.recipe), index.model_dump_json(indent=1).encode()
     try:
@@ -190,12 +194,18 @@ def _earlier_format(store: Storage, study: Study) -> list[Problem]:
 
 
 def read_index(store: Storage, study: Study) -> StoreIndex | None:
-    """The index of a study's cohort as it was last prepared; None if it was not.
+    """The index of a study's cohort as it was last prepared; None if it was not, or for another study since.
 
     Raises:
         Damaged: The index is damaged.
     """
-    return read_record_file(store, layout.store_index(recipe_of(study)), StoreIndex)
+    index = read_record_file(store, layout.store_index(recipe_of(study)), StoreIndex)
+    return index if index is not None and index.cohort == _cohort_digest(study) else None
+
+
+def _cohort_digest(study: Study) -> str:
+    words = study.cohort.model_dump_json(exclude={"acquisitions", "structures"})  # nothing that is stored
+    return sha256(words.encode()).hexdigest()
 
 
 def check_cohort(

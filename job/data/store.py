@@ -39,7 +39,8 @@ def write_exam(
     """
     record = record_of(study, exam, name=name, patient=patient, sources=tuple(sources))
     key = layout.exam_record(record.recipe, name, record.digest)
-    if not store.exists(key):  # else other files gave the same contents, which folds may be reading
+    # What is whole is not touched: other files gave the same contents, which folds may be reading.
+    if not (store.exists(key) and is_whole(store, record)):
         _write_arrays(store, record, exam)
     store.write(key, record.model_dump_json(indent=1).encode())
     return record

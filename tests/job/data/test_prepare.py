@@ -344,6 +344,24 @@ def test_a_damaged_index_is_an_error_until_preparing_writes_it_anew(
         assert read_index(store, study) == index
 
 
+@pytest.mark.parametrize("cohort", [{"exclude": ["p2"]}, {"channels": ["t2", "t1"]}])
+def test_the_index_of_another_study_of_one_recipe_is_not_taken_for_ones_own(
+    make_cohort: MakeCohort, make_study: MakeStudy, store: LocalStorage, cohort: dict[str, Any]
+) -> None:
+    """Its exams may be others, as may the files of their channels; a sweep over them would be another one."""
+    source = make_cohort(PATIENTS)
+    named = [{"name": name, "files": file} for name, file in (("t2", "t1"), ("t1", "t2"))]
+    other = {"channels": named} if "channels" in cohort else {}
+    first, second = make_study(cohort=cohort), make_study(cohort=other)
+    assert recipe_of(first) == recipe_of(second)
+    index, _ = prepare(source, store, first)
+    assert (read_index(store, first), read_index(store, second)) == (index, None)
+    after, _ = prepare(source, store, second)
+    assert (read_index(store, first), read_index(store, second)) == (None, after)
+    named_anew = make_study(cohort=other | {"structures": {"both": ["GTV-T", "GTV-Ln"]}})
+    assert read_index(store, named_anew) == after
+
+
 def test_a_store_of_an_earlier_version_is_made_anew_with_a_word_once(
     make_cohort: MakeCohort, make_study: MakeStudy, store: LocalStorage
 ) -> None:

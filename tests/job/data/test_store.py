@@ -338,6 +338,19 @@ def test_what_a_killed_attempt_left_is_replaced_and_what_is_whole_is_not_touched
     np.testing.assert_array_equal(ExamReader(store, record).image([0, 1, 2]), exam.image_CZYX)
 
 
+def test_arrays_that_are_damaged_are_replaced_though_their_record_is_there(
+    tmp_path: Path, make_study: MakeStudy, make_exam: MakeExam
+) -> None:
+    """Files that were renamed give the same contents again; their exam must not be called made."""
+    store, exam = LocalStorage(tmp_path), make_exam()
+    record = write(store, make_study(), exam)
+    (arrays_of(store, record) / "image" / "c" / "0" / "0" / "0" / "0").write_bytes(b"half")
+    renamed = (SOURCES[0].model_copy(update={"key": "p1/T1.nii.gz"}),)
+    again = write_exam(store, make_study(), exam, name="p1", patient="p1", sources=renamed)
+    assert (again.digest, again.sources) == (record.digest, renamed)
+    np.testing.assert_array_equal(ExamReader(store, again).image([0, 1, 2]), exam.image_CZYX)
+
+
 @pytest.mark.parametrize("name", ["Jürgen Ö 1", "a#b?c%20&d", "x.zarr", "日本", "p'1\""])
 def test_exams_may_have_any_name(
     tmp_path: Path, make_study: MakeStudy, make_exam: MakeExam, name: str
