@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 from job.contract import layout
 from job.contract.study import Study
 from job.contract.study_file import parse_study
+from job.data.exam_record import Region, read_record, recipe_of
 from job.data.phantom import make_phantom
 from job.data.prepare import StoreIndex, prepare_cohort
-from job.data.store import ExamReader, Region, read_record, recipe_of
+from job.data.store import ExamReader
 from job.storage.local import LocalStorage
 
 SHAPE_XYZ = (256, 256, 40)

@@ -11,9 +11,10 @@ import numpy as np
 from job.contract.errors import Problem
 from job.contract.study import Study
 from job.data.cohort_summary import ExamSummary
-from job.data.prepare import exam_memory_gib
+from job.data.prepare import exam_memory_gib, exams_to_make
 from job.machine import available_memory_gib
 from job.places import resolve
+from job.storage import LocalStorage, Storage
 from submit.machine import fold_memory_gib
 
 SMALLEST_SHARE = 0.3
@@ -22,7 +23,12 @@ GB = 1e9
 
 
 def foreseen(
-    study_file: Path, study: Study, exams: Sequence[ExamSummary], *, memory_gib: float | None = None
+    study_file: Path,
+    study: Study,
+    exams: Sequence[ExamSummary],
+    source: Storage,
+    *,
+    memory_gib: float | None = None,
 ) -> tuple[list[Problem], list[Problem]]:
     """Problems and warnings that preparing the store and running folds on this machine would meet.
 
@@ -30,22 +36,33 @@ def foreseen(
         study_file: Paths of the study are relative to it.
         study: The study.
         exams: The exams that could be read.
+        source: The cohort's root.
         memory_gib: Memory that is available; default: this machine's.
     """
     if study.compute.backend != "local":
         return [], []  # the places and the machines are others
-    problems: list[Problem] = []
-    warnings: list[Problem] = []
-    size = sum(_stored_bytes(exam, study) for exam in exams)
-    for key, location, needed in (
-        ("store.folder", resolve(study_file, study.store.folder), size),
-        ("compute.runs", resolve(study_file, study.compute.runs), 0),
-    ):
-        if "://" not in location:
-            _look_at(key, Path(location), needed, problems, warnings)
     available = available_memory_gib() if memory_gib is None else memory_gib
-    warnings += _memory(study, exams, available)
+    problems: list[Problem] = []
+    warnings = _memory(study, exams, available)
+    for key, location in (("store.folder", study.store.folder), ("compute.runs", study.compute.runs)):
+        folder = resolve(study_file, location)
+        if "://" not in folder:
+            unusable = _unusable(key, Path(folder))
+            problems += unusable
+            if key == "store.folder" and not unusable:
+                no_room, little_room = _room(
+                    key, Path(folder), _needed_bytes(study, exams, source, Path(folder))
+                )
+                problems += no_room
+                warnings += little_room
     return problems, warnings
+
+
+def _needed_bytes(study: Study, exams: Sequence[ExamSummary], source: Storage, folder: Path) -> int:
+    """What would be written: exams that are in the store stay, and so does all else that is there."""
+    files = [exam.files for exam in exams]
+    to_make = {each.exam for each in exams_to_make(source, LocalStorage(folder), study, files)}
+    return sum(_stored_bytes(exam, study) for exam in exams if exam.exam in to_make)
 
 
 def _stored_bytes(exam: ExamSummary, study: Study) -> int:
@@ -55,31 +72,34 @@ def _stored_bytes(exam: ExamSummary, study: Study) -> int:
     return prod(exam.geometry.shape_xyz) * (channels + labels)
 
 
-def _look_at(key: str, folder: Path, needed: int, problems: list[Problem], warnings: list[Problem]) -> None:
-    """Whether a folder can be made and written, and has room."""
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
+def _unusable(key: str, folder: Path) -> list[Problem]:
+    """Why a folder cannot be made or written."""
+    existing = _existing(folder)
     if not existing.is_dir():
-        problems.append(_problem(key, folder, f"{existing} is a file", "a folder", f"name a folder in {key}"))
-        return
+        return [_problem(key, folder, f"{existing} is a file", "a folder", f"name a folder in {key}")]
     if os.statvfs(existing).f_flag & os.ST_RDONLY or not os.access(
-        existing, os.W_OK | os.X_OK, effective_ids=True
+        existing, os.R_OK | os.W_OK | os.X_OK, effective_ids=True
     ):
         found = f"{existing}, which cannot be written"
-        problems.append(
-            _problem(
-                key, folder, found, "a folder of yours", f"name another folder in {key}, or mend the rights"
-            )
-        )
-        return
-    already = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if needed else 0
-    free = shutil.disk_usage(existing).free + already
-    if needed > free:
-        found = f"{free / GB:.2g} GB free for a store of up to {needed / GB:.2g} GB"
-        short = needed * SMALLEST_SHARE > free
-        remedy = f"make space, or name another folder in {key}"
-        (problems if short else warnings).append(
-            _problem(key, folder, found, f"{needed / GB:.2g} GB, half of it with luck", remedy)
-        )
+        remedy = f"name another folder in {key}, or mend the rights"
+        return [_problem(key, folder, found, "a folder of yours", remedy)]
+    return []
+
+
+def _room(key: str, folder: Path, needed: int) -> tuple[list[Problem], list[Problem]]:
+    """Whether a folder has room for so many bytes: a problem, or a warning if compression may make it fit."""
+    free = shutil.disk_usage(_existing(folder)).free
+    if needed <= free:
+        return [], []
+    found = f"{free / GB:.2g} GB free for a store of up to {needed / GB:.2g} GB"
+    remedy = f"make space, or name another folder in {key}"
+    short = _problem(key, folder, found, f"{needed / GB:.2g} GB, half of it with luck", remedy)
+    return ([short], []) if needed * SMALLEST_SHARE > free else ([], [short])
+
+
+def _existing(folder: Path) -> Path:
+    """A folder, or the first above it that is there."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
 
 
 def _memory(study: Study, exams: Sequence[ExamSummary], available_gib: float) -> list[Problem]:

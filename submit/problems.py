@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from job.contract.errors import DataError, Problem
+from job.contract.wording import first_of
 from job.data.patterns import printable
 from submit.wording import counted
 
@@ -43,9 +44,8 @@ def by_cause(problems: Sequence[Problem]) -> list[Problem]:
 def _merged(group: Sequence[Problem]) -> Problem:
     first = group[0]
     files = list(dict.fromkeys(problem.file for problem in group))
-    more = f" and {len(files) - FILES_SHOWN} more" if len(files) > FILES_SHOWN else ""
     return Problem(
-        file=printable(", ".join(files[:FILES_SHOWN])) + more,
+        file=printable(first_of(files, FILES_SHOWN)),
         found=_either([problem.found for problem in group]),
         expected=_either([problem.expected for problem in group]),
         remedy=_either([problem.remedy for problem in group]),

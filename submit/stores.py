@@ -37,7 +37,7 @@ def find_store(run: Storage, manifest: Manifest, study_file: Path) -> Storage:
     for place in _places(run, study_file):
         try:
             store = place()
-            count = _exams_in(store, manifest)
+            count = exams_in(store, manifest)
         except (OSError, StudyError) as error:  # another place may do; if none does, this one is told of
             looked.append(str(error))
             continue
@@ -66,7 +66,7 @@ def _named_by(study_file: Path) -> Storage:
     return store_root(study_file, load_study(study_file))
 
 
-def _exams_in(store: Storage, manifest: Manifest) -> int:
+def exams_in(store: Storage, manifest: Manifest) -> int:
     """How many exams of a run a store holds."""
     records = (layout.exam_record(manifest.recipe, each.exam, each.digest) for each in manifest.exams)
     return sum(map_files(store.exists, records))

@@ -18,8 +18,8 @@ from job.contract.manifest import Manifest
 from job.contract.results import Failure
 from job.contract.study import Study
 from job.contract.study_file import load_study
+from job.data.exam_record import read_record
 from job.data.prepare import prepare_cohort
-from job.data.store import read_record
 from job.machine import available_cores, available_memory_gib
 from job.places import cohort_root, store_root
 from job.runs import create_run

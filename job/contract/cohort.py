@@ -65,8 +65,9 @@ class Cohort(Section):
     has one exam) and `{channel}`; `*`, `?`, `[..]` and `**/` match as in a shell."""
     labels: str
     """Path of an exam's label map below `root`, with the same placeholders but `{channel}`; with `{class}` where
-    each class has a binary file of its own. A class without a file is absent in that exam; where files overlap, the
-    class that is named first in `classes` has the voxel."""
+    each class has binary files of its own. A class without a file is absent in that exam, several files of one
+    class are its parts (their union); where files of classes overlap, the class that is named first in `classes` has
+    the voxel."""
     mask: str | None = None
     """Path of an exam's mask (body, brain) below `root`; patches are centred on voxels inside it, and what
     lies outside is background, also in the truth."""
@@ -75,10 +76,10 @@ class Cohort(Section):
     acquisitions: dict[Name, OneOrMore[str]] = {}
     """Groups of channels that come from one scan, e.g. `dce = ["ktrans", "ve"]`; a channel in no group is an
     acquisition of its own."""
-    classes: Annotated[dict[Name, int | OneOrMore[int] | str], Field(min_length=1)]
-    """Classes by name with the value, or values, that they have in the label maps; where each has a file of its
-    own, with the text that stands for `{class}` (may hold `*`, `?`, `[..]`), or a list of names that are that text
-    themselves."""
+    classes: Annotated[dict[Name, int | str | OneOrMore[int | str]], Field(min_length=1)]
+    """Classes by name with the value, or values, that they have in the label maps; where each has files of its
+    own, with the text, or texts, that stand for `{class}` (may hold `*`, `?`, `[..]`), or a list of names that are
+    that text themselves."""
     structures: dict[Name, OneOrMore[str]] = {}
     """Unions of classes that are tested beside the classes, e.g. `"whole tumour" = ["core", "oedema"]`."""
     background: tuple[int, ...] = (0,)
@@ -130,19 +131,20 @@ class Cohort(Section):
     def class_values(self) -> tuple[tuple[int, ...], ...]:
         """For each class, the values that stand for it in the label maps.
 
-        The classes that have a file each are 1, 2, … in their order, also where predictions are written.
+        The classes that have files each are 1, 2, … in their order, also where predictions are written.
         """
+        listed = [_listed(value) for value in self.classes.values()]
         return tuple(
-            (v,) if isinstance(v, int) else (n,) if isinstance(v, str) else v
-            for n, v in enumerate(self.classes.values(), start=1)
+            tuple(value for value in values if isinstance(value, int)) or (number,)
+            for number, values in enumerate(listed, start=1)
         )
 
     @property
-    def class_files(self) -> tuple[str, ...] | None:
-        """For each class, the text that stands for `{class}` in the pattern of the labels; None: one label map."""
+    def class_files(self) -> tuple[tuple[str, ...], ...] | None:
+        """For each class, the texts that stand for `{class}` in the pattern of the labels; None: one label map."""
         if "{class}" not in self.labels:
             return None
-        return tuple(str(text) for text in self.classes.values())
+        return tuple(tuple(map(str, _listed(value))) for value in self.classes.values())
 
     @property
     def structure_labels(self) -> dict[str, tuple[int, ...]]:
@@ -161,3 +163,8 @@ class Cohort(Section):
             name = owner.get(channel, channel)
             groups[name] = (*groups.get(name, ()), channel)
         return groups
+
+
+def _listed(value: int | str | tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """One or several values or texts of a class, as several."""
+    return value if isinstance(value, tuple) else (value,)

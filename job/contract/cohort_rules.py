@@ -93,7 +93,7 @@ def _check_classes(cohort: "Cohort") -> None:
             raise ValueError(f'"{reserved}" is the name of {meaning}; rename the class')
     if len(cohort.classes) > LARGEST_LABEL:
         raise ValueError(f"{len(cohort.classes)} classes; at most {LARGEST_LABEL} fit the store's 8 bits")
-    texts = [name for name, value in cohort.classes.items() if isinstance(value, str)]
+    texts = [name for name, value in cohort.classes.items() if _is_of_files(name, value)]
     if cohort.class_files is None and texts:
         raise ValueError(
             f"classes: {texts[0]!r} names a file; write its value in the label maps, or put {{class}} into labels if "
@@ -105,12 +105,22 @@ def _check_classes(cohort: "Cohort") -> None:
                 "classes have values, but labels has {class}, which stands for a file of each class; write the text "
                 'that is in the files\' names instead: classes = { tumour = "gtv*" }'
             )
+        if (text := doubled(text for texts in cohort.class_files for text in texts)) is not None:
+            raise ValueError(f"classes: the text {text!r} is given twice; a file is of one class")
         return
     values = [*cohort.background, *(v for values in cohort.class_values for v in values)]
     if (twice := doubled(values)) is not None:
         raise ValueError(_given_twice(cohort, twice))
     if 0 not in cohort.background:
         raise ValueError("background must hold label value 0")
+
+
+def _is_of_files(name: str, value: int | str | tuple[int | str, ...]) -> bool:
+    """Whether a class is given by the text of its files' names, and not by values."""
+    texts = [isinstance(each, str) for each in (value if isinstance(value, tuple) else (value,))]
+    if any(texts) and not all(texts):
+        raise ValueError(f"classes: {name!r} has both values and texts; write the one or the other")
+    return all(texts)
 
 
 def _given_twice(cohort: "Cohort", value: int) -> str:

@@ -1,6 +1,7 @@
 """The errors that an entry point turns into an exit code or a table; all others are bugs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 
@@ -47,6 +48,15 @@ class DataError(Exception):
     def of(cls, *, file: str, found: str, expected: str, remedy: str, cause: str = "") -> Self:
         """The error of a single problem."""
         return cls([Problem(file=file, found=found, expected=expected, remedy=remedy, cause=cause)])
+
+
+@contextmanager
+def collecting(problems: list[Problem]) -> Iterator[None]:
+    """Adds the problems of a DataError to the list instead of raising it."""
+    try:
+        yield
+    except DataError as error:
+        problems.extend(error.problems)
 
 
 class Stopped(Exception):

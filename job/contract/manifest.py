@@ -163,7 +163,7 @@ def _identity(study: dict[str, Any], exams: list[dict[str, Any]]) -> str:
     content.pop("compute", None)
     cohort = content["cohort"]
     cohort["classes"] = [  # their order counts; the names of files do not
-        [name, number if isinstance(values, str) else values]
+        [name, number if isinstance(values[0] if isinstance(values, list) else values, str) else values]
         for number, (name, values) in enumerate(cohort["classes"].items(), start=1)
     ]
     cohort["channels"] = [

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from statistics import median
 
@@ -11,13 +11,14 @@ import numpy as np
 from job.contract.cohort import Cohort
 from job.contract.errors import Problem
 from job.contract.study import Study
+from job.contract.wording import dimensions
 from job.data.channel_statistics import ChannelStatistics
 from job.data.cohort_files import ExamFiles
 from job.data.exam import CheckedExam
+from job.data.exam_record import ExamRecord
 from job.data.fingerprint import alike
 from job.data.geometry import Geometry
 from job.data.plausibility import beside_others
-from job.data.store import ExamRecord
 
 SPACING_ODD = 1.5
 """Times by which an edge of a voxel may differ from the cohort's median before it is worth a word."""
@@ -38,6 +39,8 @@ class ExamSummary:
     """By name."""
     outside_mask: int
     warnings: tuple[Problem, ...]
+    values: Mapping[int, int] = field(default_factory=dict)
+    """Voxels by value of the label map, also outside the mask; empty for files of classes and exams of a store."""
 
     @property
     def exam(self) -> str:
@@ -52,7 +55,7 @@ class ExamSummary:
     @property
     def label_file(self) -> str:
         """The label map, or the first of the classes' files."""
-        return next(item.key for item in self.files.labels if item is not None)
+        return self.files.first_label.key
 
     def volume_ml(self, label: int) -> float:
         """Volume of a class."""
@@ -86,6 +89,7 @@ def summary_of(files: ExamFiles, exam: CheckedExam, cohort: Cohort) -> ExamSumma
         channels=dict(zip(cohort.channel_names, exam.statistics, strict=True)),
         outside_mask=exam.outside_mask,
         warnings=exam.warnings,
+        values=exam.values,
     )
 
 
@@ -263,7 +267,7 @@ def _grids(exams: Sequence[ExamSummary]) -> list[Problem]:
                 Problem(
                     file=exam.label_file,
                     found=f"voxels of {_spacing(exam.geometry)} mm",
-                    expected=f"about {' x '.join(f'{mm:.3g}' for mm in reversed(typical))} mm, the cohort's median",
+                    expected=f"about {dimensions(f'{mm:.3g}' for mm in reversed(typical))} mm, the cohort's median",
                     remedy="nothing is resampled: structures have another size in voxels in this exam. Resample the "
                     "cohort to one spacing, or leave the exam out with cohort.exclude",
                     cause="voxels of another size",
@@ -273,7 +277,7 @@ def _grids(exams: Sequence[ExamSummary]) -> list[Problem]:
 
 
 def _spacing(geometry: Geometry) -> str:
-    return " x ".join(f"{mm:.3g}" for mm in reversed(geometry.spacing_zyx_mm))
+    return dimensions(f"{mm:.3g}" for mm in reversed(geometry.spacing_zyx_mm))
 
 
 def _absent_files(exams: Sequence[ExamSummary], cohort: Cohort) -> list[Problem]:
@@ -290,6 +294,6 @@ def _absent_files(exams: Sequence[ExamSummary], cohort: Cohort) -> list[Problem]
             cause=f"no file for class {name}",
         )
         for exam in exams
-        for name, item in zip(cohort.class_names, exam.files.labels, strict=True)
-        if item is None
+        for name, own in zip(cohort.class_names, exam.files.labels, strict=True)
+        if not own
     ]

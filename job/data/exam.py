@@ -1,8 +1,7 @@
 """One exam from its files: read, checked against each other, normalised."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from job.contract.cohort import Channel, Cohort
-from job.contract.errors import DataError, Problem
+from job.contract.errors import DataError, Problem, collecting
 from job.data.channel_statistics import ChannelStatistics, statistics
 from job.data.cohort_files import ExamFiles
 from job.data.file_kinds import unpacked
@@ -20,6 +19,7 @@ from job.data.nifti import Volume, read_unpacked
 from job.data.normalisation import normalise, region_of
 from job.data.plausibility import constant, implausible, odd
 from job.data.resampling import resampled, resampled_labels
+from job.data.truth_as_channel import TruthFiles, like_labels
 from job.storage import Storage, StoredObject
 
 UNCOVERED_SHARE = 0.05
@@ -39,6 +39,8 @@ class CheckedExam:
     """By channel."""
     outside_mask: int
     """Labelled voxels outside the mask, which count as background."""
+    values: Mapping[int, int] = field(default_factory=dict)
+    """As `LabelMap.values`."""
     sha256: dict[str, str]
     """Of each file, by key; empty where nobody asked."""
     warnings: tuple[Problem, ...] = ()
@@ -55,15 +57,6 @@ class Exam(CheckedExam):
 
 ChannelSeen = Callable[[int, NDArray[np.float32], NDArray[np.uint8], Geometry], None]
 """Told of each sound channel: its position, its normalised (Z, Y, X) image, the exam's labels and its grid."""
-
-
-@contextmanager
-def collecting(problems: list[Problem]) -> Iterator[None]:
-    """Adds the problems of a DataError to the list instead of raising it."""
-    try:
-        yield
-    except DataError as error:
-        problems.extend(error.problems)
 
 
 def load_exam(source: Storage, files: ExamFiles, cohort: Cohort, dtype: str) -> Exam:
@@ -121,31 +114,21 @@ def read_exam(
     for position, (channel, item) in enumerate(zip(cohort.channels, files.channels, strict=True)):
         with collecting(problems):
             volume, values_ZYX = reader.values(item.key, channel)
+            truth.files.require_other(volume, channel)
             if reader.grid is not None and truth.has_region:  # else it is reported
                 normalised_ZYX, found = _normalised(volume, values_ZYX, truth.mask_ZYX, channel, dtype)
-                if seen is not None and truth.labels is not None:
-                    seen(position, normalised_ZYX, truth.labels.label_ZYX, reader.grid.geometry)
+                warnings += like_labels(values_ZYX, truth.mask_ZYX, truth.label_ZYX, channel, volume.name)
+                if seen is not None and truth.label_ZYX is not None:
+                    seen(position, normalised_ZYX, truth.label_ZYX, reader.grid.geometry)
                 stats.append(found)
                 warnings += odd(found, channel, volume.name)
-    if problems:
-        raise DataError(problems)
-    assert reader.grid is not None
-    assert truth.labels is not None
-    return CheckedExam(
-        label_ZYX=truth.labels.label_ZYX,
-        mask_ZYX=truth.mask_ZYX,
-        geometry=reader.grid.geometry,
-        statistics=tuple(stats),
-        outside_mask=truth.outside_mask,
-        sha256=reader.sha256,
-        warnings=(*reader.warnings, *truth.labels.warnings, *warnings),
-    )
+    return _checked(reader, truth, stats, warnings, problems)
 
 
 def grid_file(files: ExamFiles, cohort: Cohort) -> tuple[StoredObject, int | None]:
     """The file whose grid an exam gets, and the volume of it: the first label map, or a channel by the study."""
     if cohort.resample_to is None:
-        return next(item for item in files.labels if item is not None), None
+        return files.first_label, None
     position = cohort.channel_names.index(cohort.resample_to)
     return files.channels[position], cohort.channels[position].index
 
@@ -158,6 +141,13 @@ class _Truth:
     has_region: bool
     """Whether the mask was read, or there is none in the cohort."""
     outside_mask: int
+    files: TruthFiles
+    warnings: Sequence[Problem]
+
+    @property
+    def label_ZYX(self) -> NDArray[np.uint8] | None:
+        """The labels, if they could be read."""
+        return None if self.labels is None else self.labels.label_ZYX
 
 
 class _Reader:
@@ -199,19 +189,19 @@ class _Reader:
             error.add_note(f"while reading {key}")
             raise
 
-    def stored(self, key: str, *, is_mask: bool = False) -> tuple[Volume, NDArray[Any]]:
-        """A volume of names (labels, mask), and its stored numbers on the exam's canonical grid."""
+    def stored(self, key: str, *, is_mask: bool = False) -> tuple[NDArray[Any], Volume]:
+        """A file of names (labels, mask): its stored numbers on the exam's canonical grid, and the file."""
         volume = self.volume(key)
         self._note(volume)
         if self.grid is None:
-            return volume, volume.stored_ZYX()
+            return volume.stored_ZYX(), volume
         if self._cohort.resample_to is not None and volume.geometry.axes_onto(self.grid.geometry) is None:
             target = self.grid.geometry
             array, outside = resampled_labels(volume.stored_xyz, volume.geometry, target)
             if outside and not is_mask:
                 self.warnings.append(_cut_off(key, outside, self.grid.name))
-            return volume, target.canonical(array)
-        return volume, volume.stored_ZYX(self.grid.axes_of(key, volume.geometry), self.grid.geometry)
+            return target.canonical(array), volume
+        return volume.stored_ZYX(self.grid.axes_of(key, volume.geometry), self.grid.geometry), volume
 
     def values(self, key: str, channel: Channel) -> tuple[Volume, NDArray[np.float32]]:
         """A channel, and its scaled values on the exam's canonical grid."""
@@ -258,37 +248,71 @@ def _read_truth(reader: _Reader, files: ExamFiles, cohort: Cohort, problems: lis
     """The labels inside the mask, as far as they can be read; the list gets all that is wrong with them."""
     labels: LabelMap | None = None
     mask_ZYX: NDArray[np.uint8] | None = None
-    outside = 0
+    own, outside = TruthFiles(), 0
+    warnings: list[Problem] = []
     with collecting(problems):
         reader.set_grid(files)
-        labels = _read_labels(reader, files, cohort)
+        labels = _read_labels(reader, files, cohort, own)
     if files.mask is not None:
         with collecting(problems):
-            volume, stored_ZYX = reader.stored(files.mask.key, is_mask=True)
+            stored_ZYX, volume = reader.stored(files.mask.key, is_mask=True)
+            own.remember(volume)
             mask_ZYX = mask_of(stored_ZYX, volume)
     if labels is not None and mask_ZYX is not None:
-        name = next(item.key for item in files.labels if item is not None)
         with collecting(problems):
-            outside = clear_outside(mask_ZYX, labels.label_ZYX, name)
+            outside, warnings = clear_outside(mask_ZYX, labels.label_ZYX, _class_files(files, cohort))
     has_region = files.mask is None or mask_ZYX is not None
-    return _Truth(labels=labels, mask_ZYX=mask_ZYX, has_region=has_region, outside_mask=outside)
+    return _Truth(
+        labels=labels,
+        mask_ZYX=mask_ZYX,
+        has_region=has_region,
+        outside_mask=outside,
+        files=own,
+        warnings=warnings,
+    )
 
 
-def _read_labels(reader: _Reader, files: ExamFiles, cohort: Cohort) -> LabelMap:
-    assert reader.grid is not None
+def _class_files(files: ExamFiles, cohort: Cohort) -> list[tuple[str, str]]:
+    """Each class with a file that it is in: the label map, or the first of its own."""
+    own = files.labels * len(cohort.classes) if cohort.class_files is None else files.labels
+    keys = [items[0].key if items else files.first_label.key for items in own]
+    return list(zip(cohort.class_names, keys, strict=True))
+
+
+def _read_labels(reader: _Reader, files: ExamFiles, cohort: Cohort, own: TruthFiles) -> LabelMap:
+    def stored(_: str, key: str) -> tuple[NDArray[Any], Volume]:
+        stored_ZYX, volume = reader.stored(key)
+        own.remember(volume)
+        return stored_ZYX, volume
+
     if cohort.class_files is None:
-        (item,) = files.labels
-        assert item is not None
-        volume, stored_ZYX = reader.stored(item.key)
-        return classes_of(stored_ZYX, volume, cohort)
-    masks: list[tuple[NDArray[Any], Volume] | None] = []
-    for item in files.labels:
-        if item is None:
-            masks.append(None)
-        else:
-            volume, stored_ZYX = reader.stored(item.key)
-            masks.append((stored_ZYX, volume))
-    return classes_of_files(masks, reader.shape_zyx, cohort)
+        return classes_of(*stored("", files.first_label.key), cohort)
+    keys = [[item.key for item in parts] for parts in files.labels]
+    return classes_of_files(keys, stored, reader.shape_zyx, cohort)
+
+
+def _checked(
+    reader: _Reader,
+    truth: _Truth,
+    stats: Sequence[ChannelStatistics],
+    warnings: Sequence[Problem],
+    problems: Sequence[Problem],
+) -> CheckedExam:
+    """The exam, if nothing is wrong with it."""
+    if problems:
+        raise DataError(problems)
+    assert reader.grid is not None
+    assert truth.labels is not None
+    return CheckedExam(
+        label_ZYX=truth.labels.label_ZYX,
+        mask_ZYX=truth.mask_ZYX,
+        geometry=reader.grid.geometry,
+        statistics=tuple(stats),
+        outside_mask=truth.outside_mask,
+        values=truth.labels.values,
+        sha256=reader.sha256,
+        warnings=(*reader.warnings, *truth.labels.warnings, *truth.warnings, *warnings),
+    )
 
 
 def _normalised(

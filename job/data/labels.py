@@ -1,22 +1,25 @@
-"""The truth of an exam: a label map, or a binary file for each class; and the mask."""
+"""The truth of an exam: a label map, or binary files for each class; and the mask."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from job.contract.cohort import Cohort
-from job.contract.errors import DataError, Problem
+from job.contract.errors import DataError, Problem, collecting
 from job.data.nifti import Volume, integral
 
 OUTSIDE_MASK_SHARE = 0.01
-"""Of an exam's labelled voxels; a rim that a mask cuts off is usual, a structure outside is a mistake."""
+"""Of a class's voxels in an exam; a rim that a mask cuts off is usual, a structure outside is a mistake."""
 COUNTED_VALUES = 2**16
 """Range of label values up to which each has a counter."""
 SHOWN_VALUES = 5
 """Unknown label values that an error names."""
+
+ReadPart = Callable[[str, str], tuple[NDArray[Any], Volume]]
+"""Told a class and the key of one of its files, gives its stored numbers on the exam's grid, and the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +27,8 @@ class LabelMap:
     """Labels of the store: 0 background, k the k-th class of the study."""
 
     label_ZYX: NDArray[np.uint8]
+    values: Mapping[int, int] = field(default_factory=dict)
+    """Voxels by value of the label map, also of those that count as background; empty for files of classes."""
     warnings: tuple[Problem, ...] = ()
 
 
@@ -50,7 +55,7 @@ def classes_of(stored_ZYX: NDArray[Any], volume: Volume, cohort: Cohort) -> Labe
         if known[value]:
             label_ZYX[values_ZYX == np.array(value, values_ZYX.dtype)] = known[value]
     odd = () if not volume.is_scaled else _scaled_classes(stored_ZYX, set(found), known, volume)
-    return LabelMap(label_ZYX=label_ZYX, warnings=odd)
+    return LabelMap(label_ZYX=label_ZYX, values=found, warnings=odd)
 
 
 def _scaled_classes(
@@ -102,41 +107,74 @@ def _unknown_values(unknown: dict[int, int], volume: Volume, cohort: Cohort) -> 
 
 
 def classes_of_files(
-    files: Sequence[tuple[NDArray[Any], Volume] | None], shape_zyx: tuple[int, ...], cohort: Cohort
+    files: Sequence[Sequence[str]], read: ReadPart, shape_zyx: tuple[int, ...], cohort: Cohort
 ) -> LabelMap:
-    """The labels of a binary file for each class; where they overlap, the class that comes first has the voxel.
+    """The labels of binary files for each class; where classes overlap, the one that comes first has the voxel.
 
     Args:
-        files: By class, the file's stored numbers on the exam's canonical grid, and the file; None: absent.
+        files: By class, the keys of its files, each with a part of it; none: absent.
+        read: Reads one of them.
         shape_zyx: Of the grid.
         cohort: Names the classes.
 
     Raises:
-        DataError: A file that is not binary.
+        DataError: All that is wrong with the files.
     """
     label_ZYX = np.zeros(shape_zyx, np.uint8)
-    warnings = []
-    for label, (name, file) in enumerate(zip(cohort.class_names, files, strict=True), start=1):
-        if file is None:
-            continue
-        inside_ZYX = binary(*file, f"class {name}")
-        overlap = int(np.count_nonzero(inside_ZYX & (label_ZYX > 0)))
-        if overlap:
-            earlier = np.unique(label_ZYX[inside_ZYX & (label_ZYX > 0)]).tolist()
-            first = ", ".join(cohort.class_names[k - 1] for k in earlier)
-            warnings.append(
-                Problem(
-                    file=file[1].name,
-                    found=f"{overlap} of {np.count_nonzero(inside_ZYX)} voxels of {name} that are {first} too",
-                    expected="classes that do not overlap",
-                    remedy=f"they count as {first}, which comes first in cohort.classes; change the order "
-                    "there if the "
-                    "other is meant, and use cohort.structures for a region that holds others",
-                    cause=f"files of classes that overlap: {name} and {first}",
-                )
-            )
-        label_ZYX[inside_ZYX & (label_ZYX == 0)] = label
+    problems: list[Problem] = []
+    warnings: list[Problem] = []
+    for label, (name, keys) in enumerate(zip(cohort.class_names, files, strict=True), start=1):
+        inside_ZYX = _union(name, keys, read, problems, warnings)
+        if inside_ZYX is not None:
+            taken = np.bincount(label_ZYX[inside_ZYX], minlength=label)
+            if taken[1:].any():
+                earlier = [cohort.class_names[k - 1] for k in np.flatnonzero(taken[1:]) + 1]
+                overlap = int(taken[1:].sum())
+                warnings.append(_overlapping(keys[0], name, earlier, overlap, int(taken.sum())))
+            label_ZYX[inside_ZYX & (label_ZYX == 0)] = label
+    if problems:
+        raise DataError(problems)
     return LabelMap(label_ZYX=label_ZYX, warnings=tuple(warnings))
+
+
+def _union(
+    name: str, keys: Sequence[str], read: ReadPart, problems: list[Problem], warnings: list[Problem]
+) -> NDArray[np.bool_] | None:
+    """Where a class is: in any of its files, of which one is in memory at a time; None: it is absent."""
+    inside_ZYX: NDArray[np.bool_] | None = None
+    for key in keys:
+        with collecting(problems):
+            own_ZYX = binary(*read(name, key), f"class {name}")
+            if inside_ZYX is None:
+                inside_ZYX = own_ZYX
+                continue
+            if shared := int(np.count_nonzero(inside_ZYX & own_ZYX)):
+                warnings.append(_shared_parts(key, name, shared, int(np.count_nonzero(own_ZYX))))
+            inside_ZYX |= own_ZYX
+    return inside_ZYX
+
+
+def _overlapping(file: str, name: str, earlier: Sequence[str], overlap: int, voxels: int) -> Problem:
+    first = ", ".join(earlier)
+    return Problem(
+        file=file,
+        found=f"{overlap} of {voxels} voxels of {name} that are {first} too",
+        expected="classes that do not overlap",
+        remedy=f"they count as {first}, which comes first in cohort.classes; change the order there if the other is "
+        "meant, and use cohort.structures for a region that holds others",
+        cause=f"files of classes that overlap: {name} and {first}",
+    )
+
+
+def _shared_parts(file: str, name: str, shared: int, voxels: int) -> Problem:
+    return Problem(
+        file=file,
+        found=f"{shared} of its {voxels} voxels in another file of class {name} too",
+        expected="files that are parts of the class, such as one lesion each",
+        remedy="what any of them holds is the class; if one is another version or another reader's, name it in "
+        "cohort.ignore or make the class's text more specific",
+        cause=f"files of one class that overlap: {name}",
+    )
 
 
 def binary(stored_ZYX: NDArray[Any], volume: Volume, what: str) -> NDArray[np.bool_]:
@@ -178,22 +216,54 @@ def mask_of(stored_ZYX: NDArray[Any], volume: Volume) -> NDArray[np.uint8]:
     return mask_ZYX
 
 
-def clear_outside(mask_ZYX: NDArray[np.uint8], label_ZYX: NDArray[np.uint8], name: str) -> int:
-    """Makes labels outside the mask background, in place; how many voxels that were.
+def clear_outside(
+    mask_ZYX: NDArray[np.uint8], label_ZYX: NDArray[np.uint8], classes: Sequence[tuple[str, str]]
+) -> tuple[int, list[Problem]]:
+    """Makes labels outside the mask background, in place; how many voxels that were, with a word for each class.
+
+    Args:
+        mask_ZYX: The mask.
+        label_ZYX: The labels.
+        classes: Of each label from 1, the name and a file that it is in.
 
     Raises:
-        DataError: More than a rim lies outside.
+        DataError: More than a rim of a class lies outside; other classes do not make up for it.
     """
-    labelled = np.count_nonzero(label_ZYX)
     outside_ZYX = (mask_ZYX == 0) & (label_ZYX > 0)
-    outside = int(np.count_nonzero(outside_ZYX))
-    if outside > OUTSIDE_MASK_SHARE * labelled:
-        raise DataError.of(
-            file=name,
-            found=f"{outside} of {labelled} labelled voxels outside the mask ({outside / labelled:.0%})",
-            expected=f"at most {OUTSIDE_MASK_SHARE:.0%}, since what lies outside counts as background",
-            remedy="correct the mask or the labels, or leave cohort.mask out",
-            cause="labels outside the mask",
-        )
+    lost = np.bincount(label_ZYX[outside_ZYX], minlength=len(classes) + 1).tolist()
+    if not any(lost):
+        return 0, []
+    voxels = np.bincount(label_ZYX.ravel(), minlength=len(classes) + 1).tolist()
+    cut = {label: lost[label] / voxels[label] for label in range(1, len(lost)) if lost[label]}
+    problems, warnings = [], []
+    for label, share in cut.items():
+        name, file = classes[label - 1]
+        found = f"{lost[label]} of {voxels[label]} voxels of class {name} outside the mask ({share:.2%})"
+        if share > OUTSIDE_MASK_SHARE:
+            problems.append(_lost_outside(file, found, name))
+        else:
+            warnings.append(_cut_off(file, found, name))
+    if problems:
+        raise DataError(problems)
     label_ZYX[outside_ZYX] = 0
-    return outside
+    return sum(lost), warnings
+
+
+def _lost_outside(file: str, found: str, name: str) -> Problem:
+    return Problem(
+        file=file,
+        found=found,
+        expected=f"at most {OUTSIDE_MASK_SHARE:.0%} of each class, since what lies outside counts as background",
+        remedy="correct the mask or the labels, or leave cohort.mask out",
+        cause=f"labels outside the mask: {name}",
+    )
+
+
+def _cut_off(file: str, found: str, name: str) -> Problem:
+    return Problem(
+        file=file,
+        found=found,
+        expected="labels inside it",
+        remedy="they count as background; look whether the mask cuts off what belongs to the class",
+        cause=f"a rim of labels outside the mask: {name}",
+    )

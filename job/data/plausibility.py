@@ -269,3 +269,14 @@ def _other_shape(
             cause=f"unlike the other exams: {channel.name}",
         )
     ]
+
+
+def few_values(values: Sequence[int], channel: Channel, file: str) -> Problem:
+    """The warning about a channel that has only these values in its region."""
+    return Problem(
+        file=file,
+        found=f"{len(values)} values in the whole region: {', '.join(map(str, values))} (channel {channel.name})",
+        expected="intensities, of which there are many",
+        remedy="look whether the file is an image: a segmentation would tell the network what it is to find",
+        cause=f"like a segmentation: {channel.name}",
+    )

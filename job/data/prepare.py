@@ -2,8 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
@@ -14,10 +13,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from job.contract import layout
-from job.contract.errors import DataError, Problem
+from job.contract.cohort import Cohort
+from job.contract.errors import DataError, Problem, collecting
 from job.contract.manifest import ExamEntry
 from job.contract.study import Study
-from job.data.cohort_files import ExamFiles, find_cohort, sound_exams
+from job.data.cohort_files import ExamFiles, find_cohort, sound_exams, uses_of
 from job.data.cohort_summary import (
     ExamSummary,
     Findings,
@@ -27,11 +27,14 @@ from job.data.cohort_summary import (
     without_class,
 )
 from job.data.doubtful_names import doubtful_names
-from job.data.exam import ChannelSeen, collecting, grid_file, load_exam, read_exam
+from job.data.exam import ChannelSeen, grid_file, load_exam, read_exam
+from job.data.exam_record import STORE_FORMAT, ExamRecord, Source, recipe_of
 from job.data.nifti import read_volume
-from job.data.store import ExamRecord, Source, delete_exam, is_whole, recipe_of, write_exam
+from job.data.store import delete_exam, is_whole, write_exam
 from job.machine import available_memory_gib
 from job.storage import Storage
+from job.storage.concurrency import Progress, each_with_progress
+from job.storage.records import read_record_file
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -42,8 +45,6 @@ a channel. Measured: 51 to 58 in all with 7 channels of float16."""
 BYTES_PER_VOLUME = 8
 """And of a voxel of each volume of a 4-D file, which is decompressed as a whole."""
 
-Progress = Callable[[int, int], None]
-"""Told how many exams are done, of how many."""
 Watch = Callable[[ExamFiles], AbstractContextManager[ChannelSeen]]
 """Gives who sees the channels of an exam, which may turn out to be wrong."""
 
@@ -55,6 +56,9 @@ class StoreIndex(BaseModel):
 
     recipe: str
     exams: tuple[ExamEntry, ...]
+    cohort: str | None = None
+    """Digest of what the study says of its cohort: studies of one recipe take turns in writing the index. None: of no
+    study."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +77,8 @@ def prepare_cohort(
 ) -> Prepared:
     """The store's index, how many exams had to be made, and what is odd about the cohort.
 
-    An exam whose record names the same files, unchanged, is kept. Exams that are whole stay when others have
-    problems or the process is killed; the index is written when all are whole.
+    An exam whose record names the same files, unchanged and for the same use, is kept. Exams that are whole stay when
+    others have problems or the process is killed; the index is written when all are whole.
 
     Args:
         source: The cohort's root.
@@ -88,48 +92,120 @@ def prepare_cohort(
         DataError: Everything that is wrong with any exam.
     """
     exams = find_cohort(source, study.cohort)
-    recipe = recipe_of(study)
-    existing = _existing_records(store, recipe)
+    earlier = _earlier_format(store, study)
+    existing = _existing_records(store, recipe_of(study))
 
     def prepare(files: ExamFiles) -> tuple[ExamRecord, bool]:
-        for record in existing.get(files.exam, ()):
-            if _made_from(record, source, files):
-                if not verify or is_whole(store, record):
-                    return record, False
-                log.warning("%s is damaged in the store, and made anew", record.exam)
-                delete_exam(store, record)
-        exam = load_exam(source, files, study.cohort, study.store.dtype)
-        sources = tuple(
-            Source(key=item.key, fingerprint=item.fingerprint, sha256=exam.sha256[item.key])
-            for item in files.all
-        )
-        return write_exam(store, study, exam, name=files.exam, patient=files.patient, sources=sources), True
+        record = _kept(existing.get(files.exam, ()), source, store, study.cohort, files, verify=verify)
+        return (record, False) if record is not None else (_make(source, store, study, files), True)
 
     done, problems = _each(prepare, exams, _within_memory(workers, source, exams, study), progress)
-    records = [record for record, _ in done.values()]
     summaries = [summary_of_record(files, done[files.exam][0]) for files in exams if files.exam in done]
     side_by_side, warnings = beside_each_other(summaries, study) if not problems else ([], [])
     if problems or side_by_side:
         raise DataError([*problems, *side_by_side])
-    index = StoreIndex(
-        recipe=recipe,
-        exams=tuple(ExamEntry(exam=r.exam, patient=r.patient, digest=r.digest) for r in records),
-    )
-    if read_index(store, study) != index:
-        store.write(layout.store_index(recipe), index.model_dump_json(indent=1).encode())
     return Prepared(
-        index=index,
+        index=_write_index(store, study, [record for record, _ in done.values()]),
         made=sum(made for _, made in done.values()),
-        warnings=(*doubtful_names(source, study.cohort, exams), *warnings),
+        warnings=(*earlier, *doubtful_names(source, study.cohort, exams), *warnings),
     )
+
+
+def exams_to_make(
+    source: Storage, store: Storage, study: Study, exams: Sequence[ExamFiles]
+) -> list[ExamFiles]:
+    """Those of the exams that preparing would make, since the store does not hold them as they are now."""
+    existing = _existing_records(store, recipe_of(study))
+    return [
+        files
+        for files in exams
+        if not any(_made_from(known, source, study.cohort, files) for known in existing.get(files.exam, ()))
+    ]
+
+
+def _kept(
+    records: Iterable[ExamRecord],
+    source: Storage,
+    store: Storage,
+    cohort: Cohort,
+    files: ExamFiles,
+    *,
+    verify: bool,
+) -> ExamRecord | None:
+    """The record of an exam that need not be made again; one that is damaged is deleted if `verify` is asked for."""
+    for record in records:
+        if _made_from(record, source, cohort, files):
+            if not verify or is_whole(store, record):
+                return record
+            log.warning("%s is damaged in the store, and made anew", record.exam)
+            delete_exam(store, record)
+    return None
+
+
+def _make(source: Storage, store: Storage, study: Study, files: ExamFiles) -> ExamRecord:
+    """Reads an exam's files and stores the exam."""
+    exam = load_exam(source, files, study.cohort, study.store.dtype)
+    sources = [
+        Source(
+            role=use.role,
+            key=use.file.key,
+            index=use.index,
+            fingerprint=use.file.fingerprint,
+            sha256=exam.sha256[use.file.key],
+        )
+        for use in uses_of(files, study.cohort)
+    ]
+    return write_exam(store, study, exam, name=files.exam, patient=files.patient, sources=sources)
+
+
+def _write_index(store: Storage, study: Study, records: Sequence[ExamRecord]) -> StoreIndex:
+    """Writes the index if another one, a damaged one or none is there."""
+    index = StoreIndex(
+        recipe=recipe_of(study),
+        exams=tuple(ExamEntry(exam=r.exam, patient=r.patient, digest=r.digest) for r in records),
+        cohort=_cohort_digest(study),
+    )
+    key, data = layout.store_index(index.recipe), index.model_dump_json(indent=1).encode()
+    try:
+        written = store.read(key)
+    except FileNotFoundError:
+        written = None
+    if written != data:
+        store.write(key, data)
+    return index
+
+
+def _earlier_format(store: Storage, study: Study) -> list[Problem]:
+    """A word where the store was made by an earlier version of the code, before it is made anew."""
+    if store.exists(layout.store_index(recipe_of(study))):
+        return []
+    keys = {number: layout.store_index(recipe_of(study, number)) for number in range(1, STORE_FORMAT)}
+    return [
+        Problem(
+            file=f"{store.url}/{key.split('/')[0]}",
+            found=f"exams of an earlier version of the store (format {number})",
+            expected=f"format {STORE_FORMAT}",
+            remedy="all exams were made anew beside them; delete this folder once no run needs it",
+            cause="a store of an earlier version",
+        )
+        for number, key in keys.items()
+        if store.exists(key)
+    ]
 
 
 def read_index(store: Storage, study: Study) -> StoreIndex | None:
-    """The index of a study's cohort as it was last prepared; None if it was not, or the index is damaged."""
-    try:
-        return StoreIndex.model_validate_json(store.read(layout.store_index(recipe_of(study))))
-    except (FileNotFoundError, ValidationError):
-        return None
+    """The index of a study's cohort as it was last prepared; None if it was not, or for another study since.
+
+    Raises:
+        Damaged: The index is damaged.
+    """
+    index = read_record_file(store, layout.store_index(recipe_of(study)), StoreIndex)
+    return index if index is not None and index.cohort == _cohort_digest(study) else None
+
+
+def _cohort_digest(study: Study) -> str:
+    words = study.cohort.model_dump_json(exclude={"acquisitions", "structures"})  # nothing that is stored
+    return sha256(words.encode()).hexdigest()
 
 
 def check_cohort(
@@ -176,7 +252,7 @@ def _within_memory(workers: int, source: Storage, exams: Sequence[ExamFiles], st
     cohort = study.cohort
     largest, index = max((grid_file(files, cohort) for files in exams), key=lambda each: each[0].size_bytes)
     try:
-        volume = read_volume(source.read(largest.key), largest.key, index=index, choice="sform")
+        volume = read_volume(source.read(largest.key), largest.key, index=index, choice=cohort.geometry)
     except DataError:
         return workers  # it is named with the others' problems
     return min(
@@ -197,29 +273,19 @@ def _each(
 ) -> tuple[dict[str, T], list[Problem]]:
     """The results of the exams that have one, by name and in order; and the problems of the others."""
     problems: list[Problem] = []
-    done: dict[str, T] = {}
 
-    def noted(files: ExamFiles) -> T:
-        try:
-            return work(files)
-        except Exception as error:
-            error.add_note(f"exam {files.exam}")
-            raise
+    def noted(files: ExamFiles) -> T | None:
+        with collecting(problems):
+            try:
+                return work(files)
+            except Exception as error:
+                error.add_note(f"exam {files.exam}")
+                raise
+        return None
 
-    progress(0, len(exams))
-    # Threads: decompression, array arithmetic and writing all release the interpreter.
-    with ThreadPoolExecutor(workers) as pool:
-        futures = {pool.submit(noted, files): files.exam for files in exams}
-        try:
-            for count, future in enumerate(as_completed(futures), start=1):
-                with collecting(problems):
-                    done[futures[future]] = future.result()
-                progress(count, len(exams))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    in_order = {files.exam: done[files.exam] for files in exams if files.exam in done}
-    return in_order, sorted(problems, key=lambda problem: problem.file)
+    results = each_with_progress(noted, exams, workers=workers, progress=progress)
+    done = {files.exam: own for files, own in zip(exams, results, strict=True) if own is not None}
+    return done, sorted(problems, key=lambda problem: problem.file)
 
 
 def _existing_records(store: Storage, recipe: str) -> dict[str, list[ExamRecord]]:
@@ -236,17 +302,20 @@ def _existing_records(store: Storage, recipe: str) -> dict[str, list[ExamRecord]
     return records
 
 
-def _made_from(record: ExamRecord, source: Storage, files: ExamFiles) -> bool:
-    """Whether an exam was made from these very files.
+def _made_from(record: ExamRecord, source: Storage, cohort: Cohort, files: ExamFiles) -> bool:
+    """Whether an exam was made from these very files, each for the same use.
 
     A file with the same size and time is taken as unchanged; one that was only touched is recognised by its
     digest.
     """
-    return (
-        record.patient == files.patient
-        and [known.key for known in record.sources] == [item.key for item in files.all]
-        and all(
-            known.fingerprint == item.fingerprint or known.sha256 == sha256(source.read(item.key)).hexdigest()
-            for known, item in zip(record.sources, files.all, strict=True)
-        )
+    uses = uses_of(files, cohort)
+    if record.patient != files.patient or [(s.role, s.key, s.index) for s in record.sources] != [
+        (use.role, use.file.key, use.index) for use in uses
+    ]:
+        return False
+    known = {each.key: each for each in record.sources}
+    return all(
+        known[item.key].fingerprint == item.fingerprint
+        or known[item.key].sha256 == sha256(source.read(item.key)).hexdigest()
+        for item in files.all
     )

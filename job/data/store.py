@@ -9,119 +9,19 @@ An exam is there when its record is: the record is written after the arrays, and
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from hashlib import sha256
 from typing import Any, cast
 
 import numpy as np
 import tensorstore as ts
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from job.contract import layout
-from job.contract.errors import DataError, Problem
+from job.contract.errors import DataError
 from job.contract.manifest import Manifest
 from job.contract.study import Study
-from job.data.channel_statistics import ChannelStatistics
 from job.data.exam import Exam
-from job.data.geometry import AxisMap, Geometry
+from job.data.exam_record import ExamRecord, Region, ShapeZYX, Source, read_record, record_of
 from job.storage import Storage
-
-ShapeZYX = tuple[int, int, int]
-Region = tuple[slice, slice, slice]
-"""Half-open ranges of voxels along (Z, Y, X), inside the volume."""
-
-
-class Source(BaseModel):
-    """A file that an exam was made from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    key: str
-    fingerprint: str
-    sha256: str
-
-
-class ExamRecord(BaseModel):
-    """What the store knows of an exam without opening its arrays."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    exam: str
-    patient: str
-    digest: str
-    """SHA-256 over recipe, geometry and the contents of the arrays."""
-    recipe: str
-    channels: tuple[str, ...]
-    classes: tuple[str, ...]
-    dtype: str
-    shape_zyx: ShapeZYX
-    spacing_zyx_mm: tuple[float, float, float]
-    block_zyx: ShapeZYX
-    has_mask: bool
-    label_sha256: str
-    """Of the labels and their shape."""
-    mask_share: float | None
-    """Of the volume; None if the cohort has no masks."""
-    label_counts: tuple[tuple[int, ...], ...]
-    """Voxels inside the mask by label (0 background) and block; blocks in (Z, Y, X) order, X fastest."""
-    statistics: tuple[ChannelStatistics, ...]
-    """By channel."""
-    outside_mask: int
-    """Labelled voxels outside the mask, which count as background."""
-    original_shape_xyz: tuple[int, int, int]
-    original_affine: tuple[tuple[float, ...], ...]
-    original_orientation: str
-    original_axes: AxisMap
-    """How the axes of the file became those of the arrays; a prediction goes back by it."""
-    original_header: str
-    """NIfTI header of the file whose grid the exam has (the label map's), base64."""
-    sources: tuple[Source, ...]
-    warnings: tuple[Problem, ...]
-    """What was odd about the files, and may be right."""
-
-    @property
-    def geometry(self) -> Geometry:
-        """The grid that a prediction goes back onto."""
-        return Geometry(
-            shape_xyz=self.original_shape_xyz,
-            affine=np.array(self.original_affine),
-            header=self.original_header,
-            to_canonical=self.original_axes,
-        )
-
-    @property
-    def blocks_zyx(self) -> ShapeZYX:
-        """Number of blocks along each axis."""
-        z, y, x = (-(-size // block) for size, block in zip(self.shape_zyx, self.block_zyx, strict=True))
-        return (z, y, x)
-
-    def block_region(self, block: int) -> Region:
-        """Where the block of this number lies."""
-        position = np.unravel_index(block, self.blocks_zyx)
-        z, y, x = (
-            slice(int(p) * b, min(int(p) * b + b, size))
-            for p, b, size in zip(position, self.block_zyx, self.shape_zyx, strict=True)
-        )
-        return (z, y, x)
-
-
-def recipe_of(study: Study) -> str:
-    """Name of the way in which a study's cohort is prepared; exams of one recipe can be compared."""
-    cohort = study.cohort
-    content = {
-        "format": 3,
-        "channels": [
-            channel.model_dump(mode="json", exclude={"files", "index"}) for channel in cohort.channels
-        ],
-        "classes": dict(zip(cohort.classes, cohort.class_values, strict=True)),
-        "background": cohort.background,
-        "mask": cohort.mask is not None,
-        "geometry": cohort.geometry,
-        "resample_to": cohort.resample_to,
-        "dtype": study.store.dtype,
-        "block_shape": study.store.block_shape,
-    }
-    return sha256(json.dumps(content).encode()).hexdigest()[:12]
 
 
 def write_exam(
@@ -137,73 +37,13 @@ def write_exam(
         patient: The exam's patient.
         sources: The files it was made from.
     """
-    record = _record_of(study, exam, name=name, patient=patient, sources=tuple(sources))
+    record = record_of(study, exam, name=name, patient=patient, sources=tuple(sources))
     key = layout.exam_record(record.recipe, name, record.digest)
-    if not store.exists(key):  # else other files gave the same contents, which folds may be reading
+    # What is whole is not touched: other files gave the same contents, which folds may be reading.
+    if not (store.exists(key) and is_whole(store, record)):
         _write_arrays(store, record, exam)
     store.write(key, record.model_dump_json(indent=1).encode())
     return record
-
-
-def _record_of(
-    study: Study, exam: Exam, *, name: str, patient: str, sources: tuple[Source, ...]
-) -> ExamRecord:
-    recipe = recipe_of(study)
-    x, y, z = study.store.block_shape
-    block_zyx = (z, y, x)
-    geometry = exam.geometry
-    return ExamRecord(
-        exam=name,
-        patient=patient,
-        digest=_digest(recipe, exam),
-        recipe=recipe,
-        channels=study.cohort.channel_names,
-        classes=study.cohort.class_names,
-        dtype=study.store.dtype,
-        shape_zyx=cast(ShapeZYX, exam.label_ZYX.shape),
-        spacing_zyx_mm=geometry.spacing_zyx_mm,
-        block_zyx=block_zyx,
-        has_mask=exam.mask_ZYX is not None,
-        label_sha256=sha256(repr(exam.label_ZYX.shape).encode() + exam.label_ZYX.tobytes()).hexdigest(),
-        mask_share=None
-        if exam.mask_ZYX is None
-        else float(np.count_nonzero(exam.mask_ZYX)) / exam.mask_ZYX.size,
-        label_counts=_label_counts(exam, len(study.cohort.classes), block_zyx),
-        statistics=exam.statistics,
-        outside_mask=exam.outside_mask,
-        original_shape_xyz=geometry.shape_xyz,
-        original_affine=tuple(map(tuple, geometry.affine.tolist())),
-        original_orientation=geometry.orientation,
-        original_axes=geometry.to_canonical,
-        original_header=geometry.header,
-        sources=sources,
-        warnings=exam.warnings,
-    )
-
-
-def read_record(store: Storage, recipe: str, exam: str, digest: str) -> ExamRecord:
-    """The record of an exam.
-
-    Raises:
-        DataError: The store has no such exam, or another one under its name.
-    """
-    key = layout.exam_record(recipe, exam, digest)
-    try:
-        record = ExamRecord.model_validate_json(store.read(key))
-    except FileNotFoundError:
-        found = "no such exam"
-    except ValidationError as error:
-        found = f"an unreadable record ({str(error).splitlines()[0]})"
-    else:
-        if record.digest == digest:
-            return record
-        found = f"digest {record.digest[:12]}"
-    raise DataError.of(
-        file=key,
-        found=found,
-        expected=f"the exam with digest {digest[:12]}",
-        remedy="name the run's store, or prepare it again with `submit prepare`",
-    )
 
 
 class ExamReader:
@@ -365,28 +205,6 @@ def _write_array(store: Storage, key: str, data: NDArray[Any], block_zyx: ShapeZ
     assert encoded is not None
     for name in encoded.list().result():
         store.write(f"{key}/{name.decode()}", encoded.read(name).result().value)
-
-
-def _digest(recipe: str, exam: Exam) -> str:
-    content = sha256(recipe.encode())
-    content.update(
-        repr((exam.geometry.shape_xyz, exam.geometry.affine.tolist(), exam.geometry.to_canonical)).encode()
-    )
-    for array in (exam.image_CZYX, exam.label_ZYX, exam.mask_ZYX):
-        content.update(b"-" if array is None else np.ascontiguousarray(array).data)
-    return content.hexdigest()
-
-
-def _label_counts(exam: Exam, classes: int, block_zyx: ShapeZYX) -> tuple[tuple[int, ...], ...]:
-    padding = [(0, -size % edge) for size, edge in zip(exam.label_ZYX.shape, block_zyx, strict=True)]
-    inside = exam.mask_ZYX > 0 if exam.mask_ZYX is not None else np.ones(exam.label_ZYX.shape, bool)
-    counts = []
-    for label in range(classes + 1):
-        hits = np.pad((exam.label_ZYX == label) & inside, padding)
-        z, y, x = (size // edge for size, edge in zip(hits.shape, block_zyx, strict=True))
-        blocks = hits.reshape(z, block_zyx[0], y, block_zyx[1], x, block_zyx[2])
-        counts.append(tuple(blocks.sum(axis=(1, 3, 5)).ravel().tolist()))
-    return tuple(counts)
 
 
 def _groups(record: ExamRecord) -> dict[str, Any]:

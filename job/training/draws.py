@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from job.contract.errors import StudyError
 from job.contract.randomness import stream_key
 from job.contract.study import Training
-from job.data.store import ExamRecord, Region
+from job.data.exam_record import ExamRecord, Region
 
 OUTSIDE = 255
 """Label of voxels outside the mask: no patch is centred on them."""

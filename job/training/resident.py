@@ -13,8 +13,9 @@ from torch import Tensor
 
 from job.contract.architecture import Shape
 from job.contract.errors import StudyError
+from job.data.exam_record import ExamRecord, Region
 from job.data.patches import cut
-from job.data.store import ExamReader, ExamRecord, Region
+from job.data.store import ExamReader
 from job.training.draws import OUTSIDE, PatchDraw
 
 

@@ -18,11 +18,12 @@ from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.fold_ranges import format_folds
 from job.contract.grid import Grid
-from job.contract.manifest import experiment_text
+from job.contract.manifest import Manifest, experiment_text
 from job.contract.results import utc_now
 from job.contract.study import Study
 from job.data.cohort_files import find_cohort
-from job.data.prepare import prepare_cohort, read_index
+from job.data.exam_record import recipe_of
+from job.data.prepare import StoreIndex, prepare_cohort
 from job.machine import available_cores
 from job.places import cohort_root, read_manifest, store_root
 from job.runs import create_run, is_request, run_of_request
@@ -36,6 +37,7 @@ from submit.aws.liveness import why_busy
 from submit.progress import ExamProgress
 from submit.results import missing_of
 from submit.runs import submitted_run
+from submit.stores import exams_in
 from submit.submissions import BatchSubmission, batch_submissions, claim, next_key, write_submission
 from submit.wording import counted, duration, money
 
@@ -195,17 +197,25 @@ def _made(sweep: BatchSweep, folds: Sequence[int], console: Console) -> Target:
         run, _ = create_run(sweep.study_file, sweep.study, prepared.index, image=sweep.image)
         return _target(sweep, run, folds)
     request = _request(sweep)
-    if _run_with_manifest(request) is None:
+    known = _run_with_manifest(request)
+    if known is None:
         return Target(place=request, todo=list(folds))
-    index = read_index(store_root(sweep.study_file, sweep.study), sweep.study)
-    if index is None:
-        raise StudyError(
-            f"{sweep.study.store.folder} is no longer whole; delete {request.url}/{layout.REQUESTED_RUN} and run the "
-            "sweep again, which prepares the cohort anew"
-        )
-    # With all repeats that are asked for now.
+    # Not by the store's index, which may be of another study by now; with all repeats that are asked for.
+    index = _exams_of(sweep, read_manifest(known), request)
     run, _ = create_run(sweep.study_file, sweep.study, index, image=sweep.image)
     return _target(sweep, run, folds)
+
+
+def _exams_of(sweep: BatchSweep, manifest: Manifest, request: Storage) -> StoreIndex:
+    """The exams of a run, if the store has them all as they would be prepared now."""
+    held = exams_in(store_root(sweep.study_file, sweep.study), manifest)
+    if manifest.recipe != recipe_of(sweep.study) or held < len(manifest.exams):
+        raise StudyError(
+            f"{sweep.study.store.folder} has {held} of the {counted(len(manifest.exams), 'exam')} of {manifest.run}, "
+            f"or has them in an earlier format; delete {request.url}/{layout.REQUESTED_RUN} and run the sweep again, "
+            "which prepares the cohort anew"
+        )
+    return StoreIndex(recipe=manifest.recipe, exams=manifest.exams)
 
 
 def _request(sweep: BatchSweep) -> Storage:

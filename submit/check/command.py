@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # what draws waits for --output
 from job.contract.errors import DataError
 from job.contract.study import Study
 from job.contract.study_file import load_study
+from job.contract.wording import dimensions
 from job.data.cohort_summary import Findings
 from job.data.prepare import check_cohort
 from job.machine import available_cores
@@ -48,7 +49,7 @@ def check_study(study_file: Path, console: Console, output: Path | None = None) 
     with ExamProgress(console) as progress:
         watch = None if album is None else album.watch
         found = check_cohort(source, study, workers=available_cores(), progress=progress, watch=watch)
-    problems, warnings = foreseen(study_file, study, found.exams)
+    problems, warnings = foreseen(study_file, study, found.exams, source)
     found = replace(found, problems=(*found.problems, *problems), warnings=(*found.warnings, *warnings))
     for table in tables(found, study):
         show_table(table, Console(file=sys.stdout))
@@ -88,8 +89,8 @@ def summary(study_file: Path, study: Study, found: Findings) -> Iterator[str]:
     )
     yield f"grid: {len(grid)} folds = {grid.extent}"
     yield (
-        f"network: {study.network.name} {study.network.variant}, receptive field {_by(field)}; "
-        f"patch {_by(patch)} -> {_by(predicted)} voxels predicted"
+        f"network: {study.network.name} {study.network.variant}, receptive field {dimensions(field)}; "
+        f"patch {dimensions(patch)} -> {dimensions(predicted)} voxels predicted"
     )
 
 
@@ -106,7 +107,3 @@ def _write_page(output: Path, study: Study, found: Findings, album: "Album") -> 
 
     write_pages(open_storage(str(output)), Check(study=study, found=found, pictures=album.exams))
     print(f"page: {output / page_name(0)}")
-
-
-def _by(shape: tuple[int, int, int]) -> str:
-    return " x ".join(map(str, shape))

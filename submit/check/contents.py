@@ -3,17 +3,17 @@
 All but `exams_table` are short for a cohort of 36 exams and for one of 3,000.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from job.contract.cohort import Channel, Cohort
+from job.contract.wording import dimensions, first_of
 from job.data.channel_statistics import ChannelStatistics
-from job.data.cohort_files import ExamFiles
+from job.data.cohort_files import ExamFiles, FileUse, role_names, uses_of
 from job.data.cohort_summary import ExamSummary, Findings
 from job.data.geometry import Geometry
 from job.data.normalisation import DEFAULT_PERCENTILES
-from job.storage import StoredObject
 from submit.check.amounts import Amount, Measured, amount_text, middle, range_text
 from submit.check.outliers import MARK, RULE
 from submit.check.tables import Cell, Column, Table, column
@@ -23,6 +23,8 @@ NAMES_SHOWN = 8
 """Of patients or exams in one cell; of more the first are shown."""
 KINDS_SHOWN = 10
 """Rows for kinds of exams; more kinds are one row."""
+VALUES_SHOWN = 12
+"""Rows for values of label maps; of background values those with most voxels."""
 EXAMS_SHOWN = 40
 """Up to so many exams have a row each on a terminal; of more, those with a mark, and not more of them."""
 
@@ -46,25 +48,37 @@ def overview(found: Findings, cohort: Cohort, own: Measured | None) -> Iterator[
         yield patients_table(found.files, [files.exam for files in found.files if files.exam not in read])
     if own is not None:
         yield classes_table(own, cohort)
+        if cohort.class_files is None:
+            yield values_table(own.exams, cohort)
         yield grids_table(own.exams)
         yield channels_table(own, cohort)
 
 
 def files_table(files: Sequence[ExamFiles], cohort: Cohort) -> Table:
-    """For each channel, the labels and the mask one file, and what was read from its name."""
-    kinds = ["labels"] if cohort.class_files is None else [f"class {name}" for name in cohort.class_names]
-    examples = [
-        (position, what, *example)
-        for position, what in enumerate([*cohort.channel_names, *kinds, "mask"])
-        if (example := _example(files, position)) is not None
-    ]
-    volumes = {n: f", volume {c.index}" for n, c in enumerate(cohort.channels) if c.index is not None}
+    """For each channel, the labels and the mask one file, what was read from its name, and how many an exam has."""
+    uses = [(exam, use) for exam in files for use in uses_of(exam, cohort)]
+    first: dict[str, tuple[ExamFiles, FileUse]] = {}
+    for exam, use in uses:
+        first.setdefault(use.role, (exam, use))
+    counts = Counter((use.role, exam.exam) for exam, use in uses)
+    examples = [first[role] for role in role_names(cohort) if role in first]
+    numbers = [sorted({counts[use.role, exam.exam] for exam in files}) for _, use in examples]
+    volumes = ["" if use.index is None else f", volume {use.index}" for _, use in examples]
     return Table.of(
         "Files as the patterns read them",
-        column("", "key", (what for _, what, _, _ in examples)),
-        column("one of the files", "words", (item.key + volumes.get(n, "") for n, _, _, item in examples)),
-        column("patient", "words", (exam.patient for _, _, exam, _ in examples)),
-        column("exam", "words", (exam.visit for _, _, exam, _ in examples)),
+        column("", "key", (use.role.removeprefix("channel ") for _, use in examples)),
+        column(
+            "one of the files",
+            "words",
+            (use.file.key + volume for (_, use), volume in zip(examples, volumes, strict=True)),
+        ),
+        column("patient", "words", (exam.patient for exam, _ in examples)),
+        column("exam", "words", (exam.visit for exam, _ in examples)),
+        column(
+            "files an exam",
+            "numbers",
+            ("" if own == [1] else f"{own[0]} to {own[-1]}" if own[1:] else f"{own[0]}" for own in numbers),
+        ),
     )
 
 
@@ -130,6 +144,42 @@ def classes_table(measured: Measured, cohort: Cohort) -> Table:
     )
 
 
+def values_table(exams: Sequence[ExamSummary], cohort: Cohort) -> Table:
+    """How much there is of each value of the label maps, so that a structure that counts as background is seen."""
+    names = dict.fromkeys(cohort.background, "background")
+    named = zip(cohort.class_names, cohort.class_values, strict=True)
+    names |= {value: name for name, own in named for value in own}
+    voxels: Counter[int] = Counter()
+    having: dict[int, list[ExamSummary]] = defaultdict(list)
+    for exam in exams:
+        voxels.update(exam.values)
+        for value in exam.values:
+            having[value].append(exam)
+    hidden = set(cohort.background) - {0}
+    shown = [value for value in names if value not in cohort.background or voxels[value]]
+    rest = sorted(shown, key=lambda value: (value in hidden, -voxels[value]))[VALUES_SHOWN:]
+    shown = sorted(set(shown) - set(rest))
+    patients = len({exam.patient for exam in exams})
+    return Table.of(
+        "Values of the label maps",
+        column("value", "key", map(str, shown)),
+        column("counts as", "words", (names[value] for value in shown)),
+        column("voxels", "numbers", (voxels[value] for value in shown)),
+        column("exams", "numbers", (f"{len(having[value])} of {len(exams)}" for value in shown)),
+        column(
+            "patients",
+            "numbers",
+            (f"{len({exam.patient for exam in having[value]})} of {patients}" for value in shown),
+        ),
+        notes=(
+            f"{counted(len(rest), 'further value')} with fewer voxels: {_some(list(map(str, sorted(rest))))}."
+            if rest
+            else "",
+            "As the files have them, also outside the mask." if cohort.mask else "",
+        ),
+    )
+
+
 def grids_table(exams: Sequence[ExamSummary]) -> Table:
     """The grids of the exams, the most frequent first."""
     kinds = _grouped((_grid(exam.geometry), exam.exam) for exam in exams)
@@ -186,8 +236,14 @@ def exams_table(measured: Measured) -> Table:
     exams = measured.exams
     grids: dict[str, list[str]] = {
         "axes": [text + MARK * odd for text, odd in zip(measured.axes, measured.odd_axes, strict=True)],
-        "spacing, mm": [_by(each.text(n) for each in measured.spacing_xyz) for n in range(len(exams))],
-        "voxels": [_by(reversed(exam.geometry.shape_zyx)) for exam in exams],
+        "spacing, mm": [dimensions(each.text(n) for each in measured.spacing_xyz) for n in range(len(exams))],
+        "voxels": [dimensions(reversed(exam.geometry.shape_zyx)) for exam in exams],
+    }
+    labels = zip(*(exam.files.labels for exam in exams), strict=True)
+    parts = {
+        f"files of {name}": list(map(len, own))
+        for name, own in zip(measured.volumes, labels, strict=False)  # there may be one label map for all
+        if max(map(len, own)) > 1
     }
     amounts: dict[str, Amount] = {f"{name}, ml": amount for name, amount in measured.volumes.items()}
     amounts |= {} if measured.mask is None else {"mask, %": measured.mask}
@@ -202,6 +258,7 @@ def exams_table(measured: Measured) -> Table:
             for name, texts in grids.items()
             if len(set(texts)) > 1
         ),
+        *(column(name, "numbers", numbers) for name, numbers in parts.items()),
         *(_amounts(name, amount) for name, amount in amounts.items()),
         *(_amounts(name, location, spread) for name, (location, spread) in channels.items()),
         notes=("Channels: median (spread).", RULE if measured.unusual else ""),
@@ -225,15 +282,6 @@ def unusual_table(measured: Measured) -> Table:
     )
 
 
-def _example(files: Sequence[ExamFiles], position: int) -> tuple[ExamFiles, StoredObject] | None:
-    """The first exam that has a file at a position among channels, labels and mask."""
-    for exam in files:
-        item = (*exam.channels, *exam.labels, exam.mask)[position]
-        if item is not None:
-            return exam, item
-    return None
-
-
 def _grouped(pairs: Iterable[tuple[Kind, Member]]) -> Mapping[Kind, list[Member]]:
     groups: dict[Kind, list[Member]] = defaultdict(list)
     for kind, member in pairs:
@@ -242,18 +290,12 @@ def _grouped(pairs: Iterable[tuple[Kind, Member]]) -> Mapping[Kind, list[Member]
 
 
 def _some(names: Sequence[str]) -> str:
-    """Names, the first of many."""
-    more = len(names) - NAMES_SHOWN
-    return ", ".join(names[:NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
-
-
-def _by(numbers: Iterable[object]) -> str:
-    return " x ".join(map(str, numbers))
+    return first_of(names, NAMES_SHOWN)
 
 
 def _grid(geometry: Geometry) -> tuple[str, str, str, str]:
-    spacing = _by(f"{mm:.3g}" for mm in reversed(geometry.spacing_zyx_mm))
-    return geometry.orientation, spacing, _by(reversed(geometry.shape_zyx)), geometry.plane
+    spacing = dimensions(f"{mm:.3g}" for mm in reversed(geometry.spacing_zyx_mm))
+    return geometry.orientation, spacing, dimensions(reversed(geometry.shape_zyx)), geometry.plane
 
 
 def _amounts(name: str, amount: Amount, beside: Amount | None = None) -> Column:

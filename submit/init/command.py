@@ -206,7 +206,7 @@ def _lacking(layout: Layout, objects: Sequence[StoredObject]) -> dict[Unit, tupl
     """Exams that the patterns do not give, each tried by itself, and why."""
     cohort, lacking = cohort_of(layout), dict(layout.lacking)
     patterns = [(cohort.pattern, c.files or escape(c.name)) for c in cohort.channels]
-    patterns += [(cohort.labels, text) for text in cohort.class_files or ("",)]
+    patterns += [(cohort.labels, text) for texts in cohort.class_files or (("",),) for text in texts]
     patterns += [(cohort.mask, "")] if cohort.mask is not None else []
     files = objects_by_unit(objects, patterns)
     for unit in layout.units:

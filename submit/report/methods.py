@@ -2,6 +2,7 @@
 
 from job.contract.grid import REFERENCE
 from job.contract.manifest import Manifest
+from job.contract.wording import dimensions
 from submit.analysis.analysis import Analysis
 from submit.analysis.bootstrap import DRAWS
 from submit.analysis.design import ALPHA
@@ -100,7 +101,7 @@ def _repeated(repeats: int) -> str:
 def _training(manifest: Manifest, analysis: Analysis, versions: dict[str, str]) -> str:
     study, training = manifest.study, manifest.study.training
     torch = f" (PyTorch {versions['torch']})" if "torch" in versions else ""
-    segment = " x ".join(map(str, study.training_segment))
+    segment = dimensions(study.training_segment)
     architecture = study.network.architecture
     pathways = counted(len(architecture.subsampling) + 1, "pathway")
     maps = ", ".join(map(str, architecture.feature_maps))

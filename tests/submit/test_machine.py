@@ -5,7 +5,7 @@ import pytest
 
 from job.contract.errors import StudyError
 from job.contract.study_file import parse_study
-from job.data.store import ExamRecord
+from job.data.exam_record import ExamRecord
 from submit.executors.local import Slot
 from submit.machine import fold_memory_gib, machine_slots, within_memory
 from tests.submit.conftest import STUDY

@@ -69,6 +69,20 @@ def test_what_changes_no_fold_is_no_part_of_the_identity(make_study: MakeStudy, 
     assert freeze(make_study(changes)).digest == freeze(make_study()).digest
 
 
+def test_the_names_of_the_files_of_classes_are_no_part_of_the_identity(make_study: MakeStudy) -> None:
+    """Which voxels they hold is in the exams' digests."""
+    digests = {
+        freeze(
+            make_study(f'cohort.labels = "{{patient}}/{{class}}.nii.gz"\ncohort.classes = {classes}')
+        ).digest
+        for classes in (
+            '{ tumour = "gtv*", node = ["n1", "n2"] }',
+            '{ tumour = ["p1", "p2"], node = "ln" }',
+        )
+    }
+    assert digests == {freeze(make_study("cohort.classes = { tumour = 1, node = 2 }")).digest}
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -143,15 +143,28 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(
         ),
         (
             "cohort.classes.tumour = 1.5",
-            "cohort.classes.tumour: expected a whole number or a list in square brackets or text in quotes, got 1.5",
+            "cohort.classes.tumour: expected a whole number or text in quotes or a list in square brackets, got 1.5",
         ),
         (
             'cohort.classes.tumour = [1, "x"]',
-            "cohort.classes.tumour[entry 2]: expected a whole number, got 'x'",
+            "cohort: classes: 'tumour' has both values and texts; write the one or the other",
+        ),
+        (
+            "cohort.classes.tumour = [1, 2.5]",
+            "cohort.classes.tumour[entry 2]: expected a whole number or text in quotes, got 2.5",
+        ),
+        (
+            'cohort.labels = "{patient}/{class}"\ncohort.classes = { a = ["x", "y"], b = "x" }',
+            "cohort: classes: the text 'x' is given twice; a file is of one class",
+        ),
+        (
+            'cohort.classes.tumour = ["x", "y"]',
+            "cohort: classes: 'tumour' names a file; write its value in the label maps, or put {class} into labels "
+            "if each class has a file of its own",
         ),
         (
             "cohort.classes.tumour = []",
-            "cohort.classes.tumour: expected a whole number or at least 1 value(s) or text in quotes, got []",
+            "cohort.classes.tumour: expected a whole number or text in quotes or at least 1 value(s), got []",
         ),
         (
             'cohort.classes."a/b" = 1',

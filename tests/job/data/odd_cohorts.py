@@ -14,8 +14,9 @@ from scipy import ndimage
 from job.contract.study import Study
 from job.contract.study_file import parse_study
 from job.data.cohort_summary import ExamSummary, Findings
+from job.data.exam_record import read_record
 from job.data.prepare import check_cohort, prepare_cohort
-from job.data.store import ExamReader, read_record
+from job.data.store import ExamReader
 from job.storage.local import LocalStorage
 
 SHAPE = (24, 20, 12)

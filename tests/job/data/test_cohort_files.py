@@ -60,7 +60,7 @@ def test_channels_come_in_the_order_of_the_study_with_labels_and_mask() -> None:
         "p1/label.nii.gz",
         "p1/brain.nii.gz",
     ]
-    assert [item.fingerprint for item in exam.labels if item is not None] == ["of p1/label.nii.gz"]
+    assert [[item.fingerprint for item in own] for own in exam.labels] == [["of p1/label.nii.gz"]]
 
 
 def test_a_pattern_of_wildcards_finds_both_spellings() -> None:
@@ -133,7 +133,7 @@ def test_wildcards_match_as_in_a_shell(pattern: str, key: str, matches: bool) ->
     settings = {"pattern": "{patient}.{channel}", "labels": pattern, "channels": ["t1"]}
     if matches:
         (exam,) = found(keys, **settings)
-        assert (exam.patient, [item.key for item in exam.labels if item is not None]) == (patient, [key])
+        assert (exam.patient, [[item.key for item in own] for own in exam.labels]) == (patient, [[key]])
     else:
         assert "no file for labels" in problems_of(keys, **settings)[0]
 
@@ -255,3 +255,56 @@ def test_a_file_that_serves_twice_is_a_problem() -> None:
     assert problem.startswith("p1/t1.nii.gz: found used 2 times (exams p1); expected one use of each file")
     (problem,) = problems_of(exam_keys("p1"), channels=["t1", {"name": "truth", "files": "label"}])
     assert problem.startswith("p1/label.nii.gz: found used 2 times")
+
+
+CLASSES = {"labels": "{patient}/{class}.nii.gz", "channels": ["t1"]}
+
+
+def labels_of(keys: Sequence[str], **changes: Any) -> list[list[str]]:
+    (exam,) = found(keys, **CLASSES | changes)
+    return [[item.key.split("/")[1].removesuffix(".nii.gz") for item in own] for own in exam.labels]
+
+
+def test_a_class_has_the_files_of_all_its_texts_once_and_in_the_order_of_their_names() -> None:
+    keys = [f"p1/{name}.nii.gz" for name in ("t1", "GTVn2", "GTVn10", "GTVn1", "GTVp", "LN-left")]
+    nodes = ["GTVn1", "GTVn10", "GTVn2"]
+    assert labels_of(keys, classes={"tumour": "GTVp", "node": "GTVn*"}) == [["GTVp"], nodes]
+    assert labels_of(keys, classes={"node": ["LN-*", "GTVn*", "GTVn1"]}) == [[*nodes, "LN-left"]]
+    assert labels_of(keys, classes={"node": ["GTVn1", "GTVn2"], "other": "x"}) == [["GTVn1", "GTVn2"], []]
+
+
+def test_two_files_for_a_label_map_or_a_mask_are_refused_in_the_words_of_their_key() -> None:
+    keys = [*exam_keys("p1"), "p1/label2.nii.gz", "p1/mask_a.nii.gz", "p1/mask_b.nii.gz"]
+    lines = problems_of(keys, labels="{patient}/label*.nii.gz", mask="{patient}/mask_?.nii.gz")
+    assert [line.split("; ")[2] for line in lines] == [
+        f"make {key} more specific, or name the files that are not meant in cohort.ignore"
+        for key in ("cohort.labels", "cohort.mask")
+    ]
+
+
+def test_files_of_a_class_whose_names_differ_only_by_case_are_refused() -> None:
+    keys = ["p1/t1.nii.gz", "p1/GTVna.nii.gz", "p1/GTVnA.nii.gz"]
+    (line,) = problems_of(keys, **CLASSES, classes={"node": "GTVn*"})
+    assert line.startswith(
+        "p1/GTVn*.nii.gz: found 2 files for class node: p1/GTVnA.nii.gz, p1/GTVna.nii.gz, whose"
+    )
+
+
+def test_a_file_of_two_classes_is_a_problem() -> None:
+    keys = ["p1/t1.nii.gz", "p1/GTVn1.nii.gz", "p1/GTVp.nii.gz"]
+    (line,) = problems_of(keys, **CLASSES, classes={"tumour": "GTV*", "node": "GTVn*"})
+    assert line == (
+        "p1/GTVn1.nii.gz: found used 2 times (exams p1); expected one use of each file, or of each volume of a 4-D "
+        "file; make cohort.pattern, the channels' `files` or the classes' texts more specific"
+    )
+
+
+def test_a_part_of_a_class_that_is_a_dead_link_is_a_problem_though_other_parts_are_there() -> None:
+    """The union of the others would be less than the truth."""
+    objects = [
+        StoredObject(key=f"p1/{name}.nii.gz", size_bytes=1, fingerprint="") for name in ("t1", "GTVn1")
+    ]
+    with pytest.raises(DataError) as error:
+        find_exams(objects, cohort(**CLASSES, classes={"node": "GTVn*"}), dead=["p1/GTVn2.nii.gz"])
+    (problem,) = error.value.problems
+    assert (problem.file, problem.found) == ("p1/GTVn2.nii.gz", "a link to a file that is not there")

@@ -242,9 +242,9 @@ def test_a_file_on_another_grid_is_a_problem(
     affine: NDArray[np.float64],
     found: str,
 ) -> None:
-    arrays = {
-        name: np.ones(LABEL.shape, np.int16) + np.int16(900) * LABEL for name in ("t1", "t2", "adc", "mask")
-    }
+    counted = np.arange(1, 49, dtype=np.int16).reshape(LABEL.shape)
+    arrays = {name: 10 * counted + np.int16(900) * LABEL for name in ("t1", "t2", "adc")}
+    arrays["mask"] = np.ones_like(counted)
     changes = {f"p1/{name}.nii.gz": nifti_bytes(data, AFFINE) for name, data in arrays.items()}
     changes["p1/label.nii.gz"] = nifti_bytes(LABEL, AFFINE)
     changes[f"p1/{file}.nii.gz"] = nifti_bytes(np.arange(48, dtype=np.uint8).reshape(shape), affine)
@@ -334,4 +334,44 @@ def test_a_structure_outside_the_mask_is_a_mistake(make_cohort: MakeCohort, make
     mask[0] = 0  # 180 of 3600 voxels
     source = make_cohort(["p1"], {"p1/label.nii.gz": label, "p1/mask.nii.gz": mask})
     problem = problems_of(source, make_study())["p1/label.nii.gz"]
-    assert "found 180 of 3600 labelled voxels outside the mask (5%); expected at most 1%" in problem
+    assert (
+        "found 180 of 3600 voxels of class GTV-T outside the mask (5.00%); expected at most 1% of" in problem
+    )
+
+
+def test_a_small_class_that_the_mask_takes_away_is_a_problem_beside_a_large_one(
+    make_cohort: MakeCohort, make_study: MakeStudy
+) -> None:
+    """27 voxels of the second class are few beside the first's 3000; they are all that there is of it."""
+    label = np.zeros((20, 18, 10), np.uint8)
+    label[5:] = 1
+    label[:3, :3, :3] = 2
+    mask = np.ones_like(label)
+    mask[:3, :3, :3] = 0
+    mask[5, 0, :9] = 0  # 9 of 2700: a rim
+    source = make_cohort(["p1"], {"p1/label.nii.gz": label, "p1/mask.nii.gz": mask})
+    assert found_in(problems_of(source, make_study())) == {
+        "p1/label.nii.gz": "27 of 27 voxels of class GTV-Ln outside the mask (100.00%)"
+    }
+
+
+def test_a_rim_is_said_by_class(make_cohort: MakeCohort, make_study: MakeStudy) -> None:
+    label = np.ones((20, 18, 10), np.uint8)
+    label[10:] = 2
+    mask = np.ones_like(label)
+    mask[0, 0, :9] = mask[19, 0, :5] = 0  # of 1800 each
+    exam = load(make_cohort(["p1"], {"p1/label.nii.gz": label, "p1/mask.nii.gz": mask}), make_study())
+    assert exam.outside_mask == 14
+    assert [str(warning).split("; expected")[0] for warning in exam.warnings] == [
+        "p1/label.nii.gz: found 9 of 1800 voxels of class GTV-T outside the mask (0.50%)",
+        "p1/label.nii.gz: found 5 of 1800 voxels of class GTV-Ln outside the mask (0.28%)",
+    ]
+
+
+def test_a_class_that_is_cut_off_names_its_own_file(make_cohort: MakeCohort, make_study: MakeStudy) -> None:
+    large, small, mask = (np.zeros((20, 18, 10), np.uint8) for _ in range(3))
+    large[5:], small[0], mask[1:] = 1, 1, 1
+    changes = {"p1/a.nii.gz": large, "p1/b.nii.gz": small, "p1/mask.nii.gz": mask, "p1/label.nii.gz": None}
+    cohort = {"labels": "{patient}/{class}.nii.gz", "classes": {"GTV-T": "a", "GTV-Ln": "b"}}
+    problems = problems_of(make_cohort(["p1"], changes), make_study(cohort=cohort))
+    assert list(problems) == ["p1/b.nii.gz"]

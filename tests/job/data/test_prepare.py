@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import re
 import signal
 import time
 import tracemalloc
@@ -11,18 +12,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 
 from job.contract import layout
-from job.contract.errors import DataError
+from job.contract.errors import Damaged, DataError
 from job.contract.study import Study
 from job.data.cohort_files import find_exams
 from job.data.exam import load_exam
-from job.data.prepare import StoreIndex, check_cohort, prepare_cohort
-from job.data.store import ExamReader, read_record, recipe_of
+from job.data.exam_record import STORE_FORMAT, read_record, recipe_of
+from job.data.prepare import StoreIndex, check_cohort, prepare_cohort, read_index
+from job.data.store import ExamReader
 from job.storage.local import LocalStorage
-from tests.job.data.odd_cohorts import OddCohort, nifti, patched
+from tests.job.data.odd_cohorts import NAMES, SHAPE, OddCohort, nifti, patched, sound_cohort
 from tests.job.data.odd_cohorts import study as odd_study
 from tests.job.data.preparing import preparing
 
@@ -294,11 +297,94 @@ def test_no_more_exams_are_prepared_at_a_time_than_memory_suffices_for(
             at_once.append(workers)
             super().__init__(workers)
 
-    monkeypatch.setattr("job.data.prepare.ThreadPoolExecutor", Pool)
+    monkeypatch.setattr("job.storage.concurrency.ThreadPoolExecutor", Pool)
     for available in (10, 2.5, 0.1):
         monkeypatch.setattr("job.data.prepare.available_memory_gib", lambda gib=available * exam_gib: gib)
         check_cohort(source, study, workers=4, progress=lambda *_: None)
     assert at_once == [4, 2, 1]
+
+
+def test_memory_is_reckoned_with_where_headers_need_the_study_to_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files without any orientation, which `geometry = "voxels"` takes as they are stored."""
+    odd = sound_cohort(tmp_path / "cohort")
+    for patient in PATIENTS:
+        for name in NAMES:
+            odd.change(patient, name, lambda data: nib.Nifti1Image(data, None))
+    own, at_once = odd_study(geometry="voxels"), []
+    exam_gib = np.prod(SHAPE) * (3 * 4 * 3 + 40) / 2**30  # three channels of float32
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, workers: int) -> None:
+            at_once.append(workers)
+            super().__init__(workers)
+
+    monkeypatch.setattr("job.storage.concurrency.ThreadPoolExecutor", Pool)
+    monkeypatch.setattr("job.data.prepare.available_memory_gib", lambda: 2.5 * exam_gib)
+    found = check_cohort(LocalStorage(odd.root), own, workers=4, progress=lambda *_: None)
+    assert (found.problems, at_once) == ((), [2])
+
+
+def test_a_damaged_index_is_an_error_until_preparing_writes_it_anew(
+    make_cohort: MakeCohort, make_study: MakeStudy, store: LocalStorage
+) -> None:
+    """Taken for absent, it would let a sweep begin as if nothing had been prepared."""
+    source, study = make_cohort(PATIENTS), make_study()
+    assert read_index(store, study) is None
+    index, _ = prepare(source, store, study)
+    key = layout.store_index(index.recipe)
+    for damage in (b"", b"{}", store.read(key)[:-20]):
+        store.write(key, damage)
+        with pytest.raises(
+            Damaged, match=re.escape(f"{store.url}/{key} is damaged; delete it and run the sweep")
+        ):
+            read_index(store, study)
+        assert prepare(source, store, study) == (index, 0)
+        assert read_index(store, study) == index
+
+
+@pytest.mark.parametrize("cohort", [{"exclude": ["p2"]}, {"channels": ["t2", "t1"]}])
+def test_the_index_of_another_study_of_one_recipe_is_not_taken_for_ones_own(
+    make_cohort: MakeCohort, make_study: MakeStudy, store: LocalStorage, cohort: dict[str, Any]
+) -> None:
+    """Its exams may be others, as may the files of their channels; a sweep over them would be another one."""
+    source = make_cohort(PATIENTS)
+    named = [{"name": name, "files": file} for name, file in (("t2", "t1"), ("t1", "t2"))]
+    other = {"channels": named} if "channels" in cohort else {}
+    first, second = make_study(cohort=cohort), make_study(cohort=other)
+    assert recipe_of(first) == recipe_of(second)
+    index, _ = prepare(source, store, first)
+    assert (read_index(store, first), read_index(store, second)) == (index, None)
+    after, _ = prepare(source, store, second)
+    assert (read_index(store, first), read_index(store, second)) == (None, after)
+    named_anew = make_study(cohort=other | {"structures": {"both": ["GTV-T", "GTV-Ln"]}})
+    assert read_index(store, named_anew) == after
+
+
+def test_a_store_of_an_earlier_version_is_made_anew_with_a_word_once(
+    make_cohort: MakeCohort, make_study: MakeStudy, store: LocalStorage
+) -> None:
+    source, study = make_cohort(PATIENTS), make_study()
+    old = recipe_of(study, STORE_FORMAT - 1)
+    assert old != recipe_of(study)
+    store.write(layout.store_index(old), b"as the earlier version wrote it")
+    told = [
+        [
+            str(warning)
+            for warning in prepare_cohort(source, store, study, workers=2, progress=lambda *_: None).warnings
+        ]
+        for _ in range(2)
+    ]
+    assert told == [
+        [
+            f"{store.url}/{old}: found exams of an earlier version of the store (format {STORE_FORMAT - 1}); "
+            f"expected format {STORE_FORMAT}; all exams were made anew beside them; delete this folder once no run "
+            "needs it"
+        ],
+        [],
+    ]
+    assert store.read(layout.store_index(old)) == b"as the earlier version wrote it"
 
 
 @pytest.mark.parametrize("kind", ["plain", "scaled doubles", "4-D", "resampled", "float32, no mask"])
@@ -349,7 +435,7 @@ def test_an_exam_needs_no_more_memory_than_is_reckoned_with(
     reckoned: list[int] = []
     monkeypatch.setattr("job.data.prepare.available_memory_gib", lambda: 100 * peak_gib)
     monkeypatch.setattr(
-        "job.data.prepare.ThreadPoolExecutor",
+        "job.storage.concurrency.ThreadPoolExecutor",
         lambda workers: reckoned.append(workers) or ThreadPoolExecutor(1),
     )
     check_cohort(source, cohort, workers=1000, progress=lambda *_: None)

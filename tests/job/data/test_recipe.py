@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from job.contract.study import Study
-from job.data.store import recipe_of
+from job.data.exam_record import recipe_of
 
 MakeStudy = Callable[..., Study]
 

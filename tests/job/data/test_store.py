@@ -22,8 +22,9 @@ from job.contract import layout
 from job.contract.errors import DataError
 from job.contract.study import Study
 from job.data.exam import Exam
+from job.data.exam_record import ExamRecord, Region, Source, read_record, recipe_of
 from job.data.nifti import read_labels, write_labels
-from job.data.store import ExamReader, ExamRecord, Region, Source, read_record, recipe_of, write_exam
+from job.data.store import ExamReader, write_exam
 from job.storage.local import LocalStorage
 from tests.job.data.conftest import CHANNELS, SHAPE_ZYX
 
@@ -31,7 +32,7 @@ MakeStudy = Callable[..., Study]
 MakeExam = Callable[..., Exam]
 Stored = tuple[LocalStorage, Exam, ExamReader]
 BLOCK_ZYX = (4, 7, 8)
-SOURCES = (Source(key="p1/t1.nii.gz", fingerprint="1-2", sha256="ab"),)
+SOURCES = (Source(role="channel t1", key="p1/t1.nii.gz", fingerprint="1-2", sha256="ab"),)
 FIXTURES_STAY = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -335,6 +336,19 @@ def test_what_a_killed_attempt_left_is_replaced_and_what_is_whole_is_not_touched
     write(store, make_study(), exam)
     assert set(folder.rglob("*")) == set(before)
     np.testing.assert_array_equal(ExamReader(store, record).image([0, 1, 2]), exam.image_CZYX)
+
+
+def test_arrays_that_are_damaged_are_replaced_though_their_record_is_there(
+    tmp_path: Path, make_study: MakeStudy, make_exam: MakeExam
+) -> None:
+    """Files that were renamed give the same contents again; their exam must not be called made."""
+    store, exam = LocalStorage(tmp_path), make_exam()
+    record = write(store, make_study(), exam)
+    (arrays_of(store, record) / "image" / "c" / "0" / "0" / "0" / "0").write_bytes(b"half")
+    renamed = (SOURCES[0].model_copy(update={"key": "p1/T1.nii.gz"}),)
+    again = write_exam(store, make_study(), exam, name="p1", patient="p1", sources=renamed)
+    assert (again.digest, again.sources) == (record.digest, renamed)
+    np.testing.assert_array_equal(ExamReader(store, again).image([0, 1, 2]), exam.image_CZYX)
 
 
 @pytest.mark.parametrize("name", ["Jürgen Ö 1", "a#b?c%20&d", "x.zarr", "日本", "p'1\""])

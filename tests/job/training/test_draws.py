@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from job.contract.study import Training
 from job.data.channel_statistics import ChannelStatistics
-from job.data.store import ExamReader, ExamRecord, Region, open_exams
+from job.data.exam_record import ExamRecord, Region
+from job.data.store import ExamReader, open_exams
 from job.training.draws import OUTSIDE, PatchSampler, class_groups, generator
 
 

@@ -165,3 +165,42 @@ def test_a_preparation_that_was_in_vain_does_not_hide_the_run_before(
     batch.end("FAILED")
     assert find_run(None, remote_study).url == run.url
     assert "was submitted later, and its cohort was not prepared" in capsys.readouterr().err
+
+
+def test_a_study_that_goes_back_to_an_earlier_cohort_goes_on_in_its_own_run(
+    remote_study: Path, batch: FakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In between the store was prepared for fewer exams; the recipe is the same, and so is its index's place."""
+    text = remote_study.read_text()
+    fewer = text.replace('"pattern" =', '"exclude" = ["patient-02/visit-2"], "pattern" =')
+    assert fewer != text
+    runs = []
+    for cohort in (text, fewer):
+        remote_study.write_text(cohort)
+        sweep(remote_study, range(4))
+        request = find_run(None, remote_study)
+        prepare = [job for job in batch.jobs.values() if "-prepare-" in job["jobName"]][-1]
+        assert run_job(monkeypatch, prepare, "prepare") == ExitCode.DONE
+        runs.append(open_run(request.url))
+        batch.end()
+    assert [len(read_manifest(run).exams) for run in runs] == [4, 3]
+    remote_study.write_text(text)
+    assert sweep(remote_study, range(4, 8))[0].startswith(f"run {runs[0].url}: 4 folds submitted")
+
+
+def test_a_run_whose_exams_are_no_longer_in_the_store_is_refused_with_what_to_delete(
+    remote_study: Path, batch: FakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep(remote_study)
+    request = find_run(None, remote_study)
+    assert run_job(monkeypatch, batch.jobs[only(batch, "prepare")], "prepare") == ExitCode.DONE
+    batch.end()
+    manifest = read_manifest(open_run(request.url))
+    store = open_storage("s3://results/tiny/store")
+    store.delete(layout.exam_record(manifest.recipe, manifest.exams[0].exam, manifest.exams[0].digest))
+    with pytest.raises(
+        StudyError, match=rf"has 3 of the 4 exams of {manifest.run}.* delete {request.url}/run\.json"
+    ):
+        sweep(remote_study)
+    request.delete(layout.REQUESTED_RUN)
+    assert sweep(remote_study)[0].startswith(f"request {request.url}: the preparation of the cohort")

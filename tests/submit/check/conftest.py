@@ -53,6 +53,7 @@ def make_exam() -> Callable[..., ExamSummary]:
         adc: tuple[float, float] = (1.2, 1.5),
         region: float = 0.5,
         outside_mask: int = 0,
+        values: Mapping[int, int] | None = None,
     ) -> ExamSummary:
         affine = np.diag([*(np.array(spacing) * directions), 1.0])
 
@@ -81,7 +82,7 @@ def make_exam() -> Callable[..., ExamSummary]:
                 patient=patient,
                 visit=visit,
                 channels=(item("t1"), item("adc")),
-                labels=(item("label"),),
+                labels=((item("label"),),),
                 mask=item("mask"),
             ),
             geometry=Geometry(
@@ -93,6 +94,7 @@ def make_exam() -> Callable[..., ExamSummary]:
             channels={"t1": channel(*t1), "adc": channel(*adc)},
             outside_mask=outside_mask,
             warnings=(),
+            values=values or {},
         )
 
     return make

@@ -84,6 +84,7 @@ def test_a_sound_cohort_is_shown_and_ends_with_what_the_study_does_with_it(
         "Files as the patterns read them:",
         "4 exams of 4 patients:",
         "Classes:",
+        "Values of the label maps:",
         "Grids:",
         "Channels:",
         "Exams:",

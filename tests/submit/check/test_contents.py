@@ -15,6 +15,7 @@ from submit.check.contents import (
     overview,
     patients_table,
     unusual_table,
+    values_table,
 )
 from submit.check.outliers import RULE
 from submit.check.terminal import plain_lines
@@ -60,7 +61,11 @@ def test_a_class_with_a_file_of_its_own_shows_that_of_the_first_exam_that_has_it
             labels=labels,
             mask=None,
         )
-        for patient, labels in (("p1", (item("p1/core.nii"), None)), ("p2", (None, item("p2/oedema.nii"))))
+        for patient, labels in (
+            ("p1", ((item("p1/core.nii"),), ())),
+            ("p2", ((), (item("p2/oedema.nii"),))),
+            ("p3", ((item("p3/core-a.nii"), item("p3/core-b.nii")), (item("p3/oedema.nii"),))),
+        )
     ]
     cohort = make_checked_study(
         pattern="{patient}/all.nii",
@@ -73,7 +78,19 @@ def test_a_class_with_a_file_of_its_own_shows_that_of_the_first_exam_that_has_it
         "": ["t1", "adc", "class core", "class oedema"],
         "one of the files": ["p1/all.nii, volume 0", "p1/all.nii, volume 1", "p1/core.nii", "p2/oedema.nii"],
         "patient": ["p1", "p1", "p1", "p2"],
+        "files an exam": ["", "", "0 to 2", "0 to 1"],
     }
+
+
+def test_how_many_files_each_exam_has_of_a_class_is_shown_where_one_has_several(make_exam, tables_of):
+    exams = [make_exam("p1"), make_exam("p2")]
+    (item,) = exams[0].files.labels[0]
+    for exam, labels in zip(list(exams), (((item,), (item,) * 3), ((), (item,))), strict=True):
+        exams[exams.index(exam)] = replace(exam, files=replace(exam.files, labels=labels))
+    table = texts(tables_of(exams_table, exams))
+    assert table["files of oedema"] == ["3", "1"]
+    assert "files of core" not in table
+    assert not any(name.startswith("files of") for name in texts(tables_of(exams_table, [make_exam()])))
 
 
 def test_patients_are_grouped_by_the_names_of_their_exams(make_exam):
@@ -117,6 +134,48 @@ def test_classes_have_voxels_millilitres_exams_and_patients(make_exam, tables_of
         "not in": ["", "p2_v1"],
     }
     assert table.notes[-1] == "7 labelled voxels outside the mask, in 1 exam, count as background."
+
+
+def test_each_value_of_the_label_maps_is_counted_also_one_that_counts_as_background(
+    make_exam, make_checked_study
+):
+    """A structure that `background` hides is seen; a value of a class that no exam has too."""
+    exams = [
+        make_exam("p1", values={0: 2900, 1: 2000, 2: 1000, 5: 100}),
+        make_exam("p2", "v1", values={0: 5000, 1: 1000}),
+        make_exam("p2", "v2", values={1: 3000, 2: 2950, 5: 50}),
+    ]
+    cohort = make_checked_study(background=[0, 5, 7]).cohort
+    table = values_table(exams, cohort)
+    assert texts(table) == {
+        "value": ["0", "1", "2", "3", "5"],
+        "counts as": ["background", "core", "oedema", "core", "background"],
+        "voxels": ["7,900", "6,000", "3,950", "0", "150"],
+        "exams": ["2 of 3", "3 of 3", "2 of 3", "0 of 3", "2 of 3"],
+        "patients": ["2 of 2", "2 of 2", "2 of 2", "0 of 2", "2 of 2"],
+    }
+    assert table.notes == ("As the files have them, also outside the mask.",)
+
+
+def test_of_many_background_values_those_with_most_voxels_have_rows_and_the_others_are_named(
+    make_exam, make_checked_study
+):
+    """As where a parcellation of the brain counts as background."""
+    background = [0, *range(10, 40)]
+    exam = make_exam(values={0: 9000, 1: 70, 2: 60, 3: 50} | {value: 1000 + value for value in range(10, 40)})
+    table = values_table([exam], make_checked_study(background=background, mask=None).cohort)
+    assert texts(table)["value"] == ["0", "1", "2", "3", *map(str, range(32, 40))]
+    assert table.notes == (
+        "22 further values with fewer voxels: 10, 11, 12, 13, 14, 15, 16, 17 and 14 more.",
+    )
+
+
+def test_files_of_classes_have_no_values(make_exam, make_checked_study, findings_of):
+    cohort = make_checked_study(labels="{patient}/{exam}/{class}.nii.gz", classes=["label"]).cohort
+    exams = [make_exam("p1", voxels=(3000, 2000, 0))]
+    titles = [table.title for table in overview(findings_of(exams), cohort, measured(exams, cohort))]
+    assert "Classes" in titles
+    assert "Values of the label maps" not in titles
 
 
 def test_grids_are_counted_and_the_odd_ones_named(make_exam):
