@@ -178,13 +178,6 @@ class _Reader:
         volume = self.volume(item.key, index)
         self.grid = Grid(volume.name, volume.geometry)
 
-    @property
-    def shape_zyx(self) -> tuple[int, ...]:
-        """Of the canonical grid; of nothing where there is none."""
-        if self.grid is None:
-            return (0, 0, 0)
-        return self.grid.geometry.canonical(np.broadcast_to(np.uint8(0), self.grid.geometry.shape_xyz)).shape
-
     def volume(self, key: str, index: int | None = None) -> Volume:
         """A volume as its file has it."""
         try:
@@ -201,8 +194,7 @@ class _Reader:
 
     def stored(self, key: str, *, is_mask: bool = False) -> tuple[Volume, NDArray[Any]]:
         """A volume of names (labels, mask), and its stored numbers on the exam's canonical grid."""
-        volume = self.volume(key)
-        self._note(volume)
+        volume = self._noted(self.volume(key))
         if self.grid is None:
             return volume, volume.stored_ZYX()
         if self._cohort.resample_to is not None and volume.geometry.axes_onto(self.grid.geometry) is None:
@@ -215,8 +207,7 @@ class _Reader:
 
     def values(self, key: str, channel: Channel) -> tuple[Volume, NDArray[np.float32]]:
         """A channel, and its scaled values on the exam's canonical grid."""
-        volume = self.volume(key, channel.index)
-        self._note(volume)
+        volume = self._noted(self.volume(key, channel.index))
         if self.grid is None:
             return volume, volume.values_ZYX()
         if self._cohort.resample_to is None or volume.geometry.axes_onto(self.grid.geometry) is not None:
@@ -229,8 +220,12 @@ class _Reader:
             self.warnings.append(_uncovered(key, uncovered, channel))
         return volume, np.ascontiguousarray(target.canonical(array), dtype=np.float32)
 
-    def _note(self, volume: Volume) -> None:
+    def _noted(self, volume: Volume) -> Volume:
+        """The volume, whose oddities are remembered, and which can be held against the grid."""
         self.warnings += [warning for warning in volume.warnings if warning not in self.warnings]
+        if self.grid is not None:
+            self.grid.require_like(volume.name, volume.geometry)
+        return volume
 
 
 def _uncovered(key: str, share: float, channel: Channel) -> Problem:
@@ -288,7 +283,7 @@ def _read_labels(reader: _Reader, files: ExamFiles, cohort: Cohort) -> LabelMap:
         else:
             volume, stored_ZYX = reader.stored(item.key)
             masks.append((stored_ZYX, volume))
-    return classes_of_files(masks, reader.shape_zyx, cohort)
+    return classes_of_files(masks, reader.grid.geometry.shape_zyx, cohort)
 
 
 def _normalised(

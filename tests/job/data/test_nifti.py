@@ -231,9 +231,9 @@ SMALL = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
 @pytest.mark.parametrize(
     ("damage", "found"),
     [
-        (lambda data: b"no image", "a damaged file (8 bytes, where a header alone has 348)"),
+        (lambda data: data[:8], "a damaged file (8 bytes, where a header alone has 348)"),
         (lambda data: data[:200], "a damaged file (200 bytes, where a header alone has 348)"),
-        (lambda data: b"DEAD" * 200, "a damaged file (sizeof_hdr is 1145128260"),
+        (lambda data: b"\x00\x02" + data[2:], "a damaged file (a header that begins with 00 02 00 00"),
         (lambda data: data[:348], "a damaged file (348 of 472 bytes)"),
         (lambda data: data[:352], "a damaged file (352 of 472 bytes)"),
         (lambda data: data[:-1], "a damaged file (471 of 472 bytes)"),

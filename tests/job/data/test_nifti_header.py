@@ -254,3 +254,29 @@ def test_an_odd_handedness_is_taken_by_its_sign_with_a_word(qfac: float, taken: 
     np.testing.assert_allclose(volume.geometry.affine, np.diag([2, 2, 3 * taken, 1]), atol=1e-9)
     assert f"pixdim[0] = {qfac:g}; expected 1 or -1" in warned(volume)
     assert read(nifti(AFFINE, None, pixdim__0=qfac)).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("choice", "counts", "first"), [(None, "sform", 23.0), ("sform", "sform", 23.0), ("qform", "qform", 73.0)]
+)
+def test_a_place_far_away_is_said_beside_a_spacing_that_was_rounded(
+    choice: Choice | None, counts: str, first: float
+) -> None:
+    """0.2 % of the edges apart, and 50 mm of the place: 25 voxels of 2 mm, the same at each corner."""
+    moved = scaled(AFFINE, 1.002, 1.002, 1.002)
+    moved[0, 3] += 50
+    spacing, place = map(str, read(nifti(AFFINE, moved), choice).warnings)
+    assert "found voxels of 2 x 2 x 3 mm by the sform and 2.004 x 2.004 x 3.006 mm by pixdim" in spacing
+    assert (
+        f"found sform and qform that place the volume {50 / (2 if counts == 'sform' else 2.004):.3g}" in place
+    )
+    assert f"the {counts} counts" in place
+    assert read(nifti(AFFINE, moved), choice).geometry.affine[0, 3] == pytest.approx(first)
+
+
+def test_a_place_far_away_is_said_where_rounding_moves_the_far_corner_too() -> None:
+    """By 0.05 % of 400 voxels pixdim alone would see it a fifth of one voxel away, the qform sees it 25 away."""
+    moved = scaled(AFFINE, 1.0005, 1, 1)
+    moved[1, 3] += 50
+    found = warned(read(nifti(AFFINE, moved, shape=(401, 3, 3))))
+    assert "sform and qform that place the volume 25 voxels apart" in found

@@ -169,6 +169,30 @@ def test_a_cohort_without_any_orientation_is_taken_as_it_is_stored_if_the_study_
     means_are_right(cohort, geometry="voxels")
 
 
+@pytest.mark.parametrize("settings", [{}, {"resample_to": "t1"}])
+@pytest.mark.parametrize("without", ["label", "t2"])
+def test_an_exam_with_an_orientation_in_some_files_only(
+    cohort: OddCohort, without: str, settings: dict[str, Any]
+) -> None:
+    """Images whose origin is the last voxel of the file without one: a flip, and the very same corners."""
+    mirrored = np.diag([-2.0, -2, 3, 1])
+    mirrored[:2, 3] = 2 * (SHAPE[0] - 1), 2 * (SHAPE[1] - 1)
+    for name in NAMES:
+        cohort.change("p2", name, lambda data: nifti(data, mirrored))
+    cohort.change(
+        "p2", without, lambda data: patched(nifti(data, np.diag([2.0, 2, 3, 1])), 252, np.int16([0, 0]))
+    )
+    assert one_problem(cohort, **settings)[0].startswith(f"p2/{without}.nii.gz: found no orientation")
+    lines = one_problem(cohort, geometry="voxels", **settings)
+    assert all(f"p2/{without}.nii.gz" in line and "no orientation (qform_code" in line for line in lines)
+    assert all(
+        "expected an orientation in all files of an exam, or in none; copy it to" in line for line in lines
+    )
+    cohort.change("p2", without, lambda data: nifti(data, mirrored))
+    assert cohort.words(geometry="voxels", **settings) == ([], [])
+    means_are_right(cohort, **settings)
+
+
 def test_a_spacing_of_0_in_a_qform(cohort: OddCohort) -> None:
     for name in NAMES:
 
