@@ -8,12 +8,15 @@ oblique slab at 45 degrees, rounding alone would send two files of one grid alon
 import math
 from dataclasses import dataclass
 from itertools import product
+from typing import TypeVar
 
 import numpy as np
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
 from job.contract.errors import DataError
+
+T = TypeVar("T", bound=np.generic)
 
 GRID_TOLERANCE = 0.1
 """Files are on one grid if no corner is further apart than this, in edges of the smallest voxel."""
@@ -80,15 +83,15 @@ class Geometry:
             return "isotropic"
         return {x: "sagittal", y: "coronal", z: "axial"}[longest]
 
-    def canonical(self, array_xyz: NDArray[np.generic]) -> NDArray[np.generic]:
+    def canonical(self, array_xyz: NDArray[T]) -> NDArray[T]:
         """An array on the file's axes as (Z, Y, X) of the canonical grid; a view where it can be one."""
-        array_ZYX: NDArray[np.generic] = reoriented(array_xyz, self.to_canonical).transpose(2, 1, 0)
+        array_ZYX: NDArray[T] = reoriented(array_xyz, self.to_canonical).transpose(2, 1, 0)
         return array_ZYX
 
-    def in_file(self, array_ZYX: NDArray[np.generic]) -> NDArray[np.generic]:
+    def in_file(self, array_ZYX: NDArray[T]) -> NDArray[T]:
         """The inverse of `canonical`."""
         back = ornt_transform(_ornt(IDENTITY), _ornt(self.to_canonical))
-        array: NDArray[np.generic] = apply_orientation(array_ZYX.transpose(2, 1, 0), back)
+        array: NDArray[T] = apply_orientation(array_ZYX.transpose(2, 1, 0), back)
         return array
 
     def axes_onto(self, other: "Geometry") -> AxisMap | None:
@@ -129,9 +132,9 @@ def canonical_axes(affine: NDArray[np.float64]) -> AxisMap:
     return _axis_map(io_orientation(affine))
 
 
-def reoriented(array_xyz: NDArray[np.generic], axes: AxisMap) -> NDArray[np.generic]:
+def reoriented(array_xyz: NDArray[T], axes: AxisMap) -> NDArray[T]:
     """An array with its axes flipped and permuted; a view."""
-    array: NDArray[np.generic] = apply_orientation(array_xyz, _ornt(axes))
+    array: NDArray[T] = apply_orientation(array_xyz, _ornt(axes))
     return array
 
 

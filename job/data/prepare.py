@@ -27,7 +27,8 @@ from job.data.cohort_summary import (
     without_class,
 )
 from job.data.doubtful_names import doubtful_names
-from job.data.exam import ChannelSeen, collecting, grid_file, load_exam, read_exam
+from job.data.exam import ChannelSeen, collecting, load_exam, read_exam
+from job.data.grid_reader import grid_file
 from job.data.nifti import read_volume
 from job.data.store import ExamRecord, Source, delete_exam, is_whole, recipe_of, write_exam
 from job.machine import available_memory_gib
