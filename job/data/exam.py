@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,7 +158,7 @@ def _read_truth(reader: GridReader, files: ExamFiles, cohort: Cohort, problems: 
         labels = _read_labels(reader, files, cohort)
     if files.mask is not None:
         with collecting(problems):
-            volume, stored_ZYX = reader.stored(files.mask.key)
+            stored_ZYX, volume = reader.stored(files.mask.key)
             mask_ZYX = reader.placed(mask_of(stored_ZYX, volume), volume)
     if labels is not None and mask_ZYX is not None:
         name = next(item.key for item in files.labels if item is not None)
@@ -174,18 +173,19 @@ def _read_labels(reader: GridReader, files: ExamFiles, cohort: Cohort) -> LabelM
     if cohort.class_files is None:
         (item,) = files.labels
         assert item is not None
-        volume, stored_ZYX = reader.stored(item.key)
+        stored_ZYX, volume = reader.stored(item.key)
         labels = classes_of(stored_ZYX, volume, cohort)
         return replace(labels, label_ZYX=reader.placed(labels.label_ZYX, volume, cohort.class_names))
-    masks: list[tuple[NDArray[Any], Volume] | None] = []
-    for name, item in zip(cohort.class_names, files.labels, strict=True):
-        if item is None:
-            masks.append(None)
-        else:
-            volume, stored_ZYX = reader.stored(item.key)
-            inside_ZYX = binary(stored_ZYX, volume, f"class {name}").astype(np.uint8)
-            plain = replace(volume, slope=1.0, intercept=0.0)
-            masks.append((reader.placed(inside_ZYX, volume, [name]), plain))
+
+    def placed(name: str, key: str) -> tuple[NDArray[np.uint8], Volume]:
+        stored_ZYX, volume = reader.stored(key)
+        inside_ZYX = binary(stored_ZYX, volume, f"class {name}").astype(np.uint8)
+        return reader.placed(inside_ZYX, volume, [name]), replace(volume, slope=1.0, intercept=0.0)
+
+    masks = [
+        None if item is None else placed(name, item.key)
+        for name, item in zip(cohort.class_names, files.labels, strict=True)
+    ]
     return classes_of_files(masks, reader.grid.geometry.shape_zyx, cohort)
 
 

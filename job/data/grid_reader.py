@@ -59,16 +59,16 @@ class GridReader:
             error.add_note(f"while reading {key}")
             raise
 
-    def stored(self, key: str) -> tuple[Volume, NDArray[Any]]:
-        """A volume of names (labels, mask), and its stored numbers on the exam's canonical grid.
+    def stored(self, key: str) -> tuple[NDArray[Any], Volume]:
+        """A file of names (labels, mask): its stored numbers on the exam's canonical grid, and the file.
 
         Where that is another grid than the file's, on the file's own: what is made of them can be `placed`.
         """
         volume = self._noted(self.volume(key))
         axes = self._axes(volume)
         if axes is None or self.grid is None:
-            return volume, volume.stored_ZYX()
-        return volume, volume.stored_ZYX(axes, self.grid.geometry)
+            return volume.stored_ZYX(), volume
+        return volume.stored_ZYX(axes, self.grid.geometry), volume
 
     def placed(
         self, names_ZYX: NDArray[np.uint8], volume: Volume, classes: Sequence[str] = ()
