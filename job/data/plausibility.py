@@ -70,9 +70,10 @@ def odd(found: ChannelStatistics, channel: Channel, file: str) -> list[Problem]:
         warnings.append(
             Problem(
                 file=file,
-                found=f"no value that most of the border has (channel {channel.name})",
+                found="no value that most of the border has and hardly any voxel nearly has "
+                f"(channel {channel.name})",
                 expected="a background of 0, or cohort.mask",
-                remedy="it is scaled over the whole volume, air included; give a mask (body, brain) if there is one",
+                remedy="it is scaled over all that is not 0, air included; give a mask (body, brain) if there is one",
                 cause=f"no background: {channel.name}",
             )
         )
@@ -93,14 +94,14 @@ def odd(found: ChannelStatistics, channel: Channel, file: str) -> list[Problem]:
 
 def _mostly_nothing(found: ChannelStatistics, channel: Channel, file: str) -> list[Problem]:
     """A map that has values in a small part only."""
-    unmasked = found.background is not None or found.region_share == 1
+    unmasked = found.background is not None or found.no_background or found.region_share == 1
     told = found.informative_share * (found.region_share if unmasked else 1)
     if told >= LEAST_INFORMATIVE:
         return []
     return [
         Problem(
             file=file,
-            found=f"nothing but {found.background or 0:.4g} in {1 - told:.1%} of the "
+            found=f"nothing but {found.empty:.4g} in {1 - told:.1%} of the "
             f"{'volume' if unmasked else 'mask'} (channel {channel.name})",
             expected="values in most of it",
             remedy="look at the map: a fit may have failed, or it was made inside a small region only, which would "

@@ -1,11 +1,13 @@
 """Maps that say nothing, in another unit, or unlike other exams': refused where they cannot be right, else said."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from job.contract.cohort import Channel
 from job.data.channel_statistics import ChannelStatistics, statistics
@@ -133,9 +135,58 @@ def test_a_volume_without_any_background_is_scaled_as_a_whole_and_said() -> None
     assert found_in(noise, channel()).voxels == 1000
     errors, (warning,) = said_of(noise, channel())
     assert errors == []
-    assert warning.startswith("f: found no value that most of the border has (channel c)")
+    assert warning.startswith(
+        "f: found no value that most of the border has and hardly any voxel nearly has (channel c)"
+    )
     assert "give a mask (body, brain)" in warning
     assert said_of(noise, channel(), np.ones((10, 10, 10), np.uint8)) == ([], [])
+
+
+def body(value: float, sd: float, shape: tuple[int, int, int] = (40, 40, 40)) -> NDArray[np.float64]:
+    """A ball of an eighth of a volume, in nothing."""
+    grid = np.stack(np.meshgrid(*(np.linspace(-1, 1, size) for size in shape), indexing="ij"), axis=-1)
+    draws = np.random.default_rng(1).normal(value, sd, shape)
+    return np.where((grid**2).sum(axis=-1) < 0.62**2, np.rint(draws), 0)
+
+
+def air(sd: float, rounded: Callable[[Any], Any]) -> NDArray[np.float64]:
+    """The size of complex noise, as integers (Gudbjartsson and Patz, MRM 1995)."""
+    draws = np.random.default_rng(2)
+    real, imaginary = draws.normal(0, sd, (2, 40, 40, 40))
+    return np.asarray(rounded(np.hypot(real, imaginary)), np.float64)
+
+
+@pytest.mark.parametrize(
+    ("sd", "rounded", "value", "share"),
+    [(2, np.rint, 0, 0.03), (1, np.rint, 1, 0.56), (0.5, np.floor, 0, 0.86)],
+)
+def test_a_tail_of_noise_is_no_background(
+    sd: float, rounded: Callable[[Any], Any], value: float, share: float
+) -> None:
+    """Else the channel would be scaled over the air that happened not to be rounded to it."""
+    image = np.where(body(400, 60) > 0, body(400, 60), air(sd, rounded))
+    assert np.mean(image[0] == value) == pytest.approx(share, abs=0.02)
+    errors, (warning,) = said_of(image, channel())
+    assert errors == []
+    assert warning.startswith("f: found no value that most of the border has and hardly any voxel nearly has")
+    assert found_in(image, channel()).background is None
+
+
+def test_the_waves_of_cubic_interpolation_are_no_background() -> None:
+    """Far from the body they fade to 0, near it they do not: a fifth of the volume would be scaled with it."""
+    image = ndimage.shift(body(400, 60), 0.5, order=3)
+    assert found_in(image, channel()).background is None
+    straight = ndimage.shift(body(400, 60), 0.5, order=1)
+    assert found_in(straight, channel()).background == 0
+
+
+@pytest.mark.parametrize("value", [0.0, -1024.0, -3.1607306])
+def test_a_body_that_is_cut_at_the_border_has_a_background(value: float) -> None:
+    """A slab through its middle: a third of the faces is body, with voxels at its edge that are part air."""
+    image = ndimage.shift(body(400, 60), 0.3, order=1)[17:23, 4:-4, 4:-4] + value
+    faces = np.concatenate([np.take(image, end, axis).ravel() for axis in range(3) for end in (0, -1)])
+    assert 0.5 < np.mean(faces == value) < 0.7
+    assert found_in(image, channel()).background == pytest.approx(value)
 
 
 @pytest.mark.parametrize("masked", [True, False])
@@ -151,6 +202,19 @@ def test_a_map_inside_a_small_region_only_is_said(masked: bool, settings: dict[s
     assert len(warnings) == 1
     where = "mask" if masked else "volume"
     assert warnings[0].startswith(f"f: found nothing but 0 in 99.7% of the {where} (channel c)")
+
+
+@pytest.mark.parametrize(
+    "settings", [{"normalisation": "fixed", "range": [-1024, 976]}, {"normalisation": "none"}]
+)
+def test_a_map_that_is_mostly_air_names_the_air(settings: dict[str, Any]) -> None:
+    image = np.full((20, 20, 20), -1024.0)
+    image[9:12, 9:12, 9:12] = np.linspace(-900, 900, 27).reshape(3, 3, 3)
+    errors, warnings = said_of(image, channel(**settings))
+    assert errors == []
+    assert any(
+        w.startswith("f: found nothing but -1024 in 99.7% of the volume (channel c)") for w in warnings
+    )
 
 
 def test_nan_outside_the_mask_counts_as_0_and_is_counted(cohort: OddCohort) -> None:
