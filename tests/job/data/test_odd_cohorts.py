@@ -281,7 +281,7 @@ def test_maps_in_another_unit(cohort: OddCohort, patients: tuple[str, ...]) -> N
     lines = one_problem(cohort)
     assert [line.split(":")[0] for line in lines] == [f"{patient}/adc.nii.gz" for patient in patients]
     for line in lines:
-        assert "100% of the voxels that are not background at or above 3: from " in line
+        assert "of the voxels that are not background 100% at or above 3: from " in line
         assert line.endswith(
             "the values times 0.001 would fit: multiply the file by it, or if all exams are in this unit, write "
             "range = [0, 3000]"

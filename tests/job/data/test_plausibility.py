@@ -48,6 +48,13 @@ def ramp(low: float, high: float) -> NDArray[np.float64]:
     return image
 
 
+def ball(radius: float, shape: tuple[int, int, int]) -> NDArray[np.bool_]:
+    """A ball in the middle of a volume, whose half edges are 1."""
+    grid = np.stack(np.meshgrid(*(np.linspace(-1, 1, size) for size in shape), indexing="ij"), axis=-1)
+    inside: NDArray[np.bool_] = (grid**2).sum(axis=-1) < radius**2
+    return inside
+
+
 FIXED = {"normalisation": "fixed", "range": [0, 1]}
 
 
@@ -75,7 +82,7 @@ def test_one_value_in_nine_tenths_is_refused(normalisation: str) -> None:
 @pytest.mark.parametrize(
     ("low", "high", "found", "remedy"),
     [
-        (2, 900, "100% of the voxels that are not background at or above 1: from 46.9 to 855.1, median 451",
+        (2, 900, "of the voxels that are not background 100% at or above 1: from 46.9 to 855.1, median 451",
          "the values times 0.001 would fit: multiply the file by it, or if all exams are in this unit, write range = "
          "[0, 1000]"),
         (1e-5, 9e-4, "values that use 0.0008 of the range: from 5.45e-05 to 0.0008555",
@@ -84,9 +91,9 @@ def test_one_value_in_nine_tenths_is_refused(normalisation: str) -> None:
         (2e-4, 9e-3, "values that use 0.0079 of the range: from 0.00064 to 0.00856",
          "the values times 60 would fit: multiply the file by it, or if all exams are in this unit, write range = "
          "[0, 0.0166667]"),
-        (2, 90, "100% of the voxels that are not background at or above 1: from 6.4 to 85.6",
+        (2, 90, "of the voxels that are not background 100% at or above 1: from 6.4 to 85.6",
          "the values times 0.01 would fit"),
-        (-9, -2, "100% of the voxels that are not background at or below 0: from -8.65 to -2.35",
+        (-9, -2, "of the voxels that are not background 100% at or below 0: from -8.65 to -2.35",
          "correct the file, or write the range that the values have"),
     ],
 )  # fmt: skip
@@ -100,17 +107,53 @@ def test_a_map_in_another_unit_is_refused_with_the_factor(
     assert "expected values that fill the range [0, 1] (channel c)" in errors[0]
 
 
-def test_a_map_that_is_clipped_in_more_than_half_is_said() -> None:
-    """CT in a window for soft tissue, with noisy air around: right, and worth a look."""
-    own = channel(normalisation="fixed", range=[-100, 300])
+@pytest.mark.parametrize("radius", [0.35, 0.6, 0.95])
+@pytest.mark.parametrize("window", [[-160, 240], [-100, 300], [0, 80], [-1000, 400]])
+def test_a_window_of_ct_is_right_however_much_air_is_around(radius: float, window: list[float]) -> None:
+    """A body of 2 to 45 % of the volume in noisy air, which the window's lower end is to take away."""
     draws = np.random.default_rng(0)
-    image = draws.normal(-1000, 20, (20, 20, 20))
-    image[4:16, 4:16, 4:18] = draws.normal(50, 40, (12, 12, 14))
-    errors, warnings = said_of(image, own)
+    inside = ball(radius, (30, 40, 40))
+    image = np.where(inside, draws.normal(40, 30, inside.shape), draws.normal(-1000, 15, inside.shape))
+    assert said_of(np.rint(image), channel(normalisation="fixed", range=window)) == ([], [])
+
+
+def test_a_map_that_is_clipped_at_the_top_in_more_than_half_is_said() -> None:
+    errors, warnings = said_of(ramp(0.1, 2.6), channel(**FIXED))
     assert errors == []
     assert len(warnings) == 1
-    assert warnings[0].startswith("f: found 75% of the voxels that are not background at or below -100")
+    assert warnings[0].startswith(
+        "f: found of the voxels that are not background 64% at or above 1: from 0.225 to"
+    )
+    assert warnings[0].endswith("; correct the file, or write the range that the values have")
     assert said_of(ramp(0.1, 1.8), channel(**FIXED)) == ([], [])
+    assert said_of(ramp(-1.6, 0.9), channel(**FIXED)) == ([], [])
+
+
+def test_a_map_whose_values_are_beyond_both_ends_is_refused() -> None:
+    """The range would leave two values of it: three quarters 0, a quarter 1."""
+    image = ramp(-3, 1)
+    image[image > 0] += 1
+    (problem,), _ = said_of(image, channel(**FIXED))
+    assert "of the voxels that are not background 75% at or below 0 and 25% at or above 1: from " in problem
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "range_", "factor"),
+    [
+        (-1000, 1000, [-1, 1], "0.001"),  # thousands
+        (-300, 3000, [2e5, 4e5], None),  # 100 would be a unit of maps that are never below 0
+        (-50, 400, [5000, 30000], None),
+        (300, 3000, [-200, 200], None),
+        (30, 300, [2000, 20000], "60"),
+    ],
+)
+def test_units_of_values_below_0_differ_by_thousands_only(
+    low: float, high: float, range_: list[float], factor: str | None
+) -> None:
+    (problem,), _ = said_of(ramp(low, high), channel(normalisation="fixed", range=range_))
+    assert problem.startswith("f: found of the voxels that are not background ")
+    assert ("would fit" in problem) == (factor is not None)
+    assert factor is None or f"the values times {factor} would fit" in problem
 
 
 def test_a_sound_map_is_not_mentioned() -> None:
@@ -142,11 +185,10 @@ def test_a_volume_without_any_background_is_scaled_as_a_whole_and_said() -> None
     assert said_of(noise, channel(), np.ones((10, 10, 10), np.uint8)) == ([], [])
 
 
-def body(value: float, sd: float, shape: tuple[int, int, int] = (40, 40, 40)) -> NDArray[np.float64]:
+def body(value: float, sd: float) -> NDArray[np.float64]:
     """A ball of an eighth of a volume, in nothing."""
-    grid = np.stack(np.meshgrid(*(np.linspace(-1, 1, size) for size in shape), indexing="ij"), axis=-1)
-    draws = np.random.default_rng(1).normal(value, sd, shape)
-    return np.where((grid**2).sum(axis=-1) < 0.62**2, np.rint(draws), 0)
+    draws = np.random.default_rng(1).normal(value, sd, (40, 40, 40))
+    return np.where(ball(0.62, (40, 40, 40)), np.rint(draws), 0)
 
 
 def air(sd: float, rounded: Callable[[Any], Any]) -> NDArray[np.float64]:
