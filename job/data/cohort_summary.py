@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from statistics import median
 
 import numpy as np
@@ -14,7 +13,7 @@ from job.contract.study import Study
 from job.data.channel_statistics import ChannelStatistics
 from job.data.cohort_files import ExamFiles
 from job.data.exam import CheckedExam
-from job.data.fingerprint import alike
+from job.data.fingerprint import alike, label_digest
 from job.data.geometry import Geometry
 from job.data.plausibility import beside_others
 from job.data.store import ExamRecord
@@ -79,7 +78,7 @@ def summary_of(files: ExamFiles, exam: CheckedExam, cohort: Cohort) -> ExamSumma
         files=files,
         geometry=exam.geometry,
         voxels=tuple(int(np.count_nonzero(exam.label_ZYX == k)) for k in range(len(cohort.classes) + 1)),
-        label_sha256=label_digest(exam),
+        label_sha256=label_digest(exam.label_ZYX),
         mask_share=None
         if exam.mask_ZYX is None
         else float(np.count_nonzero(exam.mask_ZYX)) / exam.mask_ZYX.size,
@@ -101,11 +100,6 @@ def summary_of_record(files: ExamFiles, record: ExamRecord) -> ExamSummary:
         outside_mask=record.outside_mask,
         warnings=record.warnings,
     )
-
-
-def label_digest(exam: CheckedExam) -> str:
-    """SHA-256 of the labels and their shape."""
-    return sha256(repr(exam.label_ZYX.shape).encode() + exam.label_ZYX.tobytes()).hexdigest()
 
 
 def beside_each_other(exams: Sequence[ExamSummary], study: Study) -> tuple[list[Problem], list[Problem]]:
@@ -164,8 +158,8 @@ def _copies(exams: Sequence[ExamSummary]) -> tuple[list[Problem], list[Problem]]
     """Images that are there twice.
 
     As another patient's exam one would leak into training, as another channel it would make leaving one out
-    meaningless. Equal voxels are an error; voxels that are equal up to rounding, scaling and data type are one
-    between patients, and a warning within one.
+    meaningless. Equal voxels are an error; voxels that are equal up to rounding, scaling, data type and the direction
+    of axes are one between patients, and a warning within one.
     """
     images = [
         _Image(exam.exam, exam.patient, name, item.key, exam.channels[name])
@@ -186,9 +180,11 @@ def _copies(exams: Sequence[ExamSummary]) -> tuple[list[Problem], list[Problem]]
     between = [pair for pair in near if pair[0].patient != pair[1].patient]
     within = [pair for pair in near if pair[0].patient == pair[1].patient]
     problems += _as_problems(
-        between, "the same image as {}, but for rounding or scaling", "a copied image, rescaled"
+        between,
+        "the same image as {}, but for rounding, scaling or the direction of axes",
+        "a copied image, rescaled",
     )
-    words = "the same image as {}, but for rounding or scaling (one patient)"
+    words = "the same image as {}, but for rounding, scaling or the direction of axes (one patient)"
     return problems, _as_problems(within, words, "a copied image of one patient, rescaled")
 
 
@@ -222,7 +218,8 @@ def _copied_labels(exams: Sequence[ExamSummary]) -> tuple[list[Problem], list[Pr
             patients = len({exam.patient for exam in same})
             problem = Problem(
                 file=same[0].label_file,
-                found=f"the same labels as {', '.join(exam.label_file for exam in same[1:])}",
+                found=f"the same labels as {', '.join(exam.label_file for exam in same[1:])}, in some "
+                "direction of axes",
                 expected="a truth of its own for each exam",
                 remedy="replace the copies by the right files, or leave exams out with cohort.exclude",
                 cause="copied labels" if patients > 1 else "copied labels of one patient",

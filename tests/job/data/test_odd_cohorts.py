@@ -300,7 +300,8 @@ def test_a_scan_that_is_there_under_two_patients_saved_anew(tmp_path: Path) -> N
         cohort.write("p3", name, image)
     first, second = cohort.check().problems
     assert str(first).startswith(
-        "p1/t1.nii.gz: found the same image as p3/t1.nii.gz, but for rounding or scaling; so are 2 other channels of "
+        "p1/t1.nii.gz: found the same image as p3/t1.nii.gz, but for rounding, scaling or the direction of axes; "
+        "so are 2 other channels of "
         "these exams"
     )
     assert str(second).startswith("p1/label.nii.gz: found the same labels as p3/label.nii.gz")
