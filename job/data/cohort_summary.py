@@ -15,7 +15,7 @@ from job.data.cohort_files import ExamFiles
 from job.data.exam import CheckedExam
 from job.data.fingerprint import alike, label_digest
 from job.data.geometry import Geometry
-from job.data.plausibility import beside_others
+from job.data.plausibility import beside_others, says_nothing
 from job.data.store import ExamRecord
 
 SPACING_ODD = 1.5
@@ -118,7 +118,8 @@ def beside_each_other(exams: Sequence[ExamSummary], study: Study) -> tuple[list[
         wrong, odd = beside_others(channel, own)
         problems += wrong
         warnings += odd
-    warnings += [*_grids(exams), *_absent_files(exams, study.cohort)]
+    masks = says_nothing([exam.mask_share for exam in exams], study.cohort.mask or "")
+    warnings += [*masks, *_grids(exams), *_absent_files(exams, study.cohort)]
     return problems, warnings
 
 

@@ -33,6 +33,9 @@ ODD = 4.0
 REGION_ODD = 2.0
 """Times by which the region's share of the volume may differ from the other exams'."""
 
+EVERYWHERE = 0.99
+"""Of the volume; masks that hold more of each exam's say nothing."""
+
 _WRITE_RANGE = "correct the file, or write the range that the values have"
 
 
@@ -195,6 +198,28 @@ def beside_others(
             warnings += _other_region(found, typical, channel, file)
             warnings += _other_shape(found, rest, channel, file)
     return errors, warnings
+
+
+def says_nothing(shares: Sequence[float | None], masks: str) -> list[Problem]:
+    """A word about masks that are all of every exam's volume.
+
+    Args:
+        shares: By exam, the mask's share of the volume; None without one.
+        masks: The pattern of the masks.
+    """
+    known = [share for share in shares if share is not None]
+    if not known or min(known) < EVERYWHERE:
+        return []
+    return [
+        Problem(
+            file=masks,
+            found=f"masks that are {min(known):.1%} of the volume, or more, in all {len(known)} exams",
+            expected="masks of a part of it (body, brain)",
+            remedy="the channels are scaled over the air too, and patches lie in it; correct the masks, or leave "
+            "cohort.mask out, and the region is what is not background",
+            cause="masks of everything",
+        )
+    ]
 
 
 def _size(found: ChannelStatistics) -> float:

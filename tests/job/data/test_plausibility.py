@@ -343,6 +343,21 @@ def test_a_mask_unlike_the_other_exams_is_said_for_each_channel_that_is_scaled_o
     ]
 
 
+def test_masks_that_are_all_of_every_volume_are_said_once(cohort: OddCohort) -> None:
+    nearly_all = np.ones(SHAPE, np.uint8)
+    nearly_all[0, 0, :] = 0  # 12 of 5760 voxels
+    for patient in ("p1", "p2", "p3"):
+        cohort.write(patient, "mask", nifti(nearly_all))
+    assert [warning for warning in cohort.words()[1] if "in all" in warning] == []
+    cohort.write("p4", "mask", nifti(np.ones(SHAPE, np.uint8)))
+    problems, (warning,) = cohort.words()
+    assert problems == []
+    assert warning.startswith(
+        "{patient}/mask.nii.gz: found masks that are 99.8% of the volume, or more, in all 4 exams; expected masks of "
+        "a part of it (body, brain); the channels are scaled over the air too"
+    )
+
+
 def test_another_contrast_is_said(cohort: OddCohort) -> None:
     """One extreme voxel squeezes all others."""
 
