@@ -112,10 +112,9 @@ def read_exam(
     truth = _read_truth(reader, files, cohort, problems)
     stats: list[ChannelStatistics] = []
     warnings: list[Problem] = []
-    mask_key = None if files.mask is None else files.mask.key
     for position, (channel, item) in enumerate(zip(cohort.channels, files.channels, strict=True)):
         with collecting(problems):
-            volume, values_ZYX, filled = reader.values(item.key, channel, truth.mask_ZYX, mask_key)
+            volume, values_ZYX, filled = reader.values(item.key, channel, truth.mask_ZYX)
             if reader.grid is not None and truth.has_region:  # else it is reported
                 normalised_ZYX, found = _normalised(volume, values_ZYX, truth.mask_ZYX, channel, dtype)
                 if seen is not None and truth.labels is not None:

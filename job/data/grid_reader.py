@@ -35,12 +35,14 @@ class GridReader:
         self._cohort = cohort
         self._digests = digests
         self._last: tuple[str, bytes, tuple[Problem, ...]] | None = None
+        self._mask_key: str | None = None
         self.grid: Grid | None = None
         self.sha256: dict[str, str] = {}
         self.warnings: list[Problem] = []
 
     def set_grid(self, files: ExamFiles) -> None:
         """Takes the grid of the label map, or of the channel that `cohort.resample_to` names."""
+        self._mask_key = None if files.mask is None else files.mask.key
         item, index = grid_file(files, self._cohort)
         volume = self.volume(item.key, index)
         self.grid = Grid(volume.name, volume.geometry)
@@ -96,22 +98,21 @@ class GridReader:
         return placed_ZYX
 
     def values(
-        self, key: str, channel: Channel, mask_ZYX: NDArray[np.uint8] | None, mask_key: str | None
+        self, key: str, channel: Channel, mask_ZYX: NDArray[np.uint8] | None
     ) -> tuple[Volume, NDArray[np.float32], int]:
         """A channel, its scaled values on the exam's canonical grid, and how many were filled to be resampled.
 
         Args:
             key: The file.
             channel: The channel.
-            mask_ZYX: The exam's mask.
-            mask_key: The mask's file.
+            mask_ZYX: The exam's mask; None where there is none, or it is reported.
 
         Raises:
             DataError: Values that are to be resampled are not finite where they count.
         """
         volume = self._noted(self.volume(key, channel.index))
         axes = self._axes(volume)
-        if self.grid is None or (mask_ZYX is None) != (mask_key is None):  # the grid or the mask is reported
+        if self.grid is None or (mask_ZYX is None) != (self._mask_key is None):  # which is reported
             return volume, volume.values_ZYX(), 0
         source, target = volume.geometry, self.grid.geometry
         if axes is not None:
@@ -120,7 +121,7 @@ class GridReader:
         known_ZYX, known_xyz, filled = np.isfinite(values_ZYX), None, 0
         outside = background_of(values_ZYX) if known_ZYX.all() else None
         if not known_ZYX.all():
-            mask = None if mask_key is None else self._mask_on(source, mask_key)
+            mask = None if self._mask_key is None else self._mask_on(source, self._mask_key)
             known_xyz, filled = source.in_file(known_ZYX), filled_outside(values_ZYX, mask, key)
         if outside is None:
             outside = float(values_ZYX.min(where=known_ZYX, initial=np.inf))
