@@ -43,6 +43,7 @@ _KINDS = (
         start=b"7z\xbc\xaf\x27\x1c",
     ),
     _Kind(name="a rar archive", remedy="unpack it and use the .nii or .nii.gz inside", start=b"Rar!"),
+    _Kind(name="a .gz file inside another", remedy="unpack it once (`gunzip`)", start=GZIP),
     _Kind(name="a bzip2 file", remedy="unpack it (`bunzip2`) and compress it with gzip", start=b"BZh"),
     _Kind(name="an xz file", remedy="unpack it (`unxz`) and compress it with gzip", start=b"\xfd7zXZ\x00"),
     _Kind(

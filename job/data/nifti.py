@@ -162,7 +162,7 @@ def _header(data: bytes, name: str) -> tuple[Any, int]:
         header.get_data_dtype()
         header.get_data_shape()
     except Exception as error:  # nibabel's errors about headers have no common base
-        raise damaged(name, error) from None
+        raise damaged(name, f"datatype {header['datatype']}: {error}") from None
     return header, 2 if size == NIFTI2_BYTES else 1
 
 
@@ -280,7 +280,7 @@ def _intent(header: Any, name: str) -> tuple[Problem, ...]:
 def _dtype(header: Any, name: str) -> np.dtype[Any]:
     dtype: np.dtype[Any] = header.get_data_dtype()
     if dtype.kind not in "iuf":
-        found = f"data of type {'RGB colours' if dtype.fields else dtype}"
+        found = f"data of type {nib.nifti1.data_type_codes.label[int(header['datatype'])]}"
         raise refusal(name, found, "real numbers, one per voxel", "convert the file")
     return dtype
 

@@ -37,6 +37,8 @@ FARTHEST_MM = 1e9
 
 SMALLEST_EDGE_MM = 1e-6
 """Of a voxel; less is 0, rounded."""
+USUAL_EDGES_MM = (0.01, 100.0)
+"""Of a scan of a person; edges beyond are in another unit."""
 
 _REPAIR = "repair the header with the tool that made the file"
 _CHOOSE = ', or say which header counts: cohort.geometry = "sform" or "qform"'
@@ -81,6 +83,7 @@ def affine_of(
     of_axes = _axes(said, name, choice)
     return affine, (
         *said.odd,
+        *_size(affine, name),
         *_shear(affine, name, allowed=choice == "sform"),
         *of_spacing,
         *of_axes,
@@ -232,6 +235,24 @@ def _require_volume(affine: NDArray[np.float64], name: str, which: str) -> None:
         )
 
 
+def _size(affine: NDArray[np.float64], name: str) -> list[Problem]:
+    """A word about edges that no scan has: by the header's unit, they are in mm."""
+    edges = np.linalg.norm(affine[:3, :3], axis=0)
+    low, high = USUAL_EDGES_MM
+    if low <= edges.min() and edges.max() <= high:
+        return []
+    return [
+        remark(
+            name,
+            f"voxels of {_by(edges)} mm",
+            f"edges of {low:g} to {high:g} mm",
+            "taken as it is said; correct the header if its numbers are in metres or micrometres: volumes and "
+            "distances are wrong by as much",
+            "edges beyond those of scans",
+        )
+    ]
+
+
 def _shear(affine: NDArray[np.float64], name: str, *, allowed: bool) -> list[Problem]:
     directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     cosines = [abs(float(directions[:, i] @ directions[:, j])) for i, j in ((0, 1), (0, 2), (1, 2))]
@@ -304,7 +325,11 @@ def _axes(said: _Statements, name: str, choice: Choice | None) -> list[Problem]:
     if angle <= ANGLE_TOLERANCE_DEGREES:
         return []
     counts = "qform" if choice == "qform" else "sform"
-    found = f"sform and qform whose axes are {angle:.3g} degrees apart"
+    found = (
+        "a sform or qform without axes"
+        if math.isnan(angle)
+        else f"sform and qform whose axes are {angle:.3g} degrees apart"
+    )
     _contradiction(name, found, "one orientation", choice, said)
     return [
         remark(name, found, "one orientation", f"the {counts} counts (cohort.geometry)", "sform and qform")

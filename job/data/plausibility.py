@@ -97,7 +97,24 @@ def odd(found: ChannelStatistics, channel: Channel, file: str) -> list[Problem]:
         )
     if channel.normalisation == "fixed":
         warnings += _clipped(found, channel, file)
-    return [*warnings, *_mostly_nothing(found, channel, file)]
+    return [*warnings, *_saturated(found, channel, file), *_mostly_nothing(found, channel, file)]
+
+
+def _saturated(found: ChannelStatistics, channel: Channel, file: str) -> list[Problem]:
+    """An image whose brightest voxels, a twentieth or more, are all equal: a label map, or cut off."""
+    if found.percentiles[-1] < found.maximum:
+        return []
+    return [
+        Problem(
+            file=file,
+            found=f"one value, {found.maximum:.4g}, in the highest 5 % or more of the voxels that are not background "
+            f"(channel {channel.name})",
+            expected="a largest value that few voxels have",
+            remedy="look whether an export cut the image off (8 bits, a window), or it is a label map; nothing needs "
+            "to be done if the map has such a limit",
+            cause=f"saturated: {channel.name}",
+        )
+    ]
 
 
 def _mostly_nothing(found: ChannelStatistics, channel: Channel, file: str) -> list[Problem]:

@@ -98,6 +98,10 @@ def test_a_header_is_damaged_only_where_its_magic_is_one(kind: type[nib.Nifti1Im
     assert refused(b"\x00\x01\x02\x03" + other) == "no NIfTI file: it begins with 00 01 02 03"
 
 
+def test_what_was_compressed_twice_is_said_to_be() -> None:
+    assert refused(gzip.compress(gzip.compress(SOUND))) == "a .gz file inside another"
+
+
 def test_a_file_of_several_members_is_one() -> None:
     members = b"".join(gzip.compress(SOUND[start : start + 100]) for start in range(0, len(SOUND), 100))
     assert unpacked(members, "f") == (SOUND, ())

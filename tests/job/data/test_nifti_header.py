@@ -241,6 +241,20 @@ def test_a_spacing_that_was_rounded_is_taken_and_said_where_it_moves_voxels(
     assert (found in warned(volume)) if found else volume.warnings == ()
 
 
+@pytest.mark.parametrize("unit", ["unknown", "mm"])
+@pytest.mark.parametrize("metre", [0.001, 1000.0])
+def test_edges_in_metres_or_micrometres_are_said_where_the_unit_does_not_say_so(
+    metre: float, unit: str
+) -> None:
+    data = nifti(
+        np.diag([metre, metre, metre, 1]) @ AFFINE, AFFINE * metre, xyzt_units={"unknown": 0, "mm": 2}[unit]
+    )
+    found = warned(read(data))
+    by = " x ".join(f"{edge * metre:.4g}" for edge in (2, 2, 3))
+    assert f"found voxels of {by} mm; expected edges of 0.01 to 100 mm; taken as it is said" in found
+    assert read(nifti(scaled(AFFINE, 0.006, 0.1, 30))).warnings == ()
+
+
 @pytest.mark.parametrize("field", ["sform_code", "qform_code"])
 def test_a_code_that_the_standard_does_not_know_is_said(field: str) -> None:
     volume = read(nifti(AFFINE, AFFINE, **{field: 253}))

@@ -472,3 +472,50 @@ def test_sessions_that_the_patient_s_name_swallows(tmp_path: Path) -> None:
     right = {key: pattern.replace("{exam}_", "ses-{exam}_") for key, pattern in flat.items()}
     nothing_said(cohort, **right)
     assert [exam.patient for exam in cohort.check(**right).exams] == ["sub-01", "sub-01", "sub-02"]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_volumes_of_one_slice(tmp_path: Path, axis: int) -> None:
+    """Along any axis; also with a t2 of half the spacing along another one, which is brought onto them."""
+    cohort = sound_cohort(tmp_path / "cohort", ("p1", "p2", "p3", "p4"))
+    one: list[slice] = [slice(None)] * 3
+    one[axis] = slice(SHAPE[axis] // 2, SHAPE[axis] // 2 + 1)
+    means = {}
+    for seed, patient in enumerate(("p1", "p2", "p3", "p4")):
+        exam = {name: np.ascontiguousarray(data[tuple(one)]) for name, data in exam_of(seed).items()}
+        means[patient] = [float(exam[name][exam["label"] == 1].mean()) for name in ("t1", "t2", "adc")]
+        for name, data in exam.items():
+            cohort.write(patient, name, nifti(data))
+    nothing_said(cohort)
+    for patient, own in cohort.class_means().items():
+        assert own == pytest.approx(means[patient], rel=1e-5)
+    other = (axis + 1) % 3
+    finer = np.eye(4)
+    finer[other, other], finer[other, 3] = 0.5, -0.25
+    for patient in means:
+        cohort.change(patient, "t2", lambda data: nifti(np.repeat(data, 2, axis=other), AFFINE @ finer))
+    nothing_said(cohort, resample_to="t1")
+    for patient, own in cohort.class_means(resample_to="t1").items():
+        assert own == pytest.approx(means[patient], rel=1e-2)
+
+
+def test_a_contrast_that_single_precision_cannot_hold_is_refused(cohort: OddCohort) -> None:
+    """Tissue of some 300 with an SD of 50, upon a thousand million, in double precision."""
+    cohort.change("p2", "t1", lambda data: nifti(data.astype(np.float64) + 1e9))
+    assert one_problem(cohort)[0].startswith("p2/t1.nii.gz: found hardly any contrast in the region: SD ")
+
+
+def test_exams_of_any_types_and_byte_orders_side_by_side(cohort: OddCohort) -> None:
+    for patient, dtype in (("p1", ">f8"), ("p2", ">i2"), ("p3", "<u2")):
+
+        def stored(data: Any, dtype: str = dtype) -> nib.Nifti1Image:
+            header = nib.Nifti1Header(endianness=dtype[0])
+            header.set_data_dtype(dtype)
+            header.set_xyzt_units("mm")
+            return nib.Nifti1Image(np.rint(data).astype(dtype), AFFINE, header)
+
+        for name in ("t1", "t2", "label", "mask"):
+            cohort.change(patient, name, stored)
+    nothing_said(cohort)
+    for seed, means in enumerate(cohort.class_means().values()):
+        assert means == pytest.approx(expected_means(seed), rel=1e-3)

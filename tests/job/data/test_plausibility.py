@@ -343,6 +343,23 @@ def test_a_mask_unlike_the_other_exams_is_said_for_each_channel_that_is_scaled_o
     ]
 
 
+def test_an_image_that_is_cut_off_is_said(cohort: OddCohort) -> None:
+    """Its tumour, the brightest tenth, has one value: in one exam the contrast to the others is lost."""
+    cohort.change("p2", "t1", lambda data: nifti(np.minimum(data * 0.6, 255).astype(np.uint8)))
+    problems, (warning,) = cohort.words()
+    assert problems == []
+    assert warning.startswith(
+        "p2/t1.nii.gz: found one value, 255, in the highest 5 % or more of the voxels that are"
+    )
+
+
+def test_a_label_map_as_a_channel_is_said(cohort: OddCohort) -> None:
+    cohort.write("p2", "t1", nifti(exam_of(1)["label"]))
+    problems, warnings = cohort.words()
+    assert problems == []
+    assert any(w.startswith("p2/t1.nii.gz: found one value, 1, in the highest 5 % or more") for w in warnings)
+
+
 def test_masks_that_are_all_of_every_volume_are_said_once(cohort: OddCohort) -> None:
     nearly_all = np.ones(SHAPE, np.uint8)
     nearly_all[0, 0, :] = 0  # 12 of 5760 voxels
