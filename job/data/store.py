@@ -110,7 +110,7 @@ def recipe_of(study: Study) -> str:
     """Name of the way in which a study's cohort is prepared; exams of one recipe can be compared."""
     cohort = study.cohort
     content = {
-        "format": 3,
+        "format": 4,
         "channels": [
             channel.model_dump(mode="json", exclude={"files", "index"}) for channel in cohort.channels
         ],
