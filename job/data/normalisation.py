@@ -18,7 +18,7 @@ EXACT_SHARE = 0.95
 Measured: at least 0.989 on brains cut out and the phantom's maps, at most 0.89 after cubic interpolation of them.
 """
 SAMPLED = 100_000
-"""Voxels, evenly spread, that are looked at for it."""
+"""Voxels that stand for all of a volume."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +53,17 @@ def background_of(image_ZYX: NDArray[np.float32]) -> float | None:
     most = int(counts.argmax())
     if counts[most] <= BORDER_SHARE * counts.sum():
         return None
-    off = np.abs(image_ZYX.ravel()[:: max(image_ZYX.size // SAMPLED, 1)] - values[most])
+    off = np.abs(sample_of(image_ZYX) - values[most])
     near = np.count_nonzero(off <= NEAR * np.percentile(off, 99))
     return float(values[most]) if np.count_nonzero(off == 0) >= EXACT_SHARE * near else None
+
+
+def sample_of(image_ZYX: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Some of a volume's voxels, as a golden-ratio sequence spreads them: no stride that might follow its rows."""
+    values = image_ZYX.ravel()
+    if values.size <= SAMPLED:
+        return values
+    return values[(np.arange(SAMPLED) * 0.6180339887498949 % 1 * values.size).astype(np.intp)]
 
 
 def normalise(

@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from job.data.fingerprint import ALIKE, alike, blocks_of, fingerprint_of, label_digest
 from job.data.phantom import make_phantom
@@ -56,10 +57,24 @@ def test_a_volume_without_contrast_has_none(value: float) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_copies_of_8_and_16_bits_are_alike(shape: tuple[int, int, int], seed: int) -> None:
     image = exam_of(seed, shape)["t1"]
-    assert unlikeness(image, rounded(image, 255)) < 2e-6
+    assert unlikeness(image, rounded(image, 255)) < ALIKE / 50
     assert unlikeness(image, rounded(image, 65535)) < 1e-9
-    assert unlikeness(image, image.astype(np.float16)) < 1e-7
+    assert unlikeness(image, image.astype(np.float16)) < 1e-6
     assert unlikeness(image, 0.5 * image - 3) < 1e-9
+
+
+@pytest.mark.parametrize("blur", [0, 2])
+@pytest.mark.parametrize("sd", [5, 15, 60])
+def test_two_heads_within_one_mask_are_not_alike(sd: float, blur: float) -> None:
+    """CT on an atlas: what is inside differs by tens of HU, and from the air around by a thousand."""
+    inside = exam_of(0)["mask"] > 0
+    heads = []
+    for seed in (1, 2):
+        noise = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal(inside.shape), blur)
+        heads.append(np.where(inside, 40 + sd * noise / noise.std(), -1024))
+    assert unlikeness(*heads) > 100 * ALIKE
+    assert unlikeness(heads[0], np.rint(heads[0])) < ALIKE
+    assert unlikeness(heads[0], np.where(inside, heads[0] / 3, 0)) < 1e-9
 
 
 def test_even_copies_of_noise_are_alike() -> None:
@@ -84,9 +99,9 @@ def test_visits_patients_and_channels_of_the_phantom_are_not_alike(tmp_path: Pat
     def least(chosen: Callable[[Any, Any], bool]) -> float:
         return min(value for (one, other), value in pairs.items() if chosen(one, other))
 
-    assert least(lambda a, b: a[0] == b[0] and a[1] != b[1] and a[2] == b[2]) > 30 * ALIKE
-    assert least(lambda a, b: a[0] != b[0]) > 300 * ALIKE
-    assert least(lambda a, b: a[:2] == b[:2]) > 30 * ALIKE
+    assert least(lambda a, b: a[0] == b[0] and a[1] != b[1] and a[2] == b[2]) > 5 * ALIKE
+    assert least(lambda a, b: a[0] != b[0]) > 30 * ALIKE
+    assert least(lambda a, b: a[:2] == b[:2]) > 2 * ALIKE
     assert all(unlikeness(image, rounded(image, 255)) < ALIKE / 20 for image in images.values())
 
 
@@ -103,8 +118,8 @@ def test_real_scans_are_alike_to_their_copies_only(cohort: str) -> None:
     assert len(images) >= 4
     least = min(unlikeness(images[one], images[other]) for one, other in combinations(images, 2)
                 if images[one].shape == images[other].shape)  # fmt: skip
-    assert least > 10 * ALIKE
-    assert all(unlikeness(image, rounded(image, 255)) < ALIKE / 50 for image in images.values())
+    assert least > 50 * ALIKE
+    assert all(unlikeness(image, rounded(image, 255)) < 0.6 * ALIKE for image in images.values())
 
 
 def test_pairs_are_found_once_among_fingerprints_of_several_lengths() -> None:
@@ -151,7 +166,7 @@ def test_a_copy_in_any_of_the_48_ways_is_alike(shape: tuple[int, int, int]) -> N
 def test_a_copy_along_other_axes_that_was_rounded_is_alike() -> None:
     image = exam_of(0)["t1"]
     for way in WAYS:
-        assert unlikeness(image, stored_in(rounded(image, 255), way)) < 2e-6
+        assert unlikeness(image, stored_in(rounded(image, 255), way)) < ALIKE / 50
 
 
 @pytest.mark.parametrize("shape", [(6, 5, 4), (5, 5, 5), (5, 5, 3)])
