@@ -30,7 +30,9 @@ class ChannelStatistics:
     background: float | None = None
     """Value of the voxels that were left out of the region for it; None: a mask decides, or there is none."""
     no_background: bool = False
-    """Whether the region is the whole volume, for want of a mask and of a value that is background."""
+    """Whether the region is all that is not 0, for want of a mask and of a value that is background."""
+    empty: float = 0.0
+    """Value of the voxels that tell nothing: the background, or 0."""
     region_share: float = 1.0
     """Of the volume."""
     informative_share: float = 1.0
@@ -97,6 +99,7 @@ def statistics(
         normalised_sd=float(normalised.std(dtype=np.float64)),
         background=region.background,
         no_background=scaled and not masked and region.background is None,
+        empty=region.empty if region.background is None else region.background,
         region_share=values.size / image_ZYX.size,
         informative_share=count / values.size,
         percentiles=_percentiles(sampled),

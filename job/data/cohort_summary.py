@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from statistics import median
 
 import numpy as np
@@ -16,9 +15,9 @@ from job.data.channel_statistics import ChannelStatistics
 from job.data.cohort_files import ExamFiles
 from job.data.exam import CheckedExam
 from job.data.exam_record import ExamRecord
-from job.data.fingerprint import alike
+from job.data.fingerprint import alike, label_digest
 from job.data.geometry import Geometry
-from job.data.plausibility import beside_others
+from job.data.plausibility import beside_others, says_nothing
 
 SPACING_ODD = 1.5
 """Times by which an edge of a voxel may differ from the cohort's median before it is worth a word."""
@@ -82,7 +81,7 @@ def summary_of(files: ExamFiles, exam: CheckedExam, cohort: Cohort) -> ExamSumma
         files=files,
         geometry=exam.geometry,
         voxels=tuple(int(np.count_nonzero(exam.label_ZYX == k)) for k in range(len(cohort.classes) + 1)),
-        label_sha256=label_digest(exam),
+        label_sha256=label_digest(exam.label_ZYX),
         mask_share=None
         if exam.mask_ZYX is None
         else float(np.count_nonzero(exam.mask_ZYX)) / exam.mask_ZYX.size,
@@ -107,11 +106,6 @@ def summary_of_record(files: ExamFiles, record: ExamRecord) -> ExamSummary:
     )
 
 
-def label_digest(exam: CheckedExam) -> str:
-    """SHA-256 of the labels and their shape."""
-    return sha256(repr(exam.label_ZYX.shape).encode() + exam.label_ZYX.tobytes()).hexdigest()
-
-
 def beside_each_other(exams: Sequence[ExamSummary], study: Study) -> tuple[list[Problem], list[Problem]]:
     """Problems and warnings about a cohort's exams that none of them shows by itself."""
     problems = without_class(exams, study)
@@ -128,7 +122,8 @@ def beside_each_other(exams: Sequence[ExamSummary], study: Study) -> tuple[list[
         wrong, odd = beside_others(channel, own)
         problems += wrong
         warnings += odd
-    warnings += [*_grids(exams), *_absent_files(exams, study.cohort)]
+    masks = says_nothing([exam.mask_share for exam in exams], study.cohort.mask or "")
+    warnings += [*masks, *_grids(exams), *_absent_files(exams, study.cohort)]
     return problems, warnings
 
 
@@ -168,8 +163,8 @@ def _copies(exams: Sequence[ExamSummary]) -> tuple[list[Problem], list[Problem]]
     """Images that are there twice.
 
     As another patient's exam one would leak into training, as another channel it would make leaving one out
-    meaningless. Equal voxels are an error; voxels that are equal up to rounding, scaling and data type are one
-    between patients, and a warning within one.
+    meaningless. Equal voxels are an error; voxels that are equal up to rounding, scaling, data type and the direction
+    of axes are one between patients, and a warning within one.
     """
     images = [
         _Image(exam.exam, exam.patient, name, item.key, exam.channels[name])
@@ -190,9 +185,11 @@ def _copies(exams: Sequence[ExamSummary]) -> tuple[list[Problem], list[Problem]]
     between = [pair for pair in near if pair[0].patient != pair[1].patient]
     within = [pair for pair in near if pair[0].patient == pair[1].patient]
     problems += _as_problems(
-        between, "the same image as {}, but for rounding or scaling", "a copied image, rescaled"
+        between,
+        "the same image as {}, but for rounding, scaling or the direction of axes",
+        "a copied image, rescaled",
     )
-    words = "the same image as {}, but for rounding or scaling (one patient)"
+    words = "the same image as {}, but for rounding, scaling or the direction of axes (one patient)"
     return problems, _as_problems(within, words, "a copied image of one patient, rescaled")
 
 
@@ -226,7 +223,8 @@ def _copied_labels(exams: Sequence[ExamSummary]) -> tuple[list[Problem], list[Pr
             patients = len({exam.patient for exam in same})
             problem = Problem(
                 file=same[0].label_file,
-                found=f"the same labels as {', '.join(exam.label_file for exam in same[1:])}",
+                found=f"the same labels as {', '.join(exam.label_file for exam in same[1:])}, in some "
+                "direction of axes",
                 expected="a truth of its own for each exam",
                 remedy="replace the copies by the right files, or leave exams out with cohort.exclude",
                 cause="copied labels" if patients > 1 else "copied labels of one patient",

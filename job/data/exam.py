@@ -1,9 +1,7 @@
 """One exam from its files: read, checked against each other, normalised."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from hashlib import sha256
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,18 +10,14 @@ from job.contract.cohort import Channel, Cohort
 from job.contract.errors import DataError, Problem, collecting
 from job.data.channel_statistics import ChannelStatistics, statistics
 from job.data.cohort_files import ExamFiles
-from job.data.file_kinds import unpacked
-from job.data.geometry import Geometry, Grid
-from job.data.labels import LabelMap, classes_of, classes_of_files, clear_outside, mask_of
-from job.data.nifti import Volume, read_unpacked
+from job.data.geometry import Geometry
+from job.data.grid_reader import GridReader, filled_outside
+from job.data.labels import LabelMap, binary, classes_of, classes_of_files, clear_outside, mask_of
+from job.data.nifti import Volume
 from job.data.normalisation import normalise, region_of
 from job.data.plausibility import constant, implausible, odd
-from job.data.resampling import resampled, resampled_labels
 from job.data.truth_as_channel import TruthFiles, like_labels
-from job.storage import Storage, StoredObject
-
-UNCOVERED_SHARE = 0.05
-"""Of the grid that an exam is resampled onto; a file that covers less of it is worth a word."""
+from job.storage import Storage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,30 +101,23 @@ def read_exam(
         DataError: All that is wrong with the exam's files.
     """
     problems: list[Problem] = []
-    reader = _Reader(source, cohort, digests=digests)
+    reader = GridReader(source, cohort, digests=digests)
     truth = _read_truth(reader, files, cohort, problems)
     stats: list[ChannelStatistics] = []
     warnings: list[Problem] = []
     for position, (channel, item) in enumerate(zip(cohort.channels, files.channels, strict=True)):
         with collecting(problems):
-            volume, values_ZYX = reader.values(item.key, channel)
+            volume, values_ZYX, filled = reader.values(item.key, channel, truth.mask_ZYX)
             truth.files.require_other(volume, channel)
             if reader.grid is not None and truth.has_region:  # else it is reported
                 normalised_ZYX, found = _normalised(volume, values_ZYX, truth.mask_ZYX, channel, dtype)
                 warnings += like_labels(values_ZYX, truth.mask_ZYX, truth.label_ZYX, channel, volume.name)
                 if seen is not None and truth.label_ZYX is not None:
                     seen(position, normalised_ZYX, truth.label_ZYX, reader.grid.geometry)
+                found = replace(found, filled=found.filled + filled)
                 stats.append(found)
                 warnings += odd(found, channel, volume.name)
     return _checked(reader, truth, stats, warnings, problems)
-
-
-def grid_file(files: ExamFiles, cohort: Cohort) -> tuple[StoredObject, int | None]:
-    """The file whose grid an exam gets, and the volume of it: the first label map, or a channel by the study."""
-    if cohort.resample_to is None:
-        return files.first_label, None
-    position = cohort.channel_names.index(cohort.resample_to)
-    return files.channels[position], cohort.channels[position].index
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,101 +137,7 @@ class _Truth:
         return None if self.labels is None else self.labels.label_ZYX
 
 
-class _Reader:
-    """Reads an exam's files onto one grid, remembering what was odd about them, and their digests if asked to."""
-
-    def __init__(self, source: Storage, cohort: Cohort, *, digests: bool) -> None:
-        self._source = source
-        self._cohort = cohort
-        self._digests = digests
-        self._last: tuple[str, bytes, tuple[Problem, ...]] | None = None
-        self.grid: Grid | None = None
-        self.sha256: dict[str, str] = {}
-        self.warnings: list[Problem] = []
-
-    def set_grid(self, files: ExamFiles) -> None:
-        """Takes the grid of the label map, or of the channel that `cohort.resample_to` names."""
-        item, index = grid_file(files, self._cohort)
-        volume = self.volume(item.key, index)
-        self.grid = Grid(volume.name, volume.geometry)
-
-    @property
-    def shape_zyx(self) -> tuple[int, ...]:
-        """Of the canonical grid; of nothing where there is none."""
-        if self.grid is None:
-            return (0, 0, 0)
-        return self.grid.geometry.canonical(np.broadcast_to(np.uint8(0), self.grid.geometry.shape_xyz)).shape
-
-    def volume(self, key: str, index: int | None = None) -> Volume:
-        """A volume as its file has it."""
-        try:
-            if self._last is None or self._last[0] != key:
-                data = self._source.read(key)
-                if self._digests:
-                    self.sha256[key] = sha256(data).hexdigest()
-                self._last = (key, *unpacked(data, key))
-            _, contents, odd_packing = self._last
-            return read_unpacked(contents, key, index=index, choice=self._cohort.geometry, odd=odd_packing)
-        except Exception as error:
-            error.add_note(f"while reading {key}")
-            raise
-
-    def stored(self, key: str, *, is_mask: bool = False) -> tuple[NDArray[Any], Volume]:
-        """A file of names (labels, mask): its stored numbers on the exam's canonical grid, and the file."""
-        volume = self.volume(key)
-        self._note(volume)
-        if self.grid is None:
-            return volume.stored_ZYX(), volume
-        if self._cohort.resample_to is not None and volume.geometry.axes_onto(self.grid.geometry) is None:
-            target = self.grid.geometry
-            array, outside = resampled_labels(volume.stored_xyz, volume.geometry, target)
-            if outside and not is_mask:
-                self.warnings.append(_cut_off(key, outside, self.grid.name))
-            return target.canonical(array), volume
-        return volume.stored_ZYX(self.grid.axes_of(key, volume.geometry), self.grid.geometry), volume
-
-    def values(self, key: str, channel: Channel) -> tuple[Volume, NDArray[np.float32]]:
-        """A channel, and its scaled values on the exam's canonical grid."""
-        volume = self.volume(key, channel.index)
-        self._note(volume)
-        if self.grid is None:
-            return volume, volume.values_ZYX()
-        if self._cohort.resample_to is None or volume.geometry.axes_onto(self.grid.geometry) is not None:
-            axes = self.grid.axes_of(key, volume.geometry)
-            return volume, volume.values_ZYX(axes, self.grid.geometry)
-        target = self.grid.geometry
-        values_xyz = volume.geometry.in_file(volume.values_ZYX())
-        array, uncovered = resampled(values_xyz, volume.geometry, target, outside=0)
-        if uncovered > UNCOVERED_SHARE:
-            self.warnings.append(_uncovered(key, uncovered, channel))
-        return volume, np.ascontiguousarray(target.canonical(array), dtype=np.float32)
-
-    def _note(self, volume: Volume) -> None:
-        self.warnings += [warning for warning in volume.warnings if warning not in self.warnings]
-
-
-def _uncovered(key: str, share: float, channel: Channel) -> Problem:
-    return Problem(
-        file=key,
-        found=f"a volume that lacks {share:.0%} of the grid it is resampled onto (channel {channel.name})",
-        expected="one that covers the exam",
-        remedy="what is not covered is 0; choose another channel for cohort.resample_to, or give a mask of "
-        "what all cover",
-        cause=f"a channel that covers a part only: {channel.name}",
-    )
-
-
-def _cut_off(key: str, share: float, onto: str) -> Problem:
-    return Problem(
-        file=key,
-        found=f"{share:.1%} of what is not 0 outside the grid of {onto}, onto which it is resampled",
-        expected="labels inside the grid",
-        remedy="they are cut off; choose a channel that covers them for cohort.resample_to",
-        cause="labels outside the grid that they are resampled onto",
-    )
-
-
-def _read_truth(reader: _Reader, files: ExamFiles, cohort: Cohort, problems: list[Problem]) -> _Truth:
+def _read_truth(reader: GridReader, files: ExamFiles, cohort: Cohort, problems: list[Problem]) -> _Truth:
     """The labels inside the mask, as far as they can be read; the list gets all that is wrong with them."""
     labels: LabelMap | None = None
     mask_ZYX: NDArray[np.uint8] | None = None
@@ -255,9 +148,9 @@ def _read_truth(reader: _Reader, files: ExamFiles, cohort: Cohort, problems: lis
         labels = _read_labels(reader, files, cohort, own)
     if files.mask is not None:
         with collecting(problems):
-            stored_ZYX, volume = reader.stored(files.mask.key, is_mask=True)
+            stored_ZYX, volume = reader.stored(files.mask.key)
             own.remember(volume)
-            mask_ZYX = mask_of(stored_ZYX, volume)
+            mask_ZYX = reader.placed(mask_of(stored_ZYX, volume), volume)
     if labels is not None and mask_ZYX is not None:
         with collecting(problems):
             outside, warnings = clear_outside(mask_ZYX, labels.label_ZYX, _class_files(files, cohort))
@@ -279,20 +172,26 @@ def _class_files(files: ExamFiles, cohort: Cohort) -> list[tuple[str, str]]:
     return list(zip(cohort.class_names, keys, strict=True))
 
 
-def _read_labels(reader: _Reader, files: ExamFiles, cohort: Cohort, own: TruthFiles) -> LabelMap:
-    def stored(_: str, key: str) -> tuple[NDArray[Any], Volume]:
+def _read_labels(reader: GridReader, files: ExamFiles, cohort: Cohort, own: TruthFiles) -> LabelMap:
+    assert reader.grid is not None
+    if cohort.class_files is None:
+        stored_ZYX, volume = reader.stored(files.first_label.key)
+        own.remember(volume)
+        labels = classes_of(stored_ZYX, volume, cohort)
+        return replace(labels, label_ZYX=reader.placed(labels.label_ZYX, volume, cohort.class_names))
+
+    def part(name: str, key: str) -> NDArray[np.bool_]:
         stored_ZYX, volume = reader.stored(key)
         own.remember(volume)
-        return stored_ZYX, volume
+        inside_ZYX = binary(stored_ZYX, volume, f"class {name}").astype(np.uint8)
+        return reader.placed(inside_ZYX, volume, [name]) > 0
 
-    if cohort.class_files is None:
-        return classes_of(*stored("", files.first_label.key), cohort)
     keys = [[item.key for item in parts] for parts in files.labels]
-    return classes_of_files(keys, stored, reader.shape_zyx, cohort)
+    return classes_of_files(keys, part, reader.grid.geometry.shape_zyx, cohort)
 
 
 def _checked(
-    reader: _Reader,
+    reader: GridReader,
     truth: _Truth,
     stats: Sequence[ChannelStatistics],
     warnings: Sequence[Problem],
@@ -327,7 +226,7 @@ def _normalised(
     Raises:
         DataError: It is not finite where it counts, or says nothing.
     """
-    filled = _fill(values_ZYX, mask_ZYX, volume.name)
+    filled = filled_outside(values_ZYX, mask_ZYX, volume.name)
     if values_ZYX.min() == values_ZYX.max():
         raise DataError([constant(float(values_ZYX.min()), channel, volume.name)])
     region = region_of(values_ZYX, mask_ZYX, channel)
@@ -348,37 +247,6 @@ def _normalised(
     if problems := implausible(found, channel, volume.name):
         raise DataError(problems)
     return normalised_ZYX, found
-
-
-def _fill(values_ZYX: NDArray[np.float32], mask_ZYX: NDArray[np.uint8] | None, name: str) -> int:
-    """Makes what is not finite outside the mask 0, in place; how many voxels that were.
-
-    Raises:
-        DataError: There are such voxels inside, or no mask.
-    """
-    finite_ZYX = np.isfinite(values_ZYX)
-    if finite_ZYX.all():
-        return 0
-    wrong_ZYX = ~finite_ZYX
-    inside = wrong_ZYX if mask_ZYX is None else wrong_ZYX & (mask_ZYX > 0)
-    if count := int(np.count_nonzero(inside)):
-        where = (
-            "" if mask_ZYX is None else f" inside the mask ({count / np.count_nonzero(mask_ZYX):.2%} of it)"
-        )
-        raise DataError.of(
-            file=name,
-            found=f"{count} voxels that are NaN, infinite or beyond 32-bit floats{where}",
-            expected="finite values" + ("" if mask_ZYX is None else " inside the mask"),
-            remedy="replace them (e.g. by 0)"
-            + (
-                ", or give cohort.mask: outside of it they do not matter"
-                if mask_ZYX is None
-                else ", or correct the mask"
-            ),
-            cause="voxels that are not finite",
-        )
-    values_ZYX[wrong_ZYX] = 0
-    return int(np.count_nonzero(wrong_ZYX))
 
 
 def _require_fit(normalised_ZYX: NDArray[np.float32], channel: Channel, name: str, dtype: str) -> None:

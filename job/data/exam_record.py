@@ -12,6 +12,7 @@ from job.contract.errors import DataError, Problem
 from job.contract.study import Study
 from job.data.channel_statistics import ChannelStatistics
 from job.data.exam import Exam
+from job.data.fingerprint import label_digest
 from job.data.geometry import AxisMap, Geometry
 from job.storage import Storage
 
@@ -55,7 +56,7 @@ class ExamRecord(BaseModel):
     block_zyx: ShapeZYX
     has_mask: bool
     label_sha256: str
-    """Of the labels and their shape."""
+    """Of the labels and their shape, the same however the axes lie."""
     mask_share: float | None
     """Of the volume; None if the cohort has no masks."""
     label_counts: tuple[tuple[int, ...], ...]
@@ -150,7 +151,7 @@ def record_of(
         spacing_zyx_mm=geometry.spacing_zyx_mm,
         block_zyx=block_zyx,
         has_mask=exam.mask_ZYX is not None,
-        label_sha256=sha256(repr(exam.label_ZYX.shape).encode() + exam.label_ZYX.tobytes()).hexdigest(),
+        label_sha256=label_digest(exam.label_ZYX),
         mask_share=None
         if exam.mask_ZYX is None
         else float(np.count_nonzero(exam.mask_ZYX)) / exam.mask_ZYX.size,

@@ -14,6 +14,7 @@ WINDOW = 2**16
 """Bytes that are decompressed at a time: what a member leaves of them is copied, and files of thousands exist."""
 
 _SAVE_AS = "save it as .nii.gz"
+_PICTURE = "use the volume that it was made from"
 _DECODE = "; a file's name does not change what it holds"
 
 
@@ -42,6 +43,7 @@ _KINDS = (
         start=b"7z\xbc\xaf\x27\x1c",
     ),
     _Kind(name="a rar archive", remedy="unpack it and use the .nii or .nii.gz inside", start=b"Rar!"),
+    _Kind(name="a .gz file inside another", remedy="unpack it once (`gunzip`)", start=GZIP),
     _Kind(name="a bzip2 file", remedy="unpack it (`bunzip2`) and compress it with gzip", start=b"BZh"),
     _Kind(name="an xz file", remedy="unpack it (`unxz`) and compress it with gzip", start=b"\xfd7zXZ\x00"),
     _Kind(
@@ -84,13 +86,19 @@ _KINDS = (
     _Kind(
         name="a numpy array", remedy="save it with nibabel, with the affine of its image", start=b"\x93NUMPY"
     ),
-    _Kind(name="a PNG picture", remedy="use the volume that it was made from", start=b"\x89PNG"),
-    _Kind(name="a JPEG picture", remedy="use the volume that it was made from", start=b"\xff\xd8\xff"),
+    _Kind(name="a TIFF file", remedy=_PICTURE, start=b"II*\x00"),
+    _Kind(name="a TIFF file", remedy=_PICTURE, start=b"MM\x00*"),
+    _Kind(name="a TIFF file", remedy=_PICTURE, start=b"II+\x00"),
+    _Kind(name="a GIF picture", remedy=_PICTURE, start=b"GIF8"),
+    _Kind(name="a PNG picture", remedy=_PICTURE, start=b"\x89PNG"),
+    _Kind(name="a JPEG picture", remedy=_PICTURE, start=b"\xff\xd8\xff"),
     _Kind(name="a PDF file", remedy="use the volume itself", start=b"%PDF"),
 )
 _ANNEX = (b"annex/objects/", b"git/annex/objects/")
 """What a pointer or a link of git-annex says, after the dots and slashes of its path."""
-_MARKUP = (b"<!doctype", b"<html", b"<?xml", b"{")
+_PAGE = (b"<!doctype", b"<html")
+_IN_TEXT = bytes({*b"\t\n\r", *range(32, 127), *range(128, 256)})
+"""Bytes of texts, also of those with accents."""
 
 
 def unpacked(data: bytes, name: str) -> tuple[bytes, tuple[Problem, ...]]:
@@ -136,29 +144,47 @@ def require_nifti(data: bytes, name: str) -> None:
     if data[:200].lstrip(b"./").startswith(_ANNEX):
         pointer = "a pointer of git-annex, not the file itself"
         raise _of_kind(name, pointer, "fetch the contents with `git annex get` or `datalad get`")
-    start = data[:200].lstrip().lower()
-    if start.startswith(_MARKUP):
-        what = "a web page or other text" if start.startswith(_MARKUP[:2]) else "a text file"
+    if not data[:200].translate(None, _IN_TEXT):
+        page = data[:200].lstrip().lower().startswith(_PAGE)
         raise _of_kind(
-            name, what, "download or export it again: a server may have sent a message instead of the file"
+            name,
+            "a web page or other text" if page else "a text file",
+            "download or export it again: a server may have sent a message instead of the file",
         )
+    _require_header(data, name)
+
+
+def _require_header(data: bytes, name: str) -> None:
+    """Refuses what does not begin as a single-file NIfTI."""
     size = {data[:4], data[:4][::-1]}
-    one, two = NIFTI1_BYTES.to_bytes(4, "little"), NIFTI2_BYTES.to_bytes(4, "little")
-    magic = data[344:348] if one in size else data[4:8] if two in size else b""
-    if magic in (b"ni1\x00", b"ni2\x00"):
+    one, two = (number.to_bytes(4, "little") in size for number in (NIFTI1_BYTES, NIFTI2_BYTES))
+    magic = data[344:348] if one else data[4:8]
+    if (one or two) and magic in (b"ni1\x00", b"ni2\x00"):
         raise _of_kind(
             name,
             "the header of a .hdr/.img pair",
             "join the pair into one file, e.g. `fslchfiletype NIFTI_GZ`, or nibabel's load and save",
         )
-    if two in size and magic and magic != b"n+2\x00":
+    if two and magic and magic != b"n+2\x00":
         raise damaged(name, f"a NIfTI-2 header whose magic is {magic!r}")
-    if one in size and len(data) >= NIFTI1_BYTES and magic != b"n+1\x00":
+    if one and len(data) >= NIFTI1_BYTES and magic != b"n+1\x00":
         raise _of_kind(
             name,
             "an ANALYZE 7.5 header, which has no orientation",
             "convert the .hdr/.img pair to .nii.gz with the tool that wrote it, and check left and right",
         )
+    if one or two:
+        return
+    start = " ".join(f"{byte:02x}" for byte in data[:4])
+    if data[344:348] == b"n+1\x00" or data[4:8] == b"n+2\x00":
+        raise damaged(name, f"a header that begins with {start}")
+    raise DataError.of(
+        file=name,
+        found=f"no NIfTI file: it begins with {start}",
+        expected="a NIfTI file (.nii or .nii.gz)",
+        remedy=f"convert it with the tool that wrote it{_DECODE}",
+        cause="kind: unknown",
+    )
 
 
 def _of_kind(name: str, kind: str, remedy: str) -> DataError:

@@ -7,13 +7,16 @@ oblique slab at 45 degrees, rounding alone would send two files of one grid alon
 
 import math
 from dataclasses import dataclass
+from itertools import product
+from typing import TypeVar
 
-import nibabel as nib
 import numpy as np
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
 from job.contract.errors import DataError
+
+T = TypeVar("T", bound=np.generic)
 
 GRID_TOLERANCE = 0.1
 """Files are on one grid if no corner is further apart than this, in edges of the smallest voxel."""
@@ -35,6 +38,8 @@ class Geometry:
     """The NIfTI header, base64."""
     to_canonical: AxisMap
     """How the file's axes become those of the canonical grid."""
+    has_orientation: bool = True
+    """Whether the file says how they lie; False where the study takes them as they are stored."""
 
     @property
     def spacing_zyx_mm(self) -> tuple[float, float, float]:
@@ -78,15 +83,15 @@ class Geometry:
             return "isotropic"
         return {x: "sagittal", y: "coronal", z: "axial"}[longest]
 
-    def canonical(self, array_xyz: NDArray[np.generic]) -> NDArray[np.generic]:
+    def canonical(self, array_xyz: NDArray[T]) -> NDArray[T]:
         """An array on the file's axes as (Z, Y, X) of the canonical grid; a view where it can be one."""
-        array_ZYX: NDArray[np.generic] = reoriented(array_xyz, self.to_canonical).transpose(2, 1, 0)
+        array_ZYX: NDArray[T] = reoriented(array_xyz, self.to_canonical).transpose(2, 1, 0)
         return array_ZYX
 
-    def in_file(self, array_ZYX: NDArray[np.generic]) -> NDArray[np.generic]:
+    def in_file(self, array_ZYX: NDArray[T]) -> NDArray[T]:
         """The inverse of `canonical`."""
         back = ornt_transform(_ornt(IDENTITY), _ornt(self.to_canonical))
-        array: NDArray[np.generic] = apply_orientation(array_ZYX.transpose(2, 1, 0), back)
+        array: NDArray[T] = apply_orientation(array_ZYX.transpose(2, 1, 0), back)
         return array
 
     def axes_onto(self, other: "Geometry") -> AxisMap | None:
@@ -110,10 +115,16 @@ class Geometry:
         if tuple(shape.tolist()) != other.shape_xyz:
             return None, math.inf
         affine = self.affine @ inv_ornt_aff(ornt, self.shape_xyz)
-        last = shape - 1
-        corners = np.array([[i, j, k, 1] for i in (0, last[0]) for j in (0, last[1]) for k in (0, last[2])]).T
-        apart_mm = float(np.linalg.norm(((affine - other.affine) @ corners)[:3], axis=0).max())
+        apart_mm = farthest_mm(affine, other.affine, other.shape_xyz)
         return _axis_map(ornt), apart_mm / min(other.spacing_zyx_mm)
+
+
+def farthest_mm(
+    one: NDArray[np.float64], other: NDArray[np.float64], shape_xyz: tuple[int, int, int]
+) -> float:
+    """The largest distance of corresponding corner voxels of two affines."""
+    corners = np.array([[*corner, 1] for corner in product(*((0, size - 1) for size in shape_xyz))]).T
+    return float(np.linalg.norm(((one - other) @ corners)[:3], axis=0).max())
 
 
 def canonical_axes(affine: NDArray[np.float64]) -> AxisMap:
@@ -121,9 +132,9 @@ def canonical_axes(affine: NDArray[np.float64]) -> AxisMap:
     return _axis_map(io_orientation(affine))
 
 
-def reoriented(array_xyz: NDArray[np.generic], axes: AxisMap) -> NDArray[np.generic]:
+def reoriented(array_xyz: NDArray[T], axes: AxisMap) -> NDArray[T]:
     """An array with its axes flipped and permuted; a view."""
-    array: NDArray[np.generic] = apply_orientation(array_xyz, _ornt(axes))
+    array: NDArray[T] = apply_orientation(array_xyz, _ornt(axes))
     return array
 
 
@@ -133,6 +144,24 @@ class Grid:
     def __init__(self, name: str, geometry: Geometry) -> None:
         self.name = name
         self.geometry = geometry
+
+    def require_like(self, name: str, geometry: Geometry) -> None:
+        """Refuses a file that says how its voxels lie where this grid's does not, or the other way round.
+
+        Raises:
+            DataError: Nothing tells how one lies in the other.
+        """
+        if geometry.has_orientation == self.geometry.has_orientation:
+            return
+        words = {True: "an orientation", False: "no orientation (qform_code and sform_code are 0)"}
+        raise DataError.of(
+            file=name,
+            found=f"{words[geometry.has_orientation]}, where {self.name} has {words[not geometry.has_orientation]}",
+            expected="an orientation in all files of an exam, or in none",
+            remedy="copy it to the files that have none from one whose voxels are stored alike (e.g. FSL's "
+            "`fslcpgeom`), and look at the two together",
+            cause="an orientation in some files of an exam only",
+        )
 
     def axes_of(self, name: str, geometry: Geometry) -> AxisMap:
         """How another file's axes become those of this grid's file.
@@ -171,8 +200,3 @@ def _ornt(axes: AxisMap) -> NDArray[np.float64]:
 def _axis_map(ornt: NDArray[np.float64]) -> AxisMap:
     x, y, z = ((int(axis), int(sign)) for axis, sign in ornt.tolist())
     return (x, y, z)
-
-
-def orientation_of(affine: NDArray[np.float64]) -> str:
-    """Directions in which the axes of an affine grow, e.g. `LPS`."""
-    return "".join(nib.aff2axcodes(affine))

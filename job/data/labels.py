@@ -18,8 +18,8 @@ COUNTED_VALUES = 2**16
 SHOWN_VALUES = 5
 """Unknown label values that an error names."""
 
-ReadPart = Callable[[str, str], tuple[NDArray[Any], Volume]]
-"""Told a class and the key of one of its files, gives its stored numbers on the exam's grid, and the file."""
+ReadPart = Callable[[str, str], NDArray[np.bool_]]
+"""Told a class and the key of one of its files, says where that has it, on the exam's grid."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +144,7 @@ def _union(
     inside_ZYX: NDArray[np.bool_] | None = None
     for key in keys:
         with collecting(problems):
-            own_ZYX = binary(*read(name, key), f"class {name}")
+            own_ZYX = read(name, key)
             if inside_ZYX is None:
                 inside_ZYX = own_ZYX
                 continue

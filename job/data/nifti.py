@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from job.contract.errors import DataError, Problem
 from job.data.file_kinds import NIFTI1_BYTES, NIFTI2_BYTES, damaged, unpacked
 from job.data.geometry import IDENTITY, AxisMap, Geometry, canonical_axes, reoriented
-from job.data.nifti_header import Choice, affine_of
+from job.data.nifti_header import Choice, affine_of, has_orientation, refusal, remark
 
 FIRST_VOXEL = {1: 352, 2: 544}
 """Byte at which voxels begin at the earliest, by version: after the header and the four bytes that announce
@@ -112,23 +112,15 @@ def read_unpacked(
     """
     header, version = _header(data, name)
     shape, volumes, of_shape = _shape(header, name)
-    dtype = header.get_data_dtype()
-    if dtype.kind not in "iuf":
-        raise _wrong(
-            name, f"data of type {_type_name(dtype)}", "real numbers, one per voxel", "convert the file"
-        )
-    start, of_start = _start(data, header, version, math.prod(shape) * volumes * dtype.itemsize, name)
-    if (unit := int(header["xyzt_units"]) & 7) in _OTHER_UNITS:
-        raise _wrong(name, f"lengths in {_OTHER_UNITS[unit]}", "millimetres", "correct the header's units")
+    dtype = _dtype(header, name)
     of_affine: tuple[Problem, ...] = ()
     if geometry is None:
         geometry, of_affine = _geometry(header, shape, name, choice)
     elif geometry.shape_xyz != shape:
-        raise _wrong(
-            name, f"{shape} voxels", f"{geometry.shape_xyz}", "name the file that belongs to this exam"
-        )
-    number = _volume_number(index, volumes, name)
-    voxels = math.prod(shape)
+        expected = f"{geometry.shape_xyz}"
+        raise refusal(name, f"{shape} voxels", expected, "name the file that belongs to this exam")
+    voxels, number = math.prod(shape), _volume_number(index, volumes, name)
+    start, of_start = _start(data, header, version, voxels * volumes * dtype.itemsize, name)
     stored = np.frombuffer(data, dtype, count=voxels, offset=start + number * voxels * dtype.itemsize)
     slope, intercept, of_scale = _scale(header, name)
     return Volume(
@@ -144,12 +136,15 @@ def read_unpacked(
 def _geometry(
     header: Any, shape: tuple[int, int, int], name: str, choice: Choice | None
 ) -> tuple[Geometry, tuple[Problem, ...]]:
+    if (unit := int(header["xyzt_units"]) & 7) in _OTHER_UNITS:
+        raise refusal(name, f"lengths in {_OTHER_UNITS[unit]}", "millimetres", "correct the header's units")
     affine, odd = affine_of(header, shape, name, choice)
     geometry = Geometry(
         shape_xyz=shape,
         affine=affine,
         header=base64.b64encode(header.binaryblock).decode(),
         to_canonical=canonical_axes(affine),
+        has_orientation=has_orientation(header),
     )
     return geometry, odd
 
@@ -160,8 +155,6 @@ def _header(data: bytes, name: str) -> tuple[Any, int]:
     size = NIFTI2_BYTES if NIFTI2_BYTES in (little, big) else NIFTI1_BYTES
     if len(data) < size:
         raise damaged(name, f"{len(data)} bytes, where a header alone has {size}")
-    if size not in (little, big):
-        raise damaged(name, f"sizeof_hdr is {little}")
     kind: Any = nib.Nifti2Header if size == NIFTI2_BYTES else nib.Nifti1Header
     # Extensions are not looked at: whatever they hold, the header says where the voxels begin.
     header = kind(data[:size], "<" if little == size else ">", check=False)
@@ -169,7 +162,7 @@ def _header(data: bytes, name: str) -> tuple[Any, int]:
         header.get_data_dtype()
         header.get_data_shape()
     except Exception as error:  # nibabel's errors about headers have no common base
-        raise damaged(name, error) from None
+        raise damaged(name, f"datatype {header['datatype']}: {error}") from None
     return header, 2 if size == NIFTI2_BYTES else 1
 
 
@@ -182,13 +175,13 @@ def _shape(header: Any, name: str) -> tuple[tuple[int, int, int], int, tuple[Pro
     if 3 < axes <= 7 and any(size < 1 for size in sizes[3:]):
         found = f"dimensions {dim[: axes + 1]}"
         warnings = (
-            _odd(
+            remark(
                 name, found, "sizes of at least 1", "read as 1, as the standard's code does", "sizes below 1"
             ),
         )
         sizes = [*sizes[:3], *(max(size, 1) for size in sizes[3:])]
     if not 3 <= axes <= 7 or min(sizes) < 1:
-        raise _wrong(
+        raise refusal(
             name,
             f"{axes}-D data of shape {tuple(sizes)}",
             "a 3-D volume, or a 4-D file whose channels have an index",
@@ -201,7 +194,7 @@ def _volume_number(index: int | None, volumes: int, name: str) -> int:
     if index is None and volumes == 1:
         return 0
     if index is None:
-        raise _wrong(
+        raise refusal(
             name,
             f"{volumes} volumes in one file",
             "one volume, or an index that says which",
@@ -211,7 +204,7 @@ def _volume_number(index: int | None, volumes: int, name: str) -> int:
             cause="several volumes in one file",
         )
     if index >= volumes:
-        raise _wrong(
+        raise refusal(
             name,
             f"{volumes} volume{'s' if volumes > 1 else ''}",
             f"a volume with index {index} (counted from 0)",
@@ -231,7 +224,7 @@ def _start(data: bytes, header: Any, version: int, size: int, name: str) -> tupl
     if start < first and start != first - 4:  # without the four bytes: not by the standard, and plain
         found = f"voxels that begin at byte {said:g} (vox_offset), inside the header"
         warnings.append(
-            _odd(
+            remark(
                 name,
                 found,
                 f"{first} or more",
@@ -244,7 +237,7 @@ def _start(data: bytes, header: Any, version: int, size: int, name: str) -> tupl
         raise damaged(name, f"{len(data)} of {start + size} bytes")
     if rest := len(data) - start - size:
         warnings.append(
-            _odd(
+            remark(
                 name,
                 f"{rest} bytes after the last voxel",
                 "as many bytes as shape and data type make",
@@ -271,7 +264,7 @@ def _scale(header: Any, name: str) -> tuple[float, float, tuple[Problem, ...]]:
     found = f"a scale of {slope:g} (scl_slope) and {intercept:g} (scl_inter)"
     expected = f"a slope of at least {SMALLEST_SLOPE:g} and a finite intercept, or 0 and 0"
     return *taken, (
-        _odd(name, found, expected, f"{meant}; correct the header if they are meant", "an odd scale"),
+        remark(name, found, expected, f"{meant}; correct the header if they are meant", "an odd scale"),
     )
 
 
@@ -281,11 +274,15 @@ def _intent(header: Any, name: str) -> tuple[Problem, ...]:
         return ()
     found = f"intent_code = {code}, which says that a voxel holds {COMPOUND_INTENTS[code]}"
     meant = "taken as plain numbers, where some tools change their signs; look whether it is the right file"
-    return (_odd(name, found, "one number per voxel", meant, "intent"),)
+    return (remark(name, found, "one number per voxel", meant, "intent"),)
 
 
-def _type_name(dtype: np.dtype[Any]) -> str:
-    return "RGB colours" if dtype.fields else str(dtype)
+def _dtype(header: Any, name: str) -> np.dtype[Any]:
+    dtype: np.dtype[Any] = header.get_data_dtype()
+    if dtype.kind not in "iuf":
+        found = f"data of type {nib.nifti1.data_type_codes.label[int(header['datatype'])]}"
+        raise refusal(name, found, "real numbers, one per voxel", "convert the file")
+    return dtype
 
 
 def write_labels(labels_ZYX: NDArray[np.integer], geometry: Geometry) -> bytes:
@@ -351,28 +348,27 @@ def integral(stored_ZYX: NDArray[Any], volume: Volume) -> NDArray[np.integer]:
         off = ~(np.abs(values_ZYX - rounded) <= 1e-3)
     off |= np.abs(rounded) > 2.0**53  # beyond, neighbours are one
     if off.any():
-        examples = ", ".join(f"{value:g}" for value in np.unique(values_ZYX[off])[:3])
-        scaled = (
-            f", where the header multiplies what is stored by {volume.slope:g} (scl_slope) and adds "
-            f"{volume.intercept:g} (scl_inter)"
-            if volume.is_scaled
-            else ""
-        )
-        raise _wrong(
-            volume.name,
-            f"{int(off.sum())} voxels that are not integral, e.g. {examples}{scaled}",
-            "a label map or mask",
-            "write scl_slope = 1 and scl_inter = 0 into the header if what is stored are the labels"
-            if volume.is_scaled
-            else "resample label maps with nearest neighbours; give probabilities a threshold",
-            cause="a scaled label map" if volume.is_scaled else "labels that are not integral",
-        )
+        raise _not_integral(values_ZYX[off], volume)
     return rounded.astype(np.int64)
 
 
-def _odd(name: str, found: str, expected: str, remedy: str, cause: str) -> Problem:
-    return Problem(file=name, found=found, expected=expected, remedy=remedy, cause=cause)
-
-
-def _wrong(name: str, found: str, expected: str, remedy: str, *, cause: str = "") -> DataError:
-    return DataError.of(file=name, found=found, expected=expected, remedy=remedy, cause=cause)
+def _not_integral(values: NDArray[np.float64], volume: Volume) -> DataError:
+    remedy, cause = (
+        "resample label maps with nearest neighbours; give probabilities a threshold",
+        "labels that are not integral",
+    )
+    found = f"{values.size} voxels that are not integral, e.g. {', '.join(f'{v:g}' for v in np.unique(values)[:3])}"
+    if wrong := int(np.count_nonzero(~np.isfinite(values))):
+        found, remedy, cause = (
+            f"{wrong} voxels that are NaN or infinite",
+            "write 0 there if they are background",
+            "labels that are not numbers",
+        )
+    elif volume.is_scaled:
+        found += (
+            f", where the header multiplies what is stored by {volume.slope:g} (scl_slope) and adds "
+            f"{volume.intercept:g} (scl_inter)"
+        )
+        remedy = "write scl_slope = 1 and scl_inter = 0 into the header if what is stored are the labels"
+        cause = "a scaled label map"
+    return refusal(volume.name, found, "a label map or mask", remedy, cause=cause)

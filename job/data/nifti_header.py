@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from job.contract.errors import DataError, Problem
+from job.data.geometry import farthest_mm
 
 Choice = Literal["sform", "qform", "voxels"]
 
@@ -36,6 +37,8 @@ FARTHEST_MM = 1e9
 
 SMALLEST_EDGE_MM = 1e-6
 """Of a voxel; less is 0, rounded."""
+USUAL_EDGES_MM = (0.01, 100.0)
+"""Of a scan of a person; edges beyond are in another unit."""
 
 _REPAIR = "repair the header with the tool that made the file"
 _CHOOSE = ', or say which header counts: cohort.geometry = "sform" or "qform"'
@@ -70,19 +73,27 @@ def affine_of(
         DataError: The header states no orientation, an impossible one, or two that contradict each other.
     """
     said = _statements(header, name, choice)
-    if said.sform is None and said.qform is None:
+    if not has_orientation(header):
         return _without_orientation(said, name, choice)
     from_sform = said.sform is not None and (choice != "qform" or said.qform is None)
     affine = said.sform if from_sform else said.qform
     assert affine is not None
     _require_volume(affine, name, "sform" if from_sform else "qform")
-    odd = [
+    of_spacing = _spacing(said, affine, name, choice)
+    of_axes = _axes(said, name, choice)
+    return affine, (
         *said.odd,
+        *_size(affine, name),
         *_shear(affine, name, allowed=choice == "sform"),
-        *_spacing(said, affine, name, choice),
-        *_axes(said, name, choice),
-    ]
-    return affine, tuple(odd or _place(said, affine, shape_xyz, name, choice))
+        *of_spacing,
+        *of_axes,
+        *([] if of_axes else _place(said, affine, shape_xyz, name, choice, any_edges=bool(of_spacing))),
+    )
+
+
+def has_orientation(header: Any) -> bool:
+    """Whether a header says in any way how the voxels lie in the patient."""
+    return int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
 
 
 def _statements(header: Any, name: str, choice: Choice | None) -> _Statements:
@@ -93,7 +104,7 @@ def _statements(header: Any, name: str, choice: Choice | None) -> _Statements:
         sform[:3] = [np.asarray(header[f"srow_{axis}"], dtype=np.float64) for axis in "xyz"]
     qform = None
     odd = [
-        _odd(
+        remark(
             name,
             f"{field} = {int(header[field])}",
             f"0 to {LARGEST_CODE}",
@@ -105,7 +116,7 @@ def _statements(header: Any, name: str, choice: Choice | None) -> _Statements:
     ]
     if int(header["qform_code"]) > 0 and pixdim[0] not in (-1, 0, 1):
         odd.append(
-            _odd(
+            remark(
                 name,
                 f"pixdim[0] = {pixdim[0]:g}",
                 "1 or -1, the handedness of the qform",
@@ -120,7 +131,7 @@ def _statements(header: Any, name: str, choice: Choice | None) -> _Statements:
             if sform is None or choice != "sform":
                 raise
             found, expected = error.problems[0].found, error.problems[0].expected
-            odd.append(_odd(name, found, expected, "the sform counts (cohort.geometry)", "no rotation"))
+            odd.append(remark(name, found, expected, "the sform counts (cohort.geometry)", "no rotation"))
     return _Statements(sform=sform, qform=qform, pixdim=pixdim[1:4], odd=tuple(odd))
 
 
@@ -129,7 +140,7 @@ def _qform(header: Any, pixdim: NDArray[np.float64], name: str) -> NDArray[np.fl
     b, c, d = (float(header[f"quatern_{letter}"]) for letter in "bcd")
     length = b * b + c * c + d * d
     if not length <= LONGEST_QUATERNION:
-        raise _wrong(
+        raise refusal(
             name,
             f"a qform whose quaternion ({b:g}, {c:g}, {d:g}) is no rotation",
             "b² + c² + d² of at most 1",
@@ -163,7 +174,7 @@ def _without_orientation(
 ) -> tuple[NDArray[np.float64], tuple[Problem, ...]]:
     found, cause = "no orientation (qform_code and sform_code are 0)", "no orientation"
     if choice != "voxels":
-        raise _wrong(
+        raise refusal(
             name,
             found,
             "a header that says how the voxels lie in the patient",
@@ -173,7 +184,7 @@ def _without_orientation(
             cause=cause,
         )
     if (said.pixdim < 0).any():
-        raise _wrong(
+        raise refusal(
             name,
             f"a spacing of {_by(said.pixdim)} mm",
             "edges above 0 (pixdim)",
@@ -183,7 +194,7 @@ def _without_orientation(
     affine = np.diag([*said.pixdim, 1.0])
     _require_volume(affine, name, "pixdim")
     return affine, (
-        _odd(
+        remark(
             name,
             found,
             "a header that says how the voxels lie in the patient",
@@ -196,7 +207,7 @@ def _without_orientation(
 def _require_volume(affine: NDArray[np.float64], name: str, which: str) -> None:
     """Refuses an affine whose voxels have no volume, whatever the unit of length."""
     if not (np.abs(affine) < FARTHEST_MM).all():
-        raise _wrong(
+        raise refusal(
             name,
             f"a {which} with the number {affine.flat[np.argmax(~(np.abs(affine) < FARTHEST_MM))]:g}",
             f"finite numbers, in mm and below {FARTHEST_MM:g}",
@@ -205,7 +216,7 @@ def _require_volume(affine: NDArray[np.float64], name: str, which: str) -> None:
         )
     edges = np.linalg.norm(affine[:3, :3], axis=0)
     if which != "sform" and (edges < SMALLEST_EDGE_MM).any():
-        raise _wrong(
+        raise refusal(
             name,
             f"a spacing of {_by(edges)} mm",
             "three edges of a voxel above 0 (pixdim)",
@@ -215,13 +226,31 @@ def _require_volume(affine: NDArray[np.float64], name: str, which: str) -> None:
     with np.errstate(all="ignore"):
         directions = affine[:3, :3] / edges
     if (edges < SMALLEST_EDGE_MM).any() or abs(np.linalg.det(directions)) < 1e-3:
-        raise _wrong(
+        raise refusal(
             name,
             f"a {which} that cannot be inverted",
             "a valid sform or qform",
             _REPAIR,
             cause="singular affine",
         )
+
+
+def _size(affine: NDArray[np.float64], name: str) -> list[Problem]:
+    """A word about edges that no scan has: by the header's unit, they are in mm."""
+    edges = np.linalg.norm(affine[:3, :3], axis=0)
+    low, high = USUAL_EDGES_MM
+    if low <= edges.min() and edges.max() <= high:
+        return []
+    return [
+        remark(
+            name,
+            f"voxels of {_by(edges)} mm",
+            f"edges of {low:g} to {high:g} mm",
+            "taken as it is said; correct the header if its numbers are in metres or micrometres: volumes and "
+            "distances are wrong by as much",
+            "edges beyond those of scans",
+        )
+    ]
 
 
 def _shear(affine: NDArray[np.float64], name: str, *, allowed: bool) -> list[Problem]:
@@ -236,7 +265,7 @@ def _shear(affine: NDArray[np.float64], name: str, *, allowed: bool) -> list[Pro
         "shear",
     )
     if not allowed:
-        raise _wrong(
+        raise refusal(
             name,
             found,
             expected,
@@ -246,7 +275,7 @@ def _shear(affine: NDArray[np.float64], name: str, *, allowed: bool) -> list[Pro
             cause=cause,
         )
     return [
-        _odd(
+        remark(
             name,
             found,
             expected,
@@ -264,7 +293,7 @@ def _spacing(
         if (said.pixdim > 0).all():
             return []
         found = f"a spacing of {_by(said.pixdim)} mm"
-        raise _wrong(name, found, "edges above 0 (pixdim)", _REPAIR, cause="negative spacing")
+        raise refusal(name, found, "edges above 0 (pixdim)", _REPAIR, cause="negative spacing")
     with np.errstate(all="ignore"):
         edges = np.linalg.norm(said.sform[:3, :3], axis=0)
         off = float(np.abs(said.pixdim / edges - 1).max())
@@ -275,7 +304,9 @@ def _spacing(
         _contradiction(name, found, "one spacing", choice, said)
     taken = np.linalg.norm(affine[:3, :3], axis=0)
     return [
-        _odd(name, found, "one spacing", f"{_by(taken)} mm are taken", "sform and pixdim disagree on spacing")
+        remark(
+            name, found, "one spacing", f"{_by(taken)} mm are taken", "sform and pixdim disagree on spacing"
+        )
     ]
 
 
@@ -294,9 +325,15 @@ def _axes(said: _Statements, name: str, choice: Choice | None) -> list[Problem]:
     if angle <= ANGLE_TOLERANCE_DEGREES:
         return []
     counts = "qform" if choice == "qform" else "sform"
-    found = f"sform and qform whose axes are {angle:.3g} degrees apart"
+    found = (
+        "a sform or qform without axes"
+        if math.isnan(angle)
+        else f"sform and qform whose axes are {angle:.3g} degrees apart"
+    )
     _contradiction(name, found, "one orientation", choice, said)
-    return [_odd(name, found, "one orientation", f"the {counts} counts (cohort.geometry)", "sform and qform")]
+    return [
+        remark(name, found, "one orientation", f"the {counts} counts (cohort.geometry)", "sform and qform")
+    ]
 
 
 def _place(
@@ -305,35 +342,45 @@ def _place(
     shape_xyz: tuple[int, int, int],
     name: str,
     choice: Choice | None,
+    *,
+    any_edges: bool,
 ) -> list[Problem]:
-    """Where other tools see the volume's corners: by the other form, or by the sform's axes and pixdim's edges."""
+    """Where other tools see the volume's corners: by the other form, or by the sform's axes and pixdim's edges.
+
+    With `any_edges`, as they would see them with this affine's: that the edges differ is said already.
+    """
     if said.sform is None:
         return []
-    last = np.array(shape_xyz) - 1
-    corners = np.array([[i, j, k, 1] for i in (0, last[0]) for j in (0, last[1]) for k in (0, last[2])]).T
+    edges = np.linalg.norm(affine[:3, :3], axis=0)
+    others = {"sform and qform": said.sform if choice == "qform" else said.qform}
     with np.errstate(all="ignore"):
-        edges = np.linalg.norm(said.sform[:3, :3], axis=0)
-        by_pixdim = said.sform @ np.diag([*said.pixdim / edges, 1.0])
-        others = {"sform and pixdim": by_pixdim, "sform and qform": said.qform}
-        if choice == "qform":
-            others = {"sform and qform": said.sform}
-        smallest = np.linalg.norm(affine[:3, :3], axis=0).min()
-        for names, other in others.items():
-            if other is None:
-                continue
-            apart = float(np.linalg.norm(((affine - other) @ corners)[:3], axis=0).max() / smallest)
-            if not apart <= PLACE_TOLERANCE_VOXELS:
-                return [
-                    _odd(
-                        name,
-                        f"{names} that place the volume {apart:.3g} voxels apart",
-                        "one place",
-                        f"the {'qform' if choice == 'qform' else 'sform'} counts; nothing needs to be done if the "
-                        "exam's files agree in it",
-                        f"{names} place the volume differently",
-                    )
-                ]
-    return []
+        if choice != "qform" and not any_edges:
+            others["sform and pixdim"] = _with_edges(said.sform, said.pixdim)
+        seen = {
+            names: _with_edges(other, edges) if any_edges else other
+            for names, other in others.items()
+            if other is not None
+        }
+        apart = {names: farthest_mm(affine, other, shape_xyz) / edges.min() for names, other in seen.items()}
+    names = max(apart, key=lambda each: np.nan_to_num(apart[each], nan=np.inf), default="")
+    if not names or apart[names] <= PLACE_TOLERANCE_VOXELS:
+        return []
+    return [
+        remark(
+            name,
+            f"{names} that place the volume {apart[names]:.3g} voxels apart",
+            "one place",
+            f"the {'qform' if choice == 'qform' else 'sform'} counts; nothing needs to be done if the "
+            "exam's files agree in it",
+            f"{names} place the volume differently",
+        )
+    ]
+
+
+def _with_edges(affine: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The affine whose voxels have these edges, around the first of them."""
+    scaled: NDArray[np.float64] = affine @ np.diag([*edges / np.linalg.norm(affine[:3, :3], axis=0), 1.0])
+    return scaled
 
 
 def _contradiction(name: str, found: str, expected: str, choice: Choice | None, said: _Statements) -> None:
@@ -341,16 +388,18 @@ def _contradiction(name: str, found: str, expected: str, choice: Choice | None, 
     if choice in ("sform", "qform"):
         return
     which = _CHOOSE if said.qform is not None else ', or say that the sform counts: cohort.geometry = "sform"'
-    raise _wrong(name, found, expected, f"{_REPAIR}{which}", cause=f"two statements of a header: {expected}")
+    raise refusal(name, found, expected, f"{_REPAIR}{which}", cause=f"two statements of a header: {expected}")
 
 
 def _by(edges: NDArray[np.float64]) -> str:
     return " x ".join(f"{edge:.4g}" for edge in edges.tolist())
 
 
-def _odd(name: str, found: str, expected: str, remedy: str, cause: str) -> Problem:
+def remark(name: str, found: str, expected: str, remedy: str, cause: str) -> Problem:
+    """What is said of a file that is read all the same."""
     return Problem(file=name, found=found, expected=expected, remedy=remedy, cause=cause)
 
 
-def _wrong(name: str, found: str, expected: str, remedy: str, *, cause: str) -> DataError:
+def refusal(name: str, found: str, expected: str, remedy: str, *, cause: str = "") -> DataError:
+    """The error of a file that is not read."""
     return DataError.of(file=name, found=found, expected=expected, remedy=remedy, cause=cause)

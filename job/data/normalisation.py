@@ -9,9 +9,16 @@ from job.contract.cohort import Channel
 
 DEFAULT_PERCENTILES = (0.5, 99.5)
 BORDER_SHARE = 0.5
-"""Of the voxels on the faces of a volume; a value that more of them have is its background."""
-ZERO_SHARE = 0.01
-"""Of all voxels; where so many are 0, 0 is the background though few of the border's voxels have it."""
+"""Of the voxels on the faces of a volume; a value that more of them have may be its background."""
+NEAR = 0.01
+"""Of the 99th percentile of all voxels' distance to a value; what is nearer is near it."""
+EXACT_SHARE = 0.95
+"""Of the voxels near its background that have the very value; fewer are a tail of noise, or of a spline's waves.
+
+Measured: at least 0.989 on brains cut out and the phantom's maps, at most 0.89 after cubic interpolation of them.
+"""
+SAMPLED = 100_000
+"""Voxels that stand for all of a volume."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,17 +44,26 @@ def region_of(image_ZYX: NDArray[np.float32], mask_ZYX: NDArray[np.uint8] | None
 
 
 def background_of(image_ZYX: NDArray[np.float32]) -> float | None:
-    """The value that surrounds the body; None where no one value does, as in noisy air.
+    """The value that surrounds the body; None where no one value does by itself, as in noisy air, rounded or not.
 
     It need not be 0: a file that was scaled and rounded again has its background near 0.
     """
     faces = [np.take(image_ZYX, end, axis).ravel() for axis in range(3) for end in (0, -1)]
     values, counts = np.unique(np.concatenate(faces), return_counts=True)
     most = int(counts.argmax())
-    if counts[most] > BORDER_SHARE * counts.sum():
-        return float(values[most])
-    zeros = image_ZYX.size - np.count_nonzero(image_ZYX)
-    return 0.0 if zeros >= ZERO_SHARE * image_ZYX.size else None
+    if counts[most] <= BORDER_SHARE * counts.sum():
+        return None
+    off = np.abs(sample_of(image_ZYX) - values[most])
+    near = np.count_nonzero(off <= NEAR * np.percentile(off, 99))
+    return float(values[most]) if np.count_nonzero(off == 0) >= EXACT_SHARE * near else None
+
+
+def sample_of(image_ZYX: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Some of a volume's voxels, as a golden-ratio sequence spreads them: no stride that might follow its rows."""
+    values = image_ZYX.ravel()
+    if values.size <= SAMPLED:
+        return values
+    return values[(np.arange(SAMPLED) * 0.6180339887498949 % 1 * values.size).astype(np.intp)]
 
 
 def normalise(

@@ -11,10 +11,11 @@ from job.contract.cohort import Channel
 from job.contract.errors import Problem
 from job.data.channel_statistics import ChannelStatistics
 
-LOST_SHARE = 0.9
-"""Of the informative voxels; where more of them are at one end of a fixed range, the unit is wrong."""
+LEAST_INSIDE = 0.01
+"""Of the informative voxels; where fewer are inside a fixed range, it is that of another unit. Air around the body is
+far outside of a window of CT, and may be nearly all."""
 CLIPPED_SHARE = 0.5
-"""The same, from which it is worth a look: air in a window of CT may be more than half."""
+"""The same; where more are at the upper end of a fixed range, where no air is, it is worth a look."""
 USED_RANGE = 0.01
 """Of a fixed range; where the voxels' spread is less of it, the unit is wrong."""
 NEARLY_ALL = 0.9
@@ -23,12 +24,19 @@ LEAST_INFORMATIVE = 0.01
 """Of the mask's voxels, or of the volume's; where fewer tell something, the map is of a part only."""
 FACTORS = (1e-3, 1e3, 1e-6, 1e6, 60.0, 1 / 60, 1e-2, 1e2, 1e-1, 1e1)
 """What units of parameter maps differ by (60: per minute and per second), the likeliest first."""
+SIGNED_FACTORS = FACTORS[:4]
+"""The same of values below 0, as Hounsfield units are."""
 FAR = 30.0
 """Times by which a value in a given unit may differ from the other exams' typical one: more is another unit."""
 ODD = 4.0
 """Times from which it is worth a look."""
 REGION_ODD = 2.0
 """Times by which the region's share of the volume may differ from the other exams'."""
+
+EVERYWHERE = 0.99
+"""Of the volume; masks that hold more of each exam's say nothing."""
+
+_WRITE_RANGE = "correct the file, or write the range that the values have"
 
 
 def implausible(found: ChannelStatistics, channel: Channel, file: str) -> list[Problem]:
@@ -70,9 +78,10 @@ def odd(found: ChannelStatistics, channel: Channel, file: str) -> list[Problem]:
         warnings.append(
             Problem(
                 file=file,
-                found=f"no value that most of the border has (channel {channel.name})",
+                found="no value that most of the border has and hardly any voxel nearly has "
+                f"(channel {channel.name})",
                 expected="a background of 0, or cohort.mask",
-                remedy="it is scaled over the whole volume, air included; give a mask (body, brain) if there is one",
+                remedy="it is scaled over all that is not 0, air included; give a mask (body, brain) if there is one",
                 cause=f"no background: {channel.name}",
             )
         )
@@ -88,19 +97,36 @@ def odd(found: ChannelStatistics, channel: Channel, file: str) -> list[Problem]:
         )
     if channel.normalisation == "fixed":
         warnings += _clipped(found, channel, file)
-    return [*warnings, *_mostly_nothing(found, channel, file)]
+    return [*warnings, *_saturated(found, channel, file), *_mostly_nothing(found, channel, file)]
+
+
+def _saturated(found: ChannelStatistics, channel: Channel, file: str) -> list[Problem]:
+    """An image whose brightest voxels, a twentieth or more, are all equal: a label map, or cut off."""
+    if found.percentiles[-1] < found.maximum:
+        return []
+    return [
+        Problem(
+            file=file,
+            found=f"one value, {found.maximum:.4g}, in the highest 5 % or more of the voxels that are not background "
+            f"(channel {channel.name})",
+            expected="a largest value that few voxels have",
+            remedy="look whether an export cut the image off (8 bits, a window), or it is a label map; nothing needs "
+            "to be done if the map has such a limit",
+            cause=f"saturated: {channel.name}",
+        )
+    ]
 
 
 def _mostly_nothing(found: ChannelStatistics, channel: Channel, file: str) -> list[Problem]:
     """A map that has values in a small part only."""
-    unmasked = found.background is not None or found.region_share == 1
+    unmasked = found.background is not None or found.no_background or found.region_share == 1
     told = found.informative_share * (found.region_share if unmasked else 1)
     if told >= LEAST_INFORMATIVE:
         return []
     return [
         Problem(
             file=file,
-            found=f"nothing but {found.background or 0:.4g} in {1 - told:.1%} of the "
+            found=f"nothing but {found.empty:.4g} in {1 - told:.1%} of the "
             f"{'volume' if unmasked else 'mask'} (channel {channel.name})",
             expected="values in most of it",
             remedy="look at the map: a fit may have failed, or it was made inside a small region only, which would "
@@ -114,55 +140,46 @@ def _outside_range(found: ChannelStatistics, channel: Channel, file: str) -> lis
     """A map of which the fixed range leaves nothing: constant, clipped to one value, or squeezed into a corner."""
     assert channel.range is not None
     low, high = channel.range
-    expected = f"values that fill the range [{low:g}, {high:g}] (channel {channel.name})"
     if found.minimum == found.maximum:
         return [constant(found.minimum, channel, file, "everywhere in the region")]
-    used = found.spread / (high - low)
-    if max(found.at_low_end, found.at_high_end) > LOST_SHARE:
-        return [_beyond(found, channel, file)]
-    if used >= USED_RANGE or found.normalised_sd >= USED_RANGE:
+    inside, used = 1 - found.at_low_end - found.at_high_end, found.spread / (high - low)
+    if inside < LEAST_INSIDE:
+        ends = ((found.at_low_end, "at or below", low), (found.at_high_end, "at or above", high))
+        shares = [f"{share:.0%} {where} {end:g}" for share, where, end in ends if share > LEAST_INSIDE]
+        what = f"of the voxels that are not background {' and '.join(shares)}"
+    elif used < USED_RANGE and found.normalised_sd < USED_RANGE:
+        what = f"values that use {used:.2g} of the range"
+    else:
         return []
-    return [
-        Problem(
-            file=file,
-            found=f"values that use {used:.2g} of the range: {_span(found)}",
-            expected=expected,
-            remedy=_in_other_units(found, low, high),
-            cause=f"outside the fixed range: {channel.name}",
-        )
-    ]
+    return [_unlike_range(what, found, channel, file, _in_other_units(found, low, high))]
 
 
 def _clipped(found: ChannelStatistics, channel: Channel, file: str) -> list[Problem]:
     """A map of which the fixed range takes much away."""
-    if CLIPPED_SHARE < max(found.at_low_end, found.at_high_end) <= LOST_SHARE:
-        return [_beyond(found, channel, file)]
-    return []
-
-
-def _beyond(found: ChannelStatistics, channel: Channel, file: str) -> Problem:
     assert channel.range is not None
-    low, high = channel.range
-    share, where, end = max((found.at_low_end, "at or below", low), (found.at_high_end, "at or above", high))
+    if found.at_high_end <= CLIPPED_SHARE:
+        return []
+    what = f"of the voxels that are not background {found.at_high_end:.0%} at or above {channel.range[1]:g}"
+    return [_unlike_range(what, found, channel, file, _WRITE_RANGE)]
+
+
+def _unlike_range(what: str, found: ChannelStatistics, channel: Channel, file: str, remedy: str) -> Problem:
+    assert channel.range is not None
+    low, _, middle, _, high = found.percentiles
     return Problem(
         file=file,
-        found=f"{share:.0%} of the voxels that are not background {where} {end:g}: {_span(found)}",
-        expected=f"values that fill the range [{low:g}, {high:g}] (channel {channel.name})",
-        remedy=_in_other_units(found, low, high),
+        found=f"{what}: from {low:.4g} to {high:.4g}, median {middle:.4g}",
+        expected=f"values that fill the range [{channel.range[0]:g}, {channel.range[1]:g}] (channel {channel.name})",
+        remedy=remedy,
         cause=f"outside the fixed range: {channel.name}",
     )
 
 
-def _span(found: ChannelStatistics) -> str:
-    low, _, middle, _, high = found.percentiles
-    return f"from {low:.4g} to {high:.4g}, median {middle:.4g}"
-
-
 def _in_other_units(found: ChannelStatistics, low: float, high: float) -> str:
     """What to do about a map in another unit: the likeliest factor that fits, if one does."""
-    range_ = high - low
+    range_, signed = high - low, min(low, found.percentiles[0]) < 0
     for least in (0.2, 0.05):  # of the range that the values then fill
-        for factor in FACTORS:
+        for factor in SIGNED_FACTORS if signed else FACTORS:
             first, middle, last = (factor * found.percentiles[n] for n in (0, 2, 4))
             inside = low - 0.1 * range_ <= first and low < middle < high and last <= high + 0.1 * range_
             if inside and last - first > least * range_:
@@ -170,7 +187,7 @@ def _in_other_units(found: ChannelStatistics, low: float, high: float) -> str:
                     f"the values times {factor:.4g} would fit: multiply the file by it, or if all exams are in this "
                     f"unit, write range = [{low / factor:g}, {high / factor:g}]"
                 )
-    return "correct the file, or write the range that the values have"
+    return _WRITE_RANGE
 
 
 def beside_others(
@@ -187,17 +204,39 @@ def beside_others(
     if len(exams) < 3:
         return errors, warnings  # of two, either may be the odd one
     sizes = {exam: _size(found) for exam, (_, found) in exams.items()}
-    shares = {exam: found.region_share for exam, (_, found) in exams.items()}
     for exam, (file, found) in exams.items():
-        others = [size for other, size in sizes.items() if other != exam and size > 0]
-        if others and sizes[exam] > 0 and channel.normalisation in ("fixed", "none"):
-            _unlike(sizes[exam] / median(others), found, others, channel, file, errors, warnings)
-        if channel.normalisation in ("zscore", "percentile"):
-            warnings += _other_region(
-                found, median([s for e, s in shares.items() if e != exam]), channel, file
-            )
-            warnings += _other_shape(found, [f for e, (_, f) in exams.items() if e != exam], channel, file)
+        if channel.normalisation in ("fixed", "none"):
+            others = [size for other, size in sizes.items() if other != exam and size > 0]
+            for problem, refused in _unlike(found, others, channel, file):
+                (errors if refused else warnings).append(problem)
+        else:
+            rest = [of_other for other, (_, of_other) in exams.items() if other != exam]
+            typical = median(other.region_share for other in rest)
+            warnings += _other_region(found, typical, channel, file)
+            warnings += _other_shape(found, rest, channel, file)
     return errors, warnings
+
+
+def says_nothing(shares: Sequence[float | None], masks: str) -> list[Problem]:
+    """A word about masks that are all of every exam's volume.
+
+    Args:
+        shares: By exam, the mask's share of the volume; None without one.
+        masks: The pattern of the masks.
+    """
+    known = [share for share in shares if share is not None]
+    if not known or min(known) < EVERYWHERE:
+        return []
+    return [
+        Problem(
+            file=masks,
+            found=f"masks that are {min(known):.1%} of the volume, or more, in all {len(known)} exams",
+            expected="masks of a part of it (body, brain)",
+            remedy="the channels are scaled over the air too, and patches lie in it; correct the masks, or leave "
+            "cohort.mask out, and the region is what is not background",
+            cause="masks of everything",
+        )
+    ]
 
 
 def _size(found: ChannelStatistics) -> float:
@@ -206,31 +245,29 @@ def _size(found: ChannelStatistics) -> float:
 
 
 def _unlike(
-    ratio: float,
-    found: ChannelStatistics,
-    others: Sequence[float],
-    channel: Channel,
-    file: str,
-    errors: list[Problem],
-    warnings: list[Problem],
-) -> None:
-    """Values in a given unit that are far larger or smaller than in the other exams."""
+    found: ChannelStatistics, others: Sequence[float], channel: Channel, file: str
+) -> list[tuple[Problem, bool]]:
+    """Values in a given unit that are far larger or smaller than in the other exams, and whether they are refused."""
+    if not others or _size(found) == 0:
+        return []
+    typical = median(others)
+    ratio = _size(found) / typical
     far = max(ratio, 1 / ratio)
     if far < ODD:
-        return
+        return []
     nearest = min(FACTORS, key=lambda factor: abs(ratio * factor - 1))
     problem = Problem(
         file=file,
         found=f"values {ratio:.3g} times those of the other exams (median {found.percentiles[2]:.4g}, 5 to 95 %: "
         f"{found.percentiles[0]:.4g} to {found.percentiles[-1]:.4g})",
-        expected=f"about {median(others):.4g} as the largest (channel {channel.name}, normalisation "
+        expected=f"about {typical:.4g} as the largest (channel {channel.name}, normalisation "
         f"{channel.normalisation})",
         remedy=f"times {nearest:.4g} it would be like the others: correct the file's unit"
         if far >= FAR
         else "look at the map and its unit",
         cause=f"unlike the other exams: {channel.name}",
     )
-    (errors if far >= FAR else warnings).append(problem)
+    return [(problem, far >= FAR)]
 
 
 def _other_region(found: ChannelStatistics, typical: float, channel: Channel, file: str) -> list[Problem]:

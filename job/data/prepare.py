@@ -27,8 +27,9 @@ from job.data.cohort_summary import (
     without_class,
 )
 from job.data.doubtful_names import doubtful_names
-from job.data.exam import ChannelSeen, grid_file, load_exam, read_exam
+from job.data.exam import ChannelSeen, load_exam, read_exam
 from job.data.exam_record import STORE_FORMAT, ExamRecord, Source, recipe_of
+from job.data.grid_reader import grid_file
 from job.data.nifti import read_volume
 from job.data.store import delete_exam, is_whole, write_exam
 from job.machine import available_memory_gib

@@ -61,8 +61,9 @@ def test_copied_labels_of_two_patients_are_refused(tiny_cohort: Path, tmp_path: 
         tmp_path / "cohort/patient-03/visit-1/label.nii.gz",
     )
     assert refuse(tmp_path, tiny_study()) == (
-        "patient-01/visit-1/label.nii.gz: found the same labels as patient-03/visit-1/label.nii.gz; expected a truth "
-        "of its own for each exam; replace the copies by the right files, or leave exams out with cohort.exclude"
+        "patient-01/visit-1/label.nii.gz: found the same labels as patient-03/visit-1/label.nii.gz, in some "
+        "direction of axes; expected a truth of its own for each exam; "
+        "replace the copies by the right files, or leave exams out with cohort.exclude"
     )
 
 
@@ -99,7 +100,7 @@ def test_a_channel_saved_anew_under_another_patient_is_refused(four: OddCohort, 
     four.write("p4", "t2", COPIES[copy](exam_of(0)["t2"]))
     problems, warnings = four.words()
     assert len(problems) == 1
-    how = "" if copy in UNCHANGED else ", but for rounding or scaling"
+    how = "" if copy in UNCHANGED else ", but for rounding, scaling or the direction of axes"
     assert problems[0].startswith(
         f"p1/t2.nii.gz: found the same image as p4/t2.nii.gz{how}; expected a scan of its own"
     )
@@ -128,7 +129,8 @@ def test_an_exam_that_is_another_visit_s_copy_is_said_or_refused(tmp_path: Path)
     problems, (image, labels) = odd.words(**patterns)
     assert problems == []
     assert image.startswith(
-        "p1_a/t1.nii.gz: found the same image as p1_b/t1.nii.gz, but for rounding or scaling (one"
+        "p1_a/t1.nii.gz: found the same image as p1_b/t1.nii.gz, but for rounding, scaling or the direction of axes "
+        "(one patient)"
     )
     assert "so are 2 other channels of these exams" in image
     assert labels.startswith("p1_a/label.nii.gz: found the same labels as p1_b/label.nii.gz")
@@ -139,6 +141,25 @@ def test_an_exam_that_is_another_visit_s_copy_is_said_or_refused(tmp_path: Path)
         "p1_a/t1.nii.gz: found the same image as p1_b/t1.nii.gz; so are 2 other channels"
     )
     assert labels.startswith("p1_a/label.nii.gz: found the same labels as p1_b/label.nii.gz")
+
+
+@pytest.mark.parametrize("way", [([0, 1, 2], [-1, 1, 1]), ([0, 1, 2], [-1, -1, -1]), ([1, 2, 0], [1, 1, -1])])
+def test_an_exam_that_is_another_patient_s_mirror_image_is_refused(
+    four: OddCohort, way: tuple[list[int], list[int]]
+) -> None:
+    """Under a header that does not say so, as where a tool lost it."""
+    order, steps = way
+    for name, data in exam_of(0).items():
+        turned = data.transpose(order)[tuple(slice(None, None, step) for step in steps)]
+        four.write("p4", name, nifti(np.ascontiguousarray(turned)))
+    image, labels = four.words()[0]
+    assert image.startswith(
+        "p1/t1.nii.gz: found the same image as p4/t1.nii.gz, but for rounding, scaling or the direction of axes; so "
+        "are 2 other channels of these exams"
+    )
+    assert labels.startswith(
+        "p1/label.nii.gz: found the same labels as p4/label.nii.gz, in some direction of axes"
+    )
 
 
 def test_labels_without_a_structure_are_no_copies(four: OddCohort) -> None:

@@ -187,6 +187,21 @@ def test_fractions_in_labels_and_masks_are_refused(make_cohort: MakeCohort, make
     assert "found 48 voxels that are not integral, e.g. 0.5" in problems["p1/mask.nii.gz"]
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_label_or_mask_that_is_no_number_is_not_said_to_be_resampled(
+    make_cohort: MakeCohort, make_study: MakeStudy, value: float
+) -> None:
+    spoiled = np.where(LABEL > 0, LABEL, value).astype(np.float32)  # 42 of 48 voxels
+    changes = {"p1/label.nii.gz": spoiled, "p1/mask.nii.gz": spoiled}
+    for file, problem in problems_of(
+        make_cohort(["p1"], changes, shape_xyz=LABEL.shape), make_study()
+    ).items():
+        assert problem == (
+            f"{file}: found 42 voxels that are NaN or infinite; expected a label map or mask; write 0 there if they "
+            "are background"
+        )
+
+
 def test_all_that_is_wrong_with_an_exam_is_found_at_once(
     make_cohort: MakeCohort, make_study: MakeStudy, nifti_bytes: Callable[..., bytes]
 ) -> None:

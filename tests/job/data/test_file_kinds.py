@@ -50,11 +50,17 @@ def refused(data: bytes) -> str:
         (b"\x93NUMPY\x01\x00", "a numpy array"),
         (b"\x89PNG\r\n", "a PNG picture"),
         (b"\xff\xd8\xff\xe0", "a JPEG picture"),
+        (b"GIF89a", "a GIF picture"),
+        (b"II*\x00\x08\x00\x00\x00", "a TIFF file"),
+        (b"MM\x00*\x00\x00\x00\x08", "a TIFF file"),
+        (b"II+\x00\x08\x00\x00\x00", "a TIFF file"),
         (b"%PDF-1.4", "a PDF file"),
         (b"  <!DOCTYPE html>", "a web page or other text"),
         (b"<html>", "a web page or other text"),
         (b'<?xml version="1.0"?>', "a text file"),
         (b'{"error": "not found"}', "a text file"),
+        ("Zugriff verweigert für Frau Müller\r\n".encode("latin-1"), "a text file"),
+        (b"\x07\x00\x00\x00\x5c\x01", "no NIfTI file: it begins with 07 00 00 00"),
     ],
 )
 def test_other_files_are_called_by_their_names(start: bytes, kind: str) -> None:
@@ -77,6 +83,23 @@ def test_a_pair_and_an_analyze_header_are_told_apart() -> None:
     assert refused(two[:4] + b"x\x00\x00\x00" + two[8:]).startswith(
         "a damaged file (a NIfTI-2 header whose magic is"
     )
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+def test_a_header_is_damaged_only_where_its_magic_is_one(kind: type[nib.Nifti1Image], order: str) -> None:
+    """Of which the size, 348 or 540, is the first number."""
+    sound = kind(DATA, np.eye(4), kind.header_class(endianness=order)).to_bytes()
+    assert unpacked(sound, "f") == (sound, ())
+    assert (
+        refused(b"\x00\x01\x02\x03" + sound[4:]) == "a damaged file (a header that begins with 00 01 02 03)"
+    )
+    other = sound[4:].replace(b"n+", b"..", 1)
+    assert refused(b"\x00\x01\x02\x03" + other) == "no NIfTI file: it begins with 00 01 02 03"
+
+
+def test_what_was_compressed_twice_is_said_to_be() -> None:
+    assert refused(gzip.compress(gzip.compress(SOUND))) == "a .gz file inside another"
 
 
 def test_a_file_of_several_members_is_one() -> None:

@@ -86,7 +86,7 @@ def test_floats_next_to_an_integer_are_that_integer(value: float) -> None:
     assert labels_of(values, classes={"a": 1, "b": 2}) == [0, 1, 2]
 
 
-@pytest.mark.parametrize("value", [0.5, 0.99, np.nan, np.inf, 1e300, 2.0**54])
+@pytest.mark.parametrize("value", [0.5, 0.99, 1e300, 2.0**54])
 def test_what_is_no_integer_is_refused_with_an_example(value: float) -> None:
     line = refused(np.array([0, value, 1]), classes={"a": 1})
     assert f"found 1 voxels that are not integral, e.g. {value:g}; expected a label map" in line

@@ -231,9 +231,9 @@ SMALL = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
 @pytest.mark.parametrize(
     ("damage", "found"),
     [
-        (lambda data: b"no image", "a damaged file (8 bytes, where a header alone has 348)"),
+        (lambda data: data[:8], "a damaged file (8 bytes, where a header alone has 348)"),
         (lambda data: data[:200], "a damaged file (200 bytes, where a header alone has 348)"),
-        (lambda data: b"DEAD" * 200, "a damaged file (sizeof_hdr is 1145128260"),
+        (lambda data: b"\x00\x02" + data[2:], "a damaged file (a header that begins with 00 02 00 00"),
         (lambda data: data[:348], "a damaged file (348 of 472 bytes)"),
         (lambda data: data[:352], "a damaged file (352 of 472 bytes)"),
         (lambda data: data[:-1], "a damaged file (471 of 472 bytes)"),
@@ -455,3 +455,41 @@ def test_voxels_that_are_said_to_hold_more_than_a_number_are_said(
     assert values == STORED
     assert f"found intent_code = {code}, which says that a voxel holds {what}" in warning
     assert read_volume(nifti_bytes(SMALL, intent_code=1002), "f").warnings == ()
+
+
+@pytest.mark.parametrize("endianness", ["<", ">"])
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "f4", "f8"])
+def test_a_negative_slope_turns_values_round(dtype: str, endianness: str) -> None:
+    """7 - 2 x stored, also of types that have no numbers below 0."""
+    header = nib.Nifti1Header(endianness=endianness)
+    header.set_data_dtype(dtype)
+    data = nib.Nifti1Image(np.arange(24).reshape(2, 3, 4).astype(dtype), np.eye(4), header).to_bytes()
+    scaled = _patched(data, 112, np.array([-2, 7], f"{endianness}f4"))
+    expected = 7 - 2.0 * np.arange(24).reshape(2, 3, 4).transpose(2, 1, 0)
+    np.testing.assert_array_equal(read_volume(scaled, "f").values_ZYX(), expected)
+    np.testing.assert_array_equal(nib.Nifti1Image.from_bytes(scaled).get_fdata().T, expected)
+
+
+@pytest.mark.parametrize(("shape", "index", "first"), [((3, 4, 5, 1, 3), 1, 60), ((3, 4, 5, 2, 3), 5, 300)])
+def test_a_volume_of_a_file_of_five_axes_is_counted_in_the_order_of_storage(
+    nifti_bytes: NiftiBytes, shape: tuple[int, ...], index: int, first: int
+) -> None:
+    values = np.arange(np.prod(shape), dtype=np.int16).reshape(shape, order="F")
+    volume = read_volume(nifti_bytes(values), "f", index=index)
+    np.testing.assert_array_equal(volume.stored_xyz.ravel(order="F"), np.arange(first, first + 60))
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        (1, "data of type binary"),
+        (32, "data of type complex64"),
+        (1792, "data of type complex128"),
+        (1536, "data of type float128"),
+        (128, "data of type RGB"),
+        (2304, "data of type RGBA"),
+        (511, "a damaged file (datatype 511: "),
+    ],
+)
+def test_a_type_that_is_no_real_number_is_named(nifti_bytes: NiftiBytes, code: int, found: str) -> None:
+    assert f"found {found}" in problem_of(_patched(nifti_bytes(SMALL), 70, np.int16([code])))

@@ -241,6 +241,20 @@ def test_a_spacing_that_was_rounded_is_taken_and_said_where_it_moves_voxels(
     assert (found in warned(volume)) if found else volume.warnings == ()
 
 
+@pytest.mark.parametrize("unit", ["unknown", "mm"])
+@pytest.mark.parametrize("metre", [0.001, 1000.0])
+def test_edges_in_metres_or_micrometres_are_said_where_the_unit_does_not_say_so(
+    metre: float, unit: str
+) -> None:
+    data = nifti(
+        np.diag([metre, metre, metre, 1]) @ AFFINE, AFFINE * metre, xyzt_units={"unknown": 0, "mm": 2}[unit]
+    )
+    found = warned(read(data))
+    by = " x ".join(f"{edge * metre:.4g}" for edge in (2, 2, 3))
+    assert f"found voxels of {by} mm; expected edges of 0.01 to 100 mm; taken as it is said" in found
+    assert read(nifti(scaled(AFFINE, 0.006, 0.1, 30))).warnings == ()
+
+
 @pytest.mark.parametrize("field", ["sform_code", "qform_code"])
 def test_a_code_that_the_standard_does_not_know_is_said(field: str) -> None:
     volume = read(nifti(AFFINE, AFFINE, **{field: 253}))
@@ -254,3 +268,29 @@ def test_an_odd_handedness_is_taken_by_its_sign_with_a_word(qfac: float, taken: 
     np.testing.assert_allclose(volume.geometry.affine, np.diag([2, 2, 3 * taken, 1]), atol=1e-9)
     assert f"pixdim[0] = {qfac:g}; expected 1 or -1" in warned(volume)
     assert read(nifti(AFFINE, None, pixdim__0=qfac)).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("choice", "counts", "first"), [(None, "sform", 23.0), ("sform", "sform", 23.0), ("qform", "qform", 73.0)]
+)
+def test_a_place_far_away_is_said_beside_a_spacing_that_was_rounded(
+    choice: Choice | None, counts: str, first: float
+) -> None:
+    """0.2 % of the edges apart, and 50 mm of the place: 25 voxels of 2 mm, the same at each corner."""
+    moved = scaled(AFFINE, 1.002, 1.002, 1.002)
+    moved[0, 3] += 50
+    spacing, place = map(str, read(nifti(AFFINE, moved), choice).warnings)
+    assert "found voxels of 2 x 2 x 3 mm by the sform and 2.004 x 2.004 x 3.006 mm by pixdim" in spacing
+    assert (
+        f"found sform and qform that place the volume {50 / (2 if counts == 'sform' else 2.004):.3g}" in place
+    )
+    assert f"the {counts} counts" in place
+    assert read(nifti(AFFINE, moved), choice).geometry.affine[0, 3] == pytest.approx(first)
+
+
+def test_a_place_far_away_is_said_where_rounding_moves_the_far_corner_too() -> None:
+    """By 0.05 % of 400 voxels pixdim alone would see it a fifth of one voxel away, the qform sees it 25 away."""
+    moved = scaled(AFFINE, 1.0005, 1, 1)
+    moved[1, 3] += 50
+    found = warned(read(nifti(AFFINE, moved, shape=(401, 3, 3))))
+    assert "sform and qform that place the volume 25 voxels apart" in found

@@ -169,6 +169,30 @@ def test_a_cohort_without_any_orientation_is_taken_as_it_is_stored_if_the_study_
     means_are_right(cohort, geometry="voxels")
 
 
+@pytest.mark.parametrize("settings", [{}, {"resample_to": "t1"}])
+@pytest.mark.parametrize("without", ["label", "t2"])
+def test_an_exam_with_an_orientation_in_some_files_only(
+    cohort: OddCohort, without: str, settings: dict[str, Any]
+) -> None:
+    """Images whose origin is the last voxel of the file without one: a flip, and the very same corners."""
+    mirrored = np.diag([-2.0, -2, 3, 1])
+    mirrored[:2, 3] = 2 * (SHAPE[0] - 1), 2 * (SHAPE[1] - 1)
+    for name in NAMES:
+        cohort.change("p2", name, lambda data: nifti(data, mirrored))
+    cohort.change(
+        "p2", without, lambda data: patched(nifti(data, np.diag([2.0, 2, 3, 1])), 252, np.int16([0, 0]))
+    )
+    assert one_problem(cohort, **settings)[0].startswith(f"p2/{without}.nii.gz: found no orientation")
+    lines = one_problem(cohort, geometry="voxels", **settings)
+    assert all(f"p2/{without}.nii.gz" in line and "no orientation (qform_code" in line for line in lines)
+    assert all(
+        "expected an orientation in all files of an exam, or in none; copy it to" in line for line in lines
+    )
+    cohort.change("p2", without, lambda data: nifti(data, mirrored))
+    assert cohort.words(geometry="voxels", **settings) == ([], [])
+    means_are_right(cohort, **settings)
+
+
 def test_a_spacing_of_0_in_a_qform(cohort: OddCohort) -> None:
     for name in NAMES:
 
@@ -257,7 +281,7 @@ def test_maps_in_another_unit(cohort: OddCohort, patients: tuple[str, ...]) -> N
     lines = one_problem(cohort)
     assert [line.split(":")[0] for line in lines] == [f"{patient}/adc.nii.gz" for patient in patients]
     for line in lines:
-        assert "100% of the voxels that are not background at or above 3: from " in line
+        assert "of the voxels that are not background 100% at or above 3: from " in line
         assert line.endswith(
             "the values times 0.001 would fit: multiply the file by it, or if all exams are in this unit, write "
             "range = [0, 3000]"
@@ -276,7 +300,8 @@ def test_a_scan_that_is_there_under_two_patients_saved_anew(tmp_path: Path) -> N
         cohort.write("p3", name, image)
     first, second = cohort.check().problems
     assert str(first).startswith(
-        "p1/t1.nii.gz: found the same image as p3/t1.nii.gz, but for rounding or scaling; so are 2 other channels of "
+        "p1/t1.nii.gz: found the same image as p3/t1.nii.gz, but for rounding, scaling or the direction of axes; "
+        "so are 2 other channels of "
         "these exams"
     )
     assert str(second).startswith("p1/label.nii.gz: found the same labels as p3/label.nii.gz")
@@ -447,3 +472,50 @@ def test_sessions_that_the_patient_s_name_swallows(tmp_path: Path) -> None:
     right = {key: pattern.replace("{exam}_", "ses-{exam}_") for key, pattern in flat.items()}
     nothing_said(cohort, **right)
     assert [exam.patient for exam in cohort.check(**right).exams] == ["sub-01", "sub-01", "sub-02"]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_volumes_of_one_slice(tmp_path: Path, axis: int) -> None:
+    """Along any axis; also with a t2 of half the spacing along another one, which is brought onto them."""
+    cohort = sound_cohort(tmp_path / "cohort", ("p1", "p2", "p3", "p4"))
+    one: list[slice] = [slice(None)] * 3
+    one[axis] = slice(SHAPE[axis] // 2, SHAPE[axis] // 2 + 1)
+    means = {}
+    for seed, patient in enumerate(("p1", "p2", "p3", "p4")):
+        exam = {name: np.ascontiguousarray(data[tuple(one)]) for name, data in exam_of(seed).items()}
+        means[patient] = [float(exam[name][exam["label"] == 1].mean()) for name in ("t1", "t2", "adc")]
+        for name, data in exam.items():
+            cohort.write(patient, name, nifti(data))
+    nothing_said(cohort)
+    for patient, own in cohort.class_means().items():
+        assert own == pytest.approx(means[patient], rel=1e-5)
+    other = (axis + 1) % 3
+    finer = np.eye(4)
+    finer[other, other], finer[other, 3] = 0.5, -0.25
+    for patient in means:
+        cohort.change(patient, "t2", lambda data: nifti(np.repeat(data, 2, axis=other), AFFINE @ finer))
+    nothing_said(cohort, resample_to="t1")
+    for patient, own in cohort.class_means(resample_to="t1").items():
+        assert own == pytest.approx(means[patient], rel=1e-2)
+
+
+def test_a_contrast_that_single_precision_cannot_hold_is_refused(cohort: OddCohort) -> None:
+    """Tissue of some 300 with an SD of 50, upon a thousand million, in double precision."""
+    cohort.change("p2", "t1", lambda data: nifti(data.astype(np.float64) + 1e9))
+    assert one_problem(cohort)[0].startswith("p2/t1.nii.gz: found hardly any contrast in the region: SD ")
+
+
+def test_exams_of_any_types_and_byte_orders_side_by_side(cohort: OddCohort) -> None:
+    for patient, dtype in (("p1", ">f8"), ("p2", ">i2"), ("p3", "<u2")):
+
+        def stored(data: Any, dtype: str = dtype) -> nib.Nifti1Image:
+            header = nib.Nifti1Header(endianness=dtype[0])
+            header.set_data_dtype(dtype)
+            header.set_xyzt_units("mm")
+            return nib.Nifti1Image(np.rint(data).astype(dtype), AFFINE, header)
+
+        for name in ("t1", "t2", "label", "mask"):
+            cohort.change(patient, name, stored)
+    nothing_said(cohort)
+    for seed, means in enumerate(cohort.class_means().values()):
+        assert means == pytest.approx(expected_means(seed), rel=1e-3)

@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 
 from job.data.geometry import Geometry
 from job.data.nifti import read_volume, write_labels
+from job.data.prepare import prepare_cohort
 from job.data.resampling import resampled, resampled_labels
+from job.data.store import ExamReader, read_record
+from job.storage.local import LocalStorage
 from tests.fuzzing import fuzzed
-from tests.job.data.odd_cohorts import AFFINE, SHAPE, OddCohort, exam_of, nifti, sound_cohort
+from tests.job.data.odd_cohorts import AFFINE, SHAPE, OddCohort, exam_of, nifti, patched, sound_cohort, study
 
 SLOPE = np.array([0.3, -0.2, 0.5])
 """Of a linear function of the place, per mm."""
@@ -72,10 +75,9 @@ SOURCES = {
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_linear_function_of_the_place_comes_out_as_itself(name: str) -> None:
     source = geometry(*SOURCES[name])
-    image, uncovered = resampled(linear(source), source, TARGET, outside=-999)
+    image, covered = resampled(linear(source), source, TARGET, outside=-999)
     right = linear(TARGET)
-    covered = image != -999
-    assert uncovered == pytest.approx(1 - covered.mean())
+    np.testing.assert_array_equal(covered, image != -999)
     assert covered.mean() > 0.5
     into = np.linalg.inv(source.affine)
     position = places(TARGET) @ into[:3, :3].T + into[:3, 3]
@@ -104,9 +106,7 @@ def test_labels_are_those_of_the_nearest_voxel(name: str) -> None:
     centres = where @ source.affine[:3, :3].T + source.affine[:3, 3]
     offset = (places(TARGET)[covered] - centres) @ np.linalg.inv(source.affine)[:3, :3].T
     assert np.abs(offset).max() <= 0.5 + 1e-5
-    image, uncovered = resampled(linear(source), source, TARGET, outside=-999)
-    np.testing.assert_array_equal(covered, image != -999)
-    assert uncovered == pytest.approx(1 - covered.mean())
+    np.testing.assert_array_equal(covered, resampled(linear(source), source, TARGET, outside=-999)[1])
 
 
 def test_between_two_voxels_the_upper_one_is_taken_along_all_of_an_axis() -> None:
@@ -208,7 +208,8 @@ def test_labels_follow_onto_the_channel_s_grid_and_predictions_get_its_header(tm
 
 def test_a_channel_that_covers_a_part_and_labels_that_are_cut_off_are_said(tmp_path: Path) -> None:
     odd = sound_cohort(tmp_path / "cohort")
-    label = exam_of(1)["label"]
+    label, mask = exam_of(1)["label"], exam_of(1)["mask"]
+    beyond = int(mask[:, :, 6:].sum())
     for patient in ("p1", "p2", "p3"):
         odd.change(patient, "t2", lambda data: nifti(np.ascontiguousarray(data[:, :, :6])))
     problems, warnings = odd.words(resample_to="t1")
@@ -216,13 +217,16 @@ def test_a_channel_that_covers_a_part_and_labels_that_are_cut_off_are_said(tmp_p
     lacking = [warning for warning in warnings if "lacks" in warning]
     assert len(lacking) == 3
     assert (
-        "p2/t2.nii.gz: found a volume that lacks 50% of the grid it is resampled onto (channel t2)"
-        in lacking[1]
+        f"p2/t2.nii.gz: found a volume that lacks {beyond} voxels ({beyond / mask.sum():.2%}) of the mask that it is "
+        "resampled onto (channel t2)" in lacking[1]
     )
     cut = [warning for warning in odd.words(resample_to="t2")[1] if "outside the grid" in warning]
     assert len(cut) == 3
     share = label[:, :, 6:].sum() / label.sum()
-    assert f"p2/label.nii.gz: found {share:.1%} of what is not 0 outside the grid of p2/t2.nii.gz" in cut[1]
+    assert (
+        f"p2/label.nii.gz: found {share:.1%} of the labelled voxels outside the grid of p2/t2.nii.gz"
+        in cut[1]
+    )
 
 
 def test_files_on_the_channel_s_own_grid_are_not_resampled(tmp_path: Path) -> None:
@@ -230,3 +234,177 @@ def test_files_on_the_channel_s_own_grid_are_not_resampled(tmp_path: Path) -> No
     before: Any = odd.class_means()
     assert odd.class_means(resample_to="adc") == before
     assert odd.words(resample_to="t1") == ([], [])
+
+
+NODES = {"classes": {"tumour": 1, "node": 2}, "mask": None, "ignore": ["**/mask*"]}
+
+
+@pytest.fixture
+def thick(tmp_path: Path) -> OddCohort:
+    """Label maps of 1 mm whose channels have slices of 6 mm; the node is 3 x 3 x 1 voxels, on a slice's centre."""
+    odd = sound_cohort(tmp_path / "cohort", ("p1", "p2", "p3"), np.eye(4), (48, 40, 48))
+    for patient in ("p1", "p2", "p3"):
+        for name in ("t1", "t2", "adc"):
+            odd.change(patient, name, lambda data: nifti(data[:, :, ::6], np.diag([1.0, 1, 6, 1])))
+        odd.change(patient, "label", lambda data: with_node(data, 24))
+    return odd
+
+
+def with_node(label: NDArray[Any], z: int) -> nib.Nifti1Image:
+    node = label.copy()
+    node[2:5, 20:23, z] = 2
+    return nifti(node, np.eye(4))
+
+
+def test_a_class_that_resampling_loses_is_refused(thick: OddCohort) -> None:
+    """Between two slices there is no voxel of the node; nothing that a fold could learn or be tested on."""
+    thick.change("p2", "label", lambda data: with_node(np.where(data == 2, 0, data), 27 - 1))
+    problems, _ = thick.words(resample_to="t1", **NODES)
+    assert problems[0] == (
+        "p2/label.nii.gz: found 0.009 ml (9 voxels) of class node, which become none at all on the grid of "
+        "cohort.resample_to; expected a change of at most 20%; its voxels are too large for this structure, or do "
+        "not cover it: choose another channel for cohort.resample_to, or leave the exam out with cohort.exclude"
+    )
+
+
+def test_a_class_that_resampling_inflates_is_said_with_both_volumes(thick: OddCohort) -> None:
+    """9 voxels of 1 mm³ become 9 of 6 mm³; the tumour of some 450 hardly changes."""
+    problems, warnings = thick.words(resample_to="t1", **NODES)
+    assert problems == []
+    changed = [warning for warning in warnings if "which become" in warning]
+    assert [warning[:2] for warning in changed] == ["p1", "p2", "p3"]
+    assert (
+        "p2/label.nii.gz: found 0.009 ml of class node, which become 0.054 ml (+500%) on the grid"
+        in changed[1]
+    )
+
+
+def test_a_structure_of_a_few_voxels_may_come_out_as_one_more_or_less(tmp_path: Path) -> None:
+    """Six of the channel's voxels, of which the labels' half-voxel shift takes two: a third, and no three voxels."""
+    odd = sound_cohort(tmp_path / "cohort")
+    for patient in ("p1", "p2", "p3"):
+        label = np.zeros((48, 20, 12), np.uint8)
+        label[20:25, 10, 5], label[20, 10, 6] = 1, 1
+        odd.write(patient, "label", nifti(label, AFFINE @ np.diag([0.5, 1, 1, 1])))
+    found = odd.check(resample_to="t1")
+    assert found.exams[0].voxels[1] == 4  # of 6 halves: 4 voxels, where 3 have their volume
+    assert [str(problem) for problem in found.warnings if "become" in problem.found] == []
+
+
+def test_classes_in_files_of_their_own_follow_onto_the_channel_s_grid(tmp_path: Path) -> None:
+    """Also where the header turns 3 and 5 into 0 and 1; what is both is the class that comes first."""
+    odd = sound_cohort(tmp_path / "cohort")
+    own = geometry((24, 20, 24), AFFINE @ np.diag([1, 1, 0.5, 1]))
+    for seed, patient in enumerate(("p1", "p2", "p3")):
+        label = np.repeat(exam_of(seed)["label"], 2, axis=2)
+        odd.file(patient, "label").unlink()
+        stored = nifti(3 + 2 * label, own.affine)
+        odd.write(patient, "GTVt", patched(stored, 112, np.float32([0.5, -1.5])))
+        odd.write(patient, "GTVn", nifti(np.roll(label, 6, axis=0), own.affine))
+    found = odd.check(
+        resample_to="t1",
+        mask=None,
+        ignore=["**/mask*"],
+        labels="{patient}/{class}.nii.gz",
+        classes={"tumour": "GTVt", "node": "GTVn"},
+    )
+    assert found.problems == ()
+    for seed, exam in enumerate(found.exams):
+        label = exam_of(seed)["label"]
+        node = np.roll(label, 6, axis=0) > label
+        assert exam.voxels[1:] == (label.sum(), node.sum())
+
+
+def test_values_that_no_class_has_are_found_though_resampling_would_lose_them(thick: OddCohort) -> None:
+    def with_9(label: NDArray[Any]) -> nib.Nifti1Image:
+        label = label.copy()
+        label[0, 0, 3] = 9
+        return nifti(label, np.eye(4))
+
+    thick.change("p2", "label", with_9)
+    assert thick.words(resample_to="t1", **NODES)[0][0].startswith(
+        "p2/label.nii.gz: found unknown label values 9 (1 voxels)"
+    )
+
+
+CT = {"name": "adc", "normalisation": "fixed", "range": [-1024, 976]}
+
+
+@pytest.mark.parametrize(("air", "filled"), [(-1024.0, -1024.0), (0.0, 0.0), (None, -1000.0)])
+def test_what_a_channel_does_not_cover_has_its_background_or_its_smallest_value(
+    tmp_path: Path, air: float | None, filled: float
+) -> None:
+    """Two of 48 slices: 0 would be water in CT. The background is that of the border; noise has none."""
+    odd = sound_cohort(tmp_path / "cohort", ("p1", "p2", "p3"), np.eye(4), (24, 20, 48))
+    for seed, patient in enumerate(("p1", "p2", "p3")):
+        values = 500 * exam_of(seed, (24, 20, 48))["adc"]
+        if air is None:
+            noise = np.random.default_rng(seed).uniform(-990, -900, values.shape)
+            noise[3, 3, 4] = -1000
+            ct = np.where(values > 0, values, noise)
+        else:
+            ct = np.where(values > 0, values, air)
+        odd.write(patient, "adc", nifti(ct[:, :, :46:2].astype(np.float32), np.diag([1.0, 1, 2, 1])))
+    settings = {"mask": None, "ignore": ["**/mask*"], "resample_to": "t1", "channels": ["t1", "t2", CT]}
+    problems, warnings = odd.words(**settings)
+    assert problems == []
+    lacking = [warning for warning in warnings if "lacks" in warning]
+    assert len(lacking) == 3
+    assert (
+        f"p2/adc.nii.gz: found a volume that lacks {2 * 24 * 20} voxels ({2 / 48:.2%}) of the grid that it is "
+        f"resampled onto (channel adc); expected one that covers the exam; what is not covered is {filled:.4g}"
+        in lacking[1]
+    )
+    own, store = study(**settings), LocalStorage(tmp_path / "store")
+    index = prepare_cohort(LocalStorage(odd.root), store, own, workers=2, progress=lambda *_: None).index
+    reader = ExamReader(store, read_record(store, index.recipe, "p2", index.exams[1].digest))
+    ct_ZYX = reader.image([2])[0]
+    np.testing.assert_allclose(ct_ZYX[46:], (filled + 1024) / 2000, atol=1e-6)
+    assert not np.allclose(ct_ZYX[45], (filled + 1024) / 2000, atol=1e-3)
+
+
+def test_known_voxels_alone_count(tmp_path: Path) -> None:
+    """A constant stays one up to the last voxel that any known one reaches; a slope is that of the known ones."""
+    source = geometry((20, 20, 20), np.eye(4))
+    target = geometry((10, 19, 30), np.diag([2.0, 1, 0.6, 1]))
+    known = np.random.default_rng(0).random((20, 20, 20)) < 0.9
+    known[:, :, 14:] = False
+    image, covered = resampled(np.full((20, 20, 20), 7.0), source, target, outside=-1, known_xyz=known)
+    np.testing.assert_allclose(image[covered], 7, rtol=1e-5)
+    assert (image[~covered] == -1).all()
+    assert covered[:, :, :21].mean() > 0.99  # up to 12 mm
+    assert not covered[:, :, 24:].any()  # from 14.4 mm
+
+
+def without_brain(odd: OddCohort, patient: str, spoil: int = 0) -> tuple[int, int]:
+    """A t2 of slices of its own that is NaN outside the mask, and in so many voxels inside; how many of each."""
+    exam = exam_of(0, (24, 20, 48))
+    mask, t2 = exam["mask"][:, :, ::2], exam["t2"][:, :, ::2]
+    t2 = np.where(mask, t2, np.float32(np.nan))
+    t2[tuple(np.argwhere(mask)[:spoil].T)] = np.nan
+    odd.write(patient, "t2", nifti(t2, np.diag([1.0, 1, 2, 1])))
+    return int((mask == 0).sum()), int(mask.sum())
+
+
+@pytest.mark.parametrize("onto", ["t1", "adc"])
+def test_nan_outside_the_mask_does_not_spread_into_it(tmp_path: Path, onto: str) -> None:
+    """Neither onto thinner slices nor onto thicker ones; NaN that the file has in the mask is the file's fault."""
+    odd = sound_cohort(tmp_path / "cohort", ("p1", "p2", "p3"), np.eye(4), (24, 20, 48))
+    outside, inside = without_brain(odd, "p1")
+    for patient in ("p1", "p2", "p3"):
+        odd.change(patient, "adc", lambda data: nifti(data[:, :, ::3], np.diag([1.0, 1, 3, 1])))
+    problems, warnings = odd.words(resample_to=onto)
+    assert problems == []
+    (warning,) = [warning for warning in warnings if "NaN" in warning]
+    assert warning.startswith(
+        f"p1/t2.nii.gz: found {outside} voxels outside the mask that are NaN or infinite (channel t2)"
+    )
+    assert odd.exam("p1", resample_to=onto).channels["t2"].filled == outside
+    found = odd.exam("p1", resample_to=onto).channels["t2"]
+    assert found.minimum > 150  # tissue is around 300, and no 0 was mixed into it
+    without_brain(odd, "p1", spoil=20)
+    (problem,) = odd.words(resample_to=onto)[0]
+    assert problem.startswith(
+        f"p1/t2.nii.gz: found 20 voxels that are NaN, infinite or beyond 32-bit floats inside the mask "
+        f"({20 / inside:.2%} of it)"
+    )
