@@ -1,8 +1,10 @@
 """Reads what the recognition of a layout needs: a file of each role, one exam's mask, the labels of all exams."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +12,6 @@ from numpy.typing import NDArray
 from job.contract.errors import DataError
 from job.data.patterns import printable
 from job.storage import Storage
-from job.storage.concurrency import Progress, each_with_progress
 from submit.init.contents import contents_of, inside_of, label_counts, overlaps, share_inside
 from submit.init.files import Image
 from submit.init.identities import Unit
@@ -18,12 +19,17 @@ from submit.init.parts import Example, Parts
 from submit.init.reading import Reading, Role
 from submit.init.templates import Template
 
+T = TypeVar("T")
+S = TypeVar("S")
 TRIED = 3
 """Files of a role that are opened: until one is an image, or all where they are like labels."""
 MOST_ROLES = 60
 """Of which a file is opened."""
 LABEL_BYTES = 2**30
 """Of label files that are read to count voxels; what is beyond is not counted, and said."""
+
+Progress = Callable[[int, int], None]
+"""Told how many of how many are done."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +68,7 @@ def read_examples(
         units = [unit for unit in order if unit in role.files]
         return _example(source, [role.files[unit] for unit in units[:TRIED]])
 
-    found = each_with_progress(example, roles, workers=workers, progress=progress)
+    found = _each(example, roles, workers, progress)
     return {role.template: each for role, each in zip(roles, found, strict=True)}
 
 
@@ -120,8 +126,7 @@ def count_labels(
         except DataError as error:
             return _Count(unit=unit, unreadable=printable(str(error.problems[0])))
 
-    counts = each_with_progress(count, chosen, workers=workers, progress=progress)
-    return _summed(counts, len(parts.labels))
+    return _summed(_each(count, chosen, workers, progress), len(parts.labels))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,3 +171,14 @@ def _summed(found: Sequence[_Count], files: int) -> Counts:
         unreadable=tuple(each.unreadable for each in found if each.unreadable),
         odd=tuple(each.odd for each in found if each.odd),
     )
+
+
+def _each(work: Callable[[S], T], items: Sequence[S], workers: int, progress: Progress) -> list[T]:
+    """The results in order; files are read and decompressed side by side."""
+    results: list[T] = []
+    progress(0, len(items))
+    with ThreadPoolExecutor(workers) as pool:
+        for result in pool.map(work, items):
+            results.append(result)
+            progress(len(results), len(items))
+    return results
