@@ -13,7 +13,7 @@ from job.contract.cohort import Cohort
 from job.contract.errors import DataError, Problem, StudyError
 from job.contract.study_file import parse_study
 from job.data.cohort_files import ExamFiles, find_exams
-from job.data.doubtful_names import MAYBE_VISITS, doubtful_names
+from job.data.doubtful_names import MAYBE_ONE, MAYBE_VISITS, doubtful_names
 from job.data.file_kinds import unpacked
 from job.data.patterns import folded, is_utf8, printable
 from job.machine import available_cores
@@ -229,4 +229,5 @@ def _visits(layout: Layout, source: Storage, exams: Sequence[ExamFiles]) -> list
     if layout.has_visits:
         return []
     warnings = doubtful_names(source, _whole(layout), exams)
-    return [f"{each.file}: {each.found}; {each.remedy}" for each in warnings if each.cause == MAYBE_VISITS]
+    causes = (MAYBE_VISITS, MAYBE_ONE)
+    return [f"{each.file}: {each.found}; {each.remedy}" for each in warnings if each.cause in causes]

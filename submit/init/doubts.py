@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from job.data.visits import VISIT
 from submit.init.examining import Counts
 from submit.init.files import CONVERSIONS, Listing, some
 from submit.init.parts import Example, Parts
 from submit.init.reading import Reading, Role
 from submit.init.templates import Template
-from submit.init.words import VISIT
 from submit.wording import counted
 
 LARGE_SHARE = 0.1

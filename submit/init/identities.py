@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from job.data.visits import BRATS_2023, ENDS_WITH_VISIT, VISIT
 from submit.init.files import Image
-from submit.init.words import BRATS_2023, ENDS_WITH_VISIT, VISIT, WORD, is_channel_word
+from submit.init.words import WORD, is_channel_word
 
 Unit = tuple[str, str]
 """A patient and an exam; the exam is empty where every patient has one."""

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from job.data.patterns import composed, expression_of
+from job.data.visits import GROUP, VISIT
 from submit.init.files import Image
 from submit.init.identities import Candidate, Unit, candidates
 from submit.init.templates import (
@@ -23,7 +24,7 @@ from submit.init.templates import (
     without_noise,
     without_placeholders,
 )
-from submit.init.words import VISIT, WORD, Kind, is_group, kind_of, words_of
+from submit.init.words import WORD, Kind, kind_of, words_of
 
 USUAL_SHARE = 0.5
 """Of the exams; a role that more of them have belongs to an exam."""
@@ -162,7 +163,7 @@ def _looks_wrong(reading: Reading) -> float:
     """What speaks against the names of patients and exams."""
     names = reading.patients | reading.exams
     wrong = sum(kind_of(frozenset({name.lower()})) is not None for name in names) / len(names)
-    groups = sum(is_group(name) for name in reading.patients) / len(reading.patients)
+    groups = sum(GROUP.fullmatch(name) is not None for name in reading.patients) / len(reading.patients)
     if reading.exams and (len(reading.units) > MANY_EXAMS * len(reading.patients) or groups > 0.5):
         wrong += 0.3
     wrong += 0.15 * any("*" in folder for role in reading.roles for folder in role.template[:-1])

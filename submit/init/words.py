@@ -34,27 +34,9 @@ _PREDICTION = re.compile(
 _RATER = re.compile(
     r"(?:raters?|readers?|observers?|experts?|annotators?|manual|consensus|obs)\d*", re.IGNORECASE
 )
-_GROUP = re.compile(
-    r"(?:site|cent(?:er|re)|hospital|clinic|scanner|vendor|batch|group|cohort|part|arm|set|fold|institution)s?"
-    r"[-_ ]?\w{0,12}|train(?:ing)?\w*|val(?:id\w*)?|test(?:ing)?|[hl]gg|data(?:set)?\w{0,4}|nifti|raw|derivatives",
-    re.IGNORECASE,
-)
 _MAP = re.compile(
     r"adc\w*|ktrans|kep|ve|vp|[tr][12](?:star)?_?map|[tr][12]star|r?cb[vf]|mtt|ttp|tmax|fa|md|suv\w*|ct|cect|ncct|qsm"
 )
-_VISIT = (
-    r"ses(?:sion)?[-_ ]?[A-Za-z0-9]+|visit[-_ ]?[A-Za-z0-9]+|v\d{1,2}|tp[-_]?\d{1,2}|time(?:point)?[-_ ]?\d+"
-    r"|(?:day|week|month|year)[-_ ]?\d+|m\d{2}|baseline|bl|follow[-_]?up[-_]?\d*|fu[-_]?\d*|pre-?op|post-?op"
-    r"|(?:pre|mid|post)-?rt|(?:19|20)\d{2}[-.]?[01]\d[-.]?[0-3]\d"
-)
-VISIT = re.compile(rf"(?:{_VISIT})", re.IGNORECASE)
-"""A name of an exam that says so."""
-ENDS_WITH_VISIT = re.compile(
-    rf"(?P<patient>.*[^_\-. ])(?P<between>[_\-. ]+)(?P<exam>{_VISIT})", re.IGNORECASE
-)
-"""A name of a patient's exam: the patient, then what says which exam it is."""
-BRATS_2023 = re.compile(r"(?P<patient>BraTS-[A-Za-z]+-\d{5})(?P<between>-)(?P<exam>\d{3})", re.IGNORECASE)
-"""The challenges' names of exams since 2023: the last number is the time point."""
 
 VERSIONS: tuple[frozenset[str], ...] = (
     frozenset({"normalised", "normalized", "norm", "normalisation", "normalization", "normali[sz]ation"}),
@@ -119,11 +101,6 @@ def is_telling(word: str) -> bool:
 def is_rater(word: str) -> bool:
     """Whether a word names one of several people who drew the same structures, or all of them."""
     return _RATER.fullmatch(word) is not None
-
-
-def is_group(text: str) -> bool:
-    """Whether a folder's name is that of a part of the cohort, a site or a split, rather than of a patient."""
-    return _GROUP.fullmatch(text) is not None
 
 
 def is_parameter_map(name: str) -> bool:

@@ -170,11 +170,29 @@ def test_patients_that_differ_by_case_are_left_to_the_user(data: Path, init: Cal
     assert "differs from another by case only" in ended.out
 
 
-def test_patients_that_look_like_visits_are_a_doubt(data: Path, init: Callable[..., Ended]) -> None:
-    plain(data, ("anna", "anna_followup", "otto", "ida"))
+@pytest.mark.parametrize(
+    ("one", "other", "another_person"),
+    [
+        ("anna", "anna_followup", "otto"),
+        ("anna_1", "anna_2", "otto_1"),
+        ("P01_2019", "P01_2020", "P02_2019"),
+        ("P01", "P1", "P02"),
+    ],
+)
+def test_patients_that_look_like_visits_are_a_doubt(
+    one: str, other: str, another_person: str, data: Path, init: Callable[..., Ended]
+) -> None:
+    plain(data, (one, other, another_person, "ida"))
     ended = init()
     assert ended.cohort.pattern == "{patient}/{channel}.nii.gz"
-    assert "unsure: 'anna' and 'anna_followup'" in ended.text
+    assert f"unsure: '{one}' and '{other}'" in ended.text
+
+
+def test_patients_whose_names_all_end_with_a_visit_have_exams(data: Path, init: Callable[..., Ended]) -> None:
+    plain(data, ("P01_year1", "P01_year2", "P02_year1", "P03_year1"))
+    ended = init()
+    assert ended.cohort.pattern == "{patient}_{exam}/{channel}.nii.gz"
+    assert "unsure" not in ended.text
 
 
 # --- files beside, and files that are missing
