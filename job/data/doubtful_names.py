@@ -1,4 +1,4 @@
-"""What the names of a cohort's files leave in doubt: files that no pattern matched, patients that may be visits."""
+"""What the names of a cohort's files leave in doubt: files that no pattern matched, or a greedy one; visits."""
 
 import re
 from collections import Counter, defaultdict
@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from job.contract.cohort import Cohort
 from job.contract.errors import Problem
 from job.data.cohort_files import ExamFiles, matched_keys, without_ignored
+from job.data.name_forms import odd_forms
 from job.data.patterns import composed, is_utf8, printable
 from job.data.visits import alike_but_for_zeros, maybe_visits
 from job.storage import Storage, StoredObject
@@ -32,10 +33,12 @@ def doubtful_names(source: Storage, cohort: Cohort, exams: Sequence[ExamFiles]) 
         exams: The exams that the patterns gave.
     """
     objects, dead = without_ignored(source.list(), source.dead_links(), cohort)
+    people = {exam.patient for exam in exams}
     return [
         *_unmatched(objects, dead, cohort, exams),
+        *odd_forms(exams, cohort),
         *_unicode_forms(exams),
-        *_people({exam.patient for exam in exams}),
+        *_people(people),
     ]
 
 
