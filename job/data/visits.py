@@ -20,7 +20,7 @@ _WORDS = (
     r"|nadir|recurrence|relapse|progression"
 )
 """Whole parts of a name that say which exam of a patient it is."""
-_SHORT = r"v\d{1,2}|tp[-_]?\d{1,2}|m\d{2}"
+_SHORT = r"v\d{1,2}|tp[-_]?\d{1,2}|m\d{2}|mr\d{1,2}"
 """Parts that say so where all names have one."""
 _DATE = r"(?:19|20)\d{2}[-._]?[01]\d[-._]?[0-3]\d"
 VISIT = re.compile(rf"(?:{_WORDS}|{_SHORT}|{_DATE})", re.IGNORECASE)

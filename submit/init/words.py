@@ -4,11 +4,19 @@ import re
 from functools import lru_cache
 from typing import Literal
 
+from job.data.visits import VISIT
+
 Kind = Literal["channel", "labels", "mask", "mask or labels", "prediction"]
 """What a name says that a file is; `mask or labels`: a bare "mask", which groups use for both."""
 
+LABELS: tuple[Kind, ...] = ("labels", "mask or labels")
+"""Kinds of files that may be labels."""
 WORD = re.compile(r"[^_\-. /]+")
 """A word of a name, between underscores, dashes, dots and spaces."""
+WORD_OR_DATE = re.compile(r"(?<![^_\-. ])(?:19|20)\d\d[-._][01]\d[-._][0-3]\d(?![^_\-. ])|[^_\-. /]+")
+"""A word, or a date with separators of its own."""
+ENTITY = re.compile(r"(?<![^_])(?:run|acq|ce|desc|dir|echo|hemi|label|mod|rec|res|space)-[^_]+")
+"""A part of a BIDS name that says what a file is, not whose."""
 _CAMEL = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 _CHANNEL = re.compile(
@@ -76,6 +84,13 @@ def kind_of(words: frozenset[str]) -> Kind | None:
     if has(_MASK):
         return "mask or labels"
     return "channel" if has(_CHANNEL) else None
+
+
+def is_kind_word(word: str) -> bool:
+    """Whether a word says what a file is, or what was done to it, and not whose it is."""
+    if VISIT.fullmatch(word):
+        return False
+    return kind_of(words_of(word)) is not None or is_rater(word) or version_rank(word) is not None
 
 
 def is_channel_word(word: str) -> bool:
