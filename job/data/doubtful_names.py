@@ -38,7 +38,7 @@ def doubtful_names(source: Storage, cohort: Cohort, exams: Sequence[ExamFiles]) 
         *_unmatched(objects, dead, cohort, exams),
         *odd_forms(exams, cohort),
         *_unicode_forms(exams),
-        *_people(people),
+        *doubtful_people(people),
     ]
 
 
@@ -160,7 +160,7 @@ def _unicode_forms(exams: Iterable[ExamFiles]) -> list[Problem]:
     ]
 
 
-def _people(patients: Collection[str]) -> list[Problem]:
+def doubtful_people(patients: Collection[str]) -> list[Problem]:
     """Patients that may be one person: of two visits one would be trained on while the other is tested."""
     problems = []
     found = maybe_visits(patients)

@@ -1,7 +1,7 @@
 """The numbers in the files of a cohort, as far as they tell channels, labels and masks apart."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
@@ -78,64 +78,39 @@ def contents_of(data: bytes, key: str) -> Contents:
     some = values[:: max(values.size // SAMPLED, 1)]
     some = some[(some != 0) & np.isfinite(some)]
     low, high = (float(p) for p in np.percentile(some, (5, 95))) if some.size else (0.0, 0.0)
-    counts = None
+    counts: dict[int, int] | None = None
     if bool(np.all(np.abs(some - np.rint(some)) < 0.01)):  # else it takes a second to see it of all voxels
         with suppress(DataError):
-            counts = _counts(integral(volume.stored_xyz, volume))
+            counts = voxels_by_value(integral(volume.stored_xyz, volume))
     return Contents(
         geometry=volume.geometry,
         volumes=_volumes(volume.geometry),
-        values=counts,
+        values=counts if counts is not None and len(counts) <= MOST_VALUES else None,
         low=low,
         high=high,
         problem=problem,
     )
 
 
-def label_counts(data: bytes, key: str) -> tuple[Mapping[int, int], Problem | None]:
-    """Voxels of a label map by value, and why `submit check` would refuse it as it is.
-
-    Raises:
-        DataError: It cannot be read, or holds other than whole numbers, or too many of them.
-    """
-    volume, problem = _volume(data, key)
-    counts = _counts(integral(volume.stored_xyz, volume))
-    if counts is None:
-        raise DataError.of(
-            file=key,
-            found=f"more than {MOST_VALUES} values",
-            expected="a label map",
-            remedy="name the file that has the labels",
-        )
-    return counts, problem
-
-
-def inside_of(data: bytes, key: str) -> tuple[NDArray[np.bool_], Geometry]:
-    """Where a binary file is not 0, on its canonical grid, and its geometry.
+def label_values(data: bytes, key: str) -> tuple[NDArray[np.integer], Problem | None]:
+    """The values of a label map (Z, Y, X) on its canonical grid, and why `submit check` would refuse it as it is.
 
     Raises:
         DataError: It cannot be read, or holds other than whole numbers.
     """
-    volume, _ = _volume(data, key)
-    array: NDArray[np.bool_] = integral(volume.stored_ZYX(), volume) != 0
-    return array, volume.geometry
+    volume, problem = _volume(data, key)
+    return integral(volume.stored_ZYX(), volume), problem
 
 
-def share_inside(labels: NDArray[np.bool_], mask: NDArray[np.bool_]) -> float | None:
-    """Share of the labelled voxels that lie in a mask; None where none are, or grids differ."""
-    if labels.shape != mask.shape or not labels.any():
-        return None
-    return float(np.count_nonzero(labels & mask) / np.count_nonzero(labels))
-
-
-def overlaps(masks: Sequence[NDArray[np.bool_] | None]) -> NDArray[np.int64]:
-    """Voxels that two files share, for each pair; a file's own on the diagonal; 0 where shapes differ."""
-    shared = np.zeros((len(masks), len(masks)), np.int64)
-    for one, first in enumerate(masks):
-        for other, second in enumerate(masks[: one + 1]):
-            if first is not None and second is not None and first.shape == second.shape:
-                shared[one, other] = shared[other, one] = np.count_nonzero(first & second)
-    return shared
+def voxels_by_value(values: NDArray[np.integer]) -> dict[int, int]:
+    """How many voxels have each value."""
+    low, high = int(values.min()), int(values.max())
+    if high - low < _BINS:
+        counts = np.bincount(values.ravel().astype(np.int64) - low)
+        present = np.flatnonzero(counts)
+        return dict(zip((present + low).tolist(), counts[present].tolist(), strict=True))
+    unique, number = np.unique(values, return_counts=True)
+    return dict(zip(unique.tolist(), number.tolist(), strict=True))
 
 
 def _volume(data: bytes, key: str) -> tuple[Volume, Problem | None]:
@@ -157,16 +132,3 @@ def _volumes(geometry: Geometry) -> int:
     kind = nib.Nifti1Header if len(binary) == 348 else nib.Nifti2Header
     dim = [int(size) for size in kind.from_fileobj(BytesIO(binary), check=False)["dim"]]
     return prod(max(size, 1) for size in dim[4 : dim[0] + 1])
-
-
-def _counts(values: NDArray[np.integer]) -> dict[int, int] | None:
-    """Voxels by value; None if there are too many values."""
-    low, high = int(values.min()), int(values.max())
-    if high - low < _BINS:
-        counts = np.bincount(values.ravel().astype(np.int64) - low)
-        present = np.flatnonzero(counts)
-        found = dict(zip((present + low).tolist(), counts[present].tolist(), strict=True))
-    else:
-        unique, number = np.unique(values, return_counts=True)
-        found = dict(zip(unique.tolist(), number.tolist(), strict=True))
-    return found if len(found) <= MOST_VALUES else None

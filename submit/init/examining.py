@@ -1,9 +1,10 @@
 """Reads what the recognition of a layout needs: a file of each role, one exam's mask, the labels of all exams."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from job.contract.errors import DataError
 from job.data.patterns import printable
 from job.storage import Storage
-from submit.init.contents import contents_of, inside_of, label_counts, overlaps, share_inside
+from submit.init.contents import MOST_VALUES, contents_of, label_values, voxels_by_value
 from submit.init.files import Image
 from submit.init.identities import Unit
 from submit.init.parts import Example, Parts
@@ -33,22 +34,48 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Extent:
+    """How much there is of a class."""
+
+    voxels: int
+    exams: int
+    """That have it."""
+    patients: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Counts:
     """Voxels of all label files of a cohort."""
 
-    voxels: Mapping[int, int] = field(default_factory=dict)
-    """By value of the label maps; or by number of the class's file."""
-    exams: Mapping[int, int] = field(default_factory=dict)
-    """Exams that have some."""
-    patients: Mapping[int, int] = field(default_factory=dict)
-    shared: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
-    """Voxels that two classes' files share."""
-    counted: int = 0
-    """Exams that were read."""
+    by_exam: Mapping[Unit, Mapping[int, int]] = field(default_factory=dict)
+    """By value of the exam's label map; or by the files of classes that hold a voxel, as a number of bits."""
     unreadable: tuple[str, ...] = ()
     """What is wrong with files that could not be read."""
     odd: tuple[str, ...] = ()
     """What is wrong with files that could be read all the same."""
+
+    @cached_property
+    def total(self) -> Counter[int]:
+        """Over all exams."""
+        return Counter(
+            {value: sum(own.get(value, 0) for own in self.by_exam.values()) for value in self.values}
+        )
+
+    @cached_property
+    def values(self) -> list[int]:
+        """All that occur, in order."""
+        return sorted({value for own in self.by_exam.values() for value in own})
+
+    def where(self, belongs: Callable[[int], object]) -> Extent:
+        """How much there is of the values that belong to a class."""
+        voxels = {
+            unit: sum(count for value, count in own.items() if belongs(value))
+            for unit, own in self.by_exam.items()
+        }
+        having = [unit for unit, count in voxels.items() if count]
+        return Extent(
+            voxels=sum(voxels.values()), exams=len(having), patients=len({patient for patient, _ in having})
+        )
 
 
 def by_completeness(reading: Reading) -> list[Unit]:
@@ -98,11 +125,11 @@ def share_inside_mask(source: Storage, parts: Parts, mask: Role) -> float | None
     units = [unit for unit in mask.files if any(unit in role.files for role in parts.labels)]
     for unit in units[:TRIED]:
         try:
-            own, _ = inside_of(source.read(mask.files[unit].key), mask.files[unit].key)
-            labels = [role.files[unit] for role in parts.labels if unit in role.files]
-            for image in labels:
-                share = share_inside(inside_of(source.read(image.key), image.key)[0], own)
-                shares += [] if share is None else [share]
+            inside_ZYX = label_values(source.read(mask.files[unit].key), mask.files[unit].key)[0] != 0
+            for image in [role.files[unit] for role in parts.labels if unit in role.files]:
+                label_ZYX = label_values(source.read(image.key), image.key)[0] != 0
+                if label_ZYX.shape == inside_ZYX.shape and label_ZYX.any():
+                    shares.append(float(inside_ZYX[label_ZYX].mean()))
         except DataError:
             continue
     return min(shares, default=None)
@@ -111,65 +138,58 @@ def share_inside_mask(source: Storage, parts: Parts, mask: Role) -> float | None
 def count_labels(
     source: Storage, parts: Parts, units: Sequence[Unit], *, workers: int, progress: Progress
 ) -> Counts:
-    """Voxels of each class over all exams, or over the first ones where the files are large."""
+    """Voxels of all exams' labels, or of the first ones where the files are large."""
+    files = {
+        unit: [(n, role.files[unit]) for n, role in enumerate(parts.labels) if unit in role.files]
+        for unit in units
+    }
     chosen: list[Unit] = []
     size = 0
-    for unit in units:
-        own = [role.files[unit] for role in parts.labels if unit in role.files]
-        size += sum(image.size_bytes for image in own)
+    for unit, own in files.items():
+        size += sum(image.size_bytes for _, image in own)
         if own and (size <= LABEL_BYTES or not chosen):
             chosen.append(unit)
 
-    def count(unit: Unit) -> _Count:
+    def count(unit: Unit) -> tuple[dict[int, int], list[str], str]:
         try:
-            return _counted(source, parts, unit)
+            return *_counted(source, files[unit], per_class=parts.per_class), ""
         except DataError as error:
-            return _Count(unit=unit, unreadable=printable(str(error.problems[0])))
+            return {}, [], printable(str(error.problems[0]))
 
-    return _summed(_each(count, chosen, workers, progress), len(parts.labels))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Count:
-    """Voxels of one exam's labels."""
-
-    unit: Unit
-    voxels: Mapping[int, int] = field(default_factory=dict)
-    shared: NDArray[np.int64] | None = None
-    unreadable: str = ""
-    odd: str = ""
-
-
-def _counted(source: Storage, parts: Parts, unit: Unit) -> _Count:
-    if not parts.per_class:
-        key = parts.labels[0].files[unit].key
-        voxels, problem = label_counts(source.read(key), key)
-        odd = printable(str(problem)) if problem is not None else ""
-        return _Count(unit=unit, voxels=voxels, odd=odd)
-    keys = [role.files[unit].key if unit in role.files else None for role in parts.labels]
-    shared = overlaps([None if key is None else inside_of(source.read(key), key)[0] for key in keys])
-    return _Count(unit=unit, voxels=dict(enumerate(np.diagonal(shared).tolist())), shared=shared)
-
-
-def _summed(found: Sequence[_Count], files: int) -> Counts:
-    nothing = np.zeros((files, files), np.int64)
-    voxels: Counter[int] = Counter()
-    exams: Counter[int] = Counter()
-    patients: dict[int, set[str]] = defaultdict(set)
-    for each in found:
-        voxels.update(each.voxels)
-        for value, count in each.voxels.items():
-            if count:
-                exams[value] += 1
-                patients[value].add(each.unit[0])
+    found = dict(zip(chosen, _each(count, chosen, workers, progress), strict=True))
     return Counts(
-        voxels=voxels,
-        exams=exams,
-        patients={value: len(names) for value, names in patients.items()},
-        shared=sum((each.shared for each in found if each.shared is not None), nothing),
-        counted=sum(not each.unreadable for each in found),
-        unreadable=tuple(each.unreadable for each in found if each.unreadable),
-        odd=tuple(each.odd for each in found if each.odd),
+        by_exam={unit: voxels for unit, (voxels, _, unreadable) in found.items() if not unreadable},
+        unreadable=tuple(unreadable for _, _, unreadable in found.values() if unreadable),
+        odd=tuple(fault for _, faults, _ in found.values() for fault in faults),
+    )
+
+
+def _counted(
+    source: Storage, files: Sequence[tuple[int, Image]], *, per_class: bool
+) -> tuple[dict[int, int], list[str]]:
+    """Voxels of an exam's labels, and what is odd about its files."""
+    faults: list[str] = []
+    bits_ZYX: NDArray[np.int64] | None = None
+    for number, image in files:
+        values_ZYX, problem = label_values(source.read(image.key), image.key)
+        faults += [printable(str(problem))] if problem is not None else []
+        if not per_class:
+            voxels = voxels_by_value(values_ZYX)
+            if len(voxels) > MOST_VALUES:
+                raise _no_label_map(image.key)
+            return voxels, faults
+        own_ZYX = (values_ZYX != 0).astype(np.int64) << number
+        if bits_ZYX is None or bits_ZYX.shape == own_ZYX.shape:
+            bits_ZYX = own_ZYX if bits_ZYX is None else bits_ZYX | own_ZYX
+    return {} if bits_ZYX is None else voxels_by_value(bits_ZYX), faults
+
+
+def _no_label_map(key: str) -> DataError:
+    return DataError.of(
+        file=key,
+        found=f"more than {MOST_VALUES} values",
+        expected="a label map",
+        remedy="name the file that has the labels",
     )
 
 

@@ -7,6 +7,7 @@ these, `t1` in `anna/t1.nii.gz`. A good reading has few roles, and each exam has
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import get_args
 
 from job.data.patterns import composed, expression_of
@@ -79,6 +80,7 @@ class Reading:
         """Names of exams; none where every patient has one."""
         return frozenset(exam for _, exam in self.units if exam)
 
+    @cached_property
     def kinds(self) -> dict[Template, Kind | None]:
         """What the names of the roles say, by the words in which they differ."""
         words = {role.template: words_of(without_placeholders(role.template)) for role in self.roles}
@@ -114,7 +116,7 @@ def score_of(reading: Reading, *, files: int, labelled: bool) -> float:
         return 0.0
     explained = sum(len(role.files) - len(role.doubled) for role in usual) / files
     filled = sum(len(role.files) for role in usual) / (len(usual) * len(reading.units))
-    kinds = reading.kinds()
+    kinds = reading.kinds
     having = {unit for role in reading.roles if kinds[role.template] in LABELS for unit in role.files}
     share = len(having) / len(reading.units)
     if not labelled or share >= USUAL_SHARE:  # cases to be tested, of a challenge, have no labels

@@ -46,6 +46,8 @@ _MAP = re.compile(
     r"adc\w*|ktrans|kep|ve|vp|[tr][12](?:star)?_?map|[tr][12]star|r?cb[vf]|mtt|ttp|tmax|fa|md|suv\w*|ct|cect|ncct|qsm"
 )
 
+NUMBERED = frozenset({"", "class", "compartment", "organ", "region", "structure", "tissue", "value", "zone"})
+"""Words behind which classes are numbered."""
 VERSIONS: tuple[frozenset[str], ...] = (
     frozenset({"normalised", "normalized", "norm", "normalisation", "normalization", "normali[sz]ation"}),
     frozenset({"preproc", "preprocessed", "processed"}),
@@ -116,6 +118,17 @@ def is_telling(word: str) -> bool:
 def is_rater(word: str) -> bool:
     """Whether a word names one of several people who drew the same structures, or all of them."""
     return _RATER.fullmatch(word) is not None
+
+
+def unnumbered(text: str) -> str:
+    """The name of a structure without the number of its part, `GTVn` of `GTVn2`; `label_2` is another class."""
+    stem = re.sub(r"[_\-. ]?\d+$", "", text)
+    return text if is_generic_label(stem) or stem.lower() in NUMBERED else stem
+
+
+def unlettered(text: str) -> str:
+    """The name of a structure without the letter or number of who drew it, `lesion` of `lesion_A`."""
+    return re.sub(r"[_\-. ][A-Za-z]$|[_\-. ]?\d+$", "", text) or text
 
 
 def is_parameter_map(name: str) -> bool:

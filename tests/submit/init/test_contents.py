@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from job.contract.errors import DataError
-from submit.init.contents import contents_of, inside_of, label_counts, overlaps, share_inside
+from submit.init.contents import contents_of, label_values, voxels_by_value
 from tests.submit.init.layouts import nifti
 
 SHAPE = (4, 3, 2)
@@ -49,8 +49,8 @@ def test_volumes_of_a_4d_file_are_counted() -> None:
 
 
 def test_labels_far_apart_are_counted_one_by_one() -> None:
-    counts, problem = label_counts(nifti(array(16777216, 16777217, dtype=np.int32)), "x")
-    assert counts == {0: 22, 16777216: 1, 16777217: 1}
+    values, problem = label_values(nifti(array(16777216, 16777217, dtype=np.int32)), "x")
+    assert voxels_by_value(values) == {0: 22, 16777216: 1, 16777217: 1}
     assert problem is None
 
 
@@ -65,12 +65,4 @@ def test_a_header_that_contradicts_itself_is_read_and_told() -> None:
 @pytest.mark.parametrize("values", [(0.4, 0.8), (float("nan"),)])
 def test_probabilities_are_no_labels(values: tuple[float, ...]) -> None:
     with pytest.raises(DataError, match="not integral"):
-        label_counts(nifti(array(*values, dtype=np.float32)), "x")
-
-
-def test_what_two_classes_share_is_counted() -> None:
-    one, _ = inside_of(nifti(array(1, 1, 1)), "x")
-    other, _ = inside_of(nifti(array(0, 7, 7, 7, 7)), "y")
-    assert overlaps([one, None, other]).tolist() == [[3, 0, 2], [0, 0, 0], [2, 0, 4]]
-    assert share_inside(one, other) == pytest.approx(2 / 3)
-    assert share_inside(np.zeros_like(one), other) is None
+        label_values(nifti(array(*values, dtype=np.float32)), "x")

@@ -167,7 +167,7 @@ def test_patients_that_differ_by_case_are_left_to_the_user(data: Path, init: Cal
     plain(data, ("P1", "p1", "p3", "p4"))
     ended = init()
     assert '# exclude = ["P1", "p1"]' in ended.text
-    assert "differs from another by case only" in ended.out
+    assert "patients that differ only by case" in ended.out
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_an_exam_without_labels_is_named_and_the_rest_is_found(
     plain(data)
     (data / "p3/label.nii.gz").unlink()
     ended = init()
-    assert "1 of 4 exams is not whole (p3: no labels)" in ended.out
+    assert "1 of 4 exams is not whole (p3: no file for labels)" in ended.out
     study = load_study(ended.study_file)
     whole = study.cohort.model_copy(update={"exclude": ("p3",)})
     assert len(find_cohort(cohort_root(ended.study_file, study), whole)) == 3
