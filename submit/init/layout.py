@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from job.contract.cohort import Cohort
@@ -168,7 +169,7 @@ def _ignored(uses: Sequence[Use], listing: Listing, reading: Reading) -> Piece:
     used = {image.key for use in uses for image in use.role.files.values()}
     stray: set[str] = set()
     for use in uses:
-        own = {image.key for image in use.role.files.values()}
+        own = {image.key for image in (*use.role.files.values(), *chain(*use.role.doubled.values()))}
         expression = expression_of(use.pattern, use.text)
         stray |= {key for key in keys if key not in own and expression.fullmatch(composed(key))}
     if clashes := sorted(stray & used):
@@ -216,6 +217,11 @@ def _doubts_about_names(reading: Reading, listing: Listing) -> list[str]:
         doubts.append("folders above the patients' are taken for parts of the cohort (* in the patterns)")
     if reading.unplaced:
         keys = [image.key for image in reading.unplaced]
+        if apart := _without_visit(reading):
+            doubts.append(
+                f"{counted(len(apart), 'patient')} without a folder for the exam, as others have it ({some(apart)}): "
+                "not in the study, since no pattern finds both; move their files into a folder of one exam"
+            )
         doubts.append(f"{counted(len(keys), 'image')} in no exam: {some(keys)}")
     for ending, keys in listing.convertible().items():
         doubts.append(
@@ -232,6 +238,21 @@ def _doubts_about_names(reading: Reading, listing: Listing) -> list[str]:
     if listing.not_utf8:
         doubts.append(f"names that are not UTF-8, which no pattern finds: {some(listing.not_utf8)}")
     return doubts
+
+
+def _without_visit(reading: Reading) -> list[str]:
+    """Patients whose files lie as those of others, but for the exam's name."""
+    patients: set[str] = set()
+    for role in reading.usual:
+        *folders, name = role.template
+        name = name.replace(f"_{EXAM}", "").replace(f"{EXAM}_", "")
+        plain = "/".join([*(folder for folder in folders if folder != EXAM), name])
+        if EXAM in folders and PATIENT in plain and EXAM not in plain:
+            matches = [
+                expression_of(f"{plain}.nii*").fullmatch(composed(image.key)) for image in reading.unplaced
+            ]
+            patients |= {match["patient"] for match in matches if match is not None}
+    return sorted(patients - reading.patients)
 
 
 def _maybe_groups(reading: Reading) -> str:

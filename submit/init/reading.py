@@ -6,7 +6,7 @@ these, `t1` in `anna/t1.nii.gz`. A good reading has few roles, and each exam has
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import get_args
 
@@ -40,8 +40,8 @@ class Role:
     template: Template
     files: Mapping[Unit, Image]
     """By exam, where it has one such file or several: the first."""
-    doubled: frozenset[Unit] = frozenset()
-    """Exams with several such files."""
+    doubled: Mapping[Unit, Sequence[Image]] = field(default_factory=dict)
+    """The further files of exams that have several."""
 
     @property
     def text(self) -> str:
@@ -159,7 +159,7 @@ def _reading(placed: Placed, unplaced: Sequence[Image], candidate: Candidate) ->
         Role(
             template=template,
             files={unit: own[0] for unit, own in sorted(by_unit.items())},
-            doubled=frozenset(unit for unit, own in by_unit.items() if len(own) > 1),
+            doubled={unit: own[1:] for unit, own in by_unit.items() if len(own) > 1},
         )
         for template, by_unit in sorted(files.items())
     )
