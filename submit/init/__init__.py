@@ -5,9 +5,9 @@ words       what the words of names say
 identities  which parts of the names may be the patient, and which the exam
 templates   paths with placeholders for these
 reading     the files as a table of exams by roles; of all such tables the one that explains most
-contents    the numbers in a file
+examples    a file of each role, opened
 parts       which role is a channel, the labels, the mask
-examining   opens a file of each role, and the labels of all exams
+counting    the labels of all exams, read
 joining     several roles as one pattern
 metadata    names from a dataset.json or a challenge's coding
 channels, classes, pieces

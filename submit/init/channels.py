@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from job.contract.errors import DataError
+from submit.init.examples import Example
 from submit.init.files import some
 from submit.init.joining import ending_of, largest_joined
 from submit.init.metadata import Described
-from submit.init.parts import Example, Parts
+from submit.init.parts import Parts
 from submit.init.pieces import Piece, Use, names_of
 from submit.init.reading import Role
-from submit.init.templates import Template, in_order, readable
+from submit.init.templates import in_order, readable
 from submit.init.words import is_parameter_map
 from submit.wording import counted
 
@@ -21,7 +22,7 @@ MAPS = (
 )
 
 
-def channels_of(parts: Parts, examples: Mapping[Template, Example], described: Described) -> Piece:
+def channels_of(parts: Parts, described: Described) -> Piece:
     """The channels in the order of their volumes or numbers, else of their names.
 
     Raises:
@@ -36,8 +37,8 @@ def channels_of(parts: Parts, examples: Mapping[Template, Example], described: D
             [],
             "",
         )
-        contents = examples[parts.series.template].contents
-        names = names_of(known.get(n, f"channel_{n}") for n in range(contents.volumes if contents else 1))
+        volumes = parts.examples[parts.series.template].volumes
+        names = names_of(known.get(n, f"channel_{n}") for n in range(volumes))
         files = [parts.series] * len(names)
     else:
         pattern, roles, texts = _joined(parts.channels)
@@ -52,7 +53,7 @@ def channels_of(parts: Parts, examples: Mapping[Template, Example], described: D
         )
     notes: dict[str, str] = {}
     for name, role in zip(names, files, strict=True):
-        notes |= _notes(name, examples[role.template], has_range=parts.series is None)
+        notes |= _notes(name, parts.examples[role.template], has_range=parts.series is None)
     return Piece(
         table={"pattern": pattern, "channels": _entries(names, texts)},
         notes=notes | ({"channels": MAPS} if any(map(is_parameter_map, names)) else {}),
@@ -100,7 +101,7 @@ def _entries(names: Sequence[str], texts: Sequence[str]) -> list[str | dict[str,
 
 def _notes(name: str, example: Example, *, has_range: bool) -> dict[str, str]:
     """A file of the channel, and the range of its values where it is a map."""
-    notes, found = {f"channel {name}": example.key}, example.contents
-    if has_range and is_parameter_map(name) and found is not None and found.low < found.high:
-        notes[f"range of {name}"] = f"[{found.low:.3g}, {found.high:.3g}]"
+    notes = {f"channel {name}": example.key}
+    if has_range and is_parameter_map(name) and example.low < example.high:
+        notes[f"range of {name}"] = f"[{example.low:.3g}, {example.high:.3g}]"
     return notes

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from job.contract.errors import DataError
-from submit.init.examining import Counts, Extent
+from submit.init.counting import Counts, Extent
 from submit.init.files import some
 from submit.init.joining import ending_of, joined
 from submit.init.metadata import Described
@@ -53,16 +53,17 @@ def _said(extent: Extent, patients: int, *, is_named: bool = True) -> str:
 
 
 def _of_values(parts: Parts, counts: Counts, described: Described, patients: int) -> Piece:
-    negative = [value for value in counts.values if value < 0]
+    found = sorted(counts.total)
+    negative = [value for value in found if value < 0]
     background = (0, *negative, *described.ignored)
-    values = [value for value in counts.values if value not in background]
+    values = [value for value in found if value not in background]
     if not values:
         raise _no_class(parts, counts)
     own = parts.label_name if len(values) == 1 else ""
     named = names_of(described.classes.get(value, own or f"class_{value}") for value in values)
     names = dict(zip(values, named, strict=True))
     unsure = []
-    if 0 not in counts.values:
+    if 0 not in counts.total:
         unsure.append("no voxel of the labels is 0, which counts as background; every value is a class here")
     if negative:
         unsure.append(f"labels below 0 ({', '.join(map(str, negative))}) count as background here")

@@ -17,13 +17,14 @@ from job.data.name_forms import odd_forms
 from job.data.patterns import is_utf8, printable
 from job.machine import available_cores
 from job.storage import LocalStorage, Storage, StoredObject, open_storage
-from submit.init.examining import Counts, by_completeness, count_labels, read_examples, share_inside_mask
+from submit.init.counting import Counts, count_labels, share_inside_mask
+from submit.init.examples import by_completeness, read_examples
 from submit.init.files import Listing, conversion, ending_of, in_words, listing_of
-from submit.init.layout import Evidence, Layout, layout_of
+from submit.init.layout import Layout, layout_of
 from submit.init.metadata import NOTHING, Described, dataset_jsons, from_dataset_json, of_challenge
 from submit.init.parts import Parts, parts_of
 from submit.init.pieces import study_name
-from submit.init.reading import Reading, Role, best_reading
+from submit.init.reading import Reading, best_reading
 from submit.init.text import study_text, summary
 from submit.progress import ExamProgress
 
@@ -67,20 +68,13 @@ def recognised(source: Storage, listing: Listing, *, name: str, console: Console
     with ExamProgress(console, "kinds of files") as progress:
         examples = read_examples(source, reading, workers=workers, progress=progress)
     parts = parts_of(reading, examples, listing)
-    mask, parts = _mask(source, parts)
+    parts, order = _with_mask(source, parts), by_completeness(reading)
     with ExamProgress(console, "exams' labels") as progress:
-        counts = count_labels(source, parts, by_completeness(reading), workers=workers, progress=progress)
-    return layout_of(
-        Evidence(
-            listing=listing,
-            reading=reading,
-            examples=examples,
-            parts=parts,
-            mask=mask,
-            counts=counts,
-            described=_described(source, listing, reading, counts, name),
+        counts = count_labels(
+            source, parts.labels, order, per_class=parts.per_class, workers=workers, progress=progress
         )
-    )
+    described = _described(source, listing, reading, counts, name)
+    return layout_of(listing, reading, parts, counts, described)
 
 
 def tried(layout: Layout, objects: Sequence[StoredObject]) -> Layout:
@@ -177,18 +171,18 @@ def _opened_file(source: Storage, listing: Listing) -> Problem | None:
     return None
 
 
-def _mask(source: Storage, parts: Parts) -> tuple[Role | None, Parts]:
-    """The first mask that holds the labels, if there is one."""
+def _with_mask(source: Storage, parts: Parts) -> Parts:
+    """The parts with the first mask that holds the labels, if there is one, and what is said of the others."""
+    unsure = list(parts.unsure)
     for role in parts.masks:
-        share = share_inside_mask(source, parts, role)
+        share = share_inside_mask(source, parts.labels, role)
         if share is not None and share >= INSIDE_MASK:
-            others = [other.text for other in parts.masks if other is not role]
-            words = [f"{role.text} is taken for the mask; there is {', '.join(others)} too"] if others else []
-            return role, replace(parts, unsure=(*parts.unsure, *words))
+            others = ", ".join(other.text for other in parts.masks if other is not role)
+            unsure += [f"{role.text} is taken for the mask; there is {others} too"] if others else []
+            return replace(parts, masks=(role,), unsure=tuple(unsure))
         found = "no exam tells" if share is None else f"{1 - share:.0%} of an exam's labels lie outside"
-        doubt = f"{role.text}: not used as the mask, since {found}"
-        parts = replace(parts, unsure=(*parts.unsure, doubt))
-    return None, parts
+        unsure.append(f"{role.text}: not used as the mask, since {found}")
+    return replace(parts, masks=(), unsure=tuple(unsure))
 
 
 def _described(source: Storage, listing: Listing, reading: Reading, counts: Counts, name: str) -> Described:
@@ -198,4 +192,4 @@ def _described(source: Storage, listing: Listing, reading: Reading, counts: Coun
         if described.source or described.unsure:
             return described
     names = {name, *("-".join(filter(None, unit)) for unit in reading.units)}
-    return of_challenge(names, [value for value in counts.values if value > 0]) or NOTHING
+    return of_challenge(names, [value for value in counts.total if value > 0]) or NOTHING

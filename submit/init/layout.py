@@ -12,15 +12,15 @@ from job.data.patterns import composed, expression_of
 from job.data.visits import VISIT
 from submit.init.channels import channels_of
 from submit.init.classes import classes_of
-from submit.init.examining import Counts
+from submit.init.counting import Counts
 from submit.init.files import CONVERSIONS, Listing, some
 from submit.init.identities import Unit
 from submit.init.joining import ending_of
 from submit.init.metadata import Described
-from submit.init.parts import Example, Parts
+from submit.init.parts import Parts
 from submit.init.pieces import Piece, Use
 from submit.init.reading import Reading, Role
-from submit.init.templates import EXAM, PATIENT, Template, literal
+from submit.init.templates import EXAM, PATIENT, literal
 from submit.wording import counted
 
 LARGE_SHARE = 0.1
@@ -64,82 +64,74 @@ class Layout:
         return Cohort.model_validate({**self.table, "root": root})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """All that a layout is made from."""
-
-    listing: Listing
-    reading: Reading
-    examples: Mapping[Template, Example]
-    parts: Parts
-    mask: Role | None
-    """Of `parts.masks`, the one that holds the labels."""
-    counts: Counts
-    described: Described
-
-
-def layout_of(evidence: Evidence) -> Layout:
+def layout_of(
+    listing: Listing, reading: Reading, parts: Parts, counts: Counts, described: Described
+) -> Layout:
     """The layout.
+
+    Args:
+        listing: All files.
+        reading: Them as exams and roles.
+        parts: What the roles are.
+        counts: Voxels of their labels.
+        described: What is known of channels and classes beside the files.
 
     Raises:
         DataError: No pattern of a study file tells its files apart.
     """
-    parts, reading, described = evidence.parts, evidence.reading, evidence.described
-    channels = channels_of(parts, evidence.examples, described)
-    classes = classes_of(parts, evidence.counts, described, len(reading.patients))
-    pieces = [channels, classes, _mask(evidence)]
-    uses = [use for piece in pieces for use in piece.uses]
-    pieces.append(_ignored(uses, evidence.listing, reading))
-    notes = _resample_to(evidence, channels) | {key: text for p in pieces for key, text in p.notes.items()}
+    channels = channels_of(parts, described)
+    classes = classes_of(parts, counts, described, len(reading.patients))
+    pieces = [channels, classes, _mask(parts)]
+    pieces.append(_ignored([use for piece in pieces for use in piece.uses], listing, reading))
     layout = Layout(
         table={key: value for piece in pieces for key, value in piece.table.items()},
-        notes=notes,
+        notes=_resample_to(channels, parts) | {key: text for p in pieces for key, text in p.notes.items()},
         units=reading.units,
-        counted_exams=len(evidence.counts.by_exam),
+        counted_exams=len(counts.by_exam),
         known_from=described.source,
         unsure=(
             *parts.unsure,
             *(doubt for piece in pieces for doubt in piece.unsure),
             *described.unsure,
-            *_doubts_about_names(reading, evidence.listing),
-            *_doubts_about_contents(channels, evidence),
+            *_doubts_about_names(reading, listing),
+            *_doubts_about_contents(channels, parts, counts),
         ),
     )
-    return _with_example(_with_bids_prefixes(layout), channels.uses[0].role, evidence)
+    return _with_example(_with_bids_prefixes(layout), channels.uses[0].role, parts, reading)
 
 
-def _with_example(layout: Layout, role: Role, evidence: Evidence) -> Layout:
+def _with_example(layout: Layout, role: Role, parts: Parts, reading: Reading) -> Layout:
     """The same with a note of a file, whose it is."""
-    key = evidence.examples[role.template].key
+    key = parts.examples[role.template].key
     unit = next(unit for unit, image in role.files.items() if image.key == key)
-    patient, exam = layout.units[evidence.reading.units.index(unit)]
+    patient, exam = layout.units[reading.units.index(unit)]
     whose = f', exam "{exam}"' if exam else "; every patient has one exam"
     return replace(layout, notes={**layout.notes, "pattern": f'{key} is of patient "{patient}"{whose}.'})
 
 
-def _mask(evidence: Evidence) -> Piece:
-    if evidence.mask is None:
+def _mask(parts: Parts) -> Piece:
+    if not parts.masks:
         return Piece(table={})
-    pattern = f"{evidence.mask.text}{ending_of([evidence.mask])}"
-    example = evidence.examples[evidence.mask.template]
-    share = (
-        "" if example.contents is None else f"{example.contents.inside:.0%} of the volume of {example.key}"
+    pattern, example = (
+        f"{parts.masks[0].text}{ending_of(parts.masks[:1])}",
+        parts.examples[parts.masks[0].template],
     )
     return Piece(
-        table={"mask": pattern}, notes={"mask": share}, uses=(Use(pattern=pattern, role=evidence.mask),)
+        table={"mask": pattern},
+        notes={"mask": f"{example.inside:.0%} of the volume of {example.key}"},
+        uses=(Use(pattern=pattern, role=parts.masks[0]),),
     )
 
 
-def _resample_to(evidence: Evidence, channels: Piece) -> dict[str, str]:
+def _resample_to(channels: Piece, parts: Parts) -> dict[str, str]:
     """A channel on the labels' grid, or the first, where the example's files are on several grids."""
-    label = evidence.examples[evidence.parts.labels[0].template].contents
-    entries = channels.table["channels"]
-    if label is None or evidence.parts.series is not None:
+    label = parts.examples[parts.labels[0].template].geometry
+    if label is None or parts.series is not None:
         return {}
-    names = [entry if isinstance(entry, str) else entry["name"] for entry in entries]
-    examples = [evidence.examples[use.role.template].contents for use in channels.uses]
-    known = [(name, own) for name, own in zip(names, examples, strict=True) if own is not None]
-    alike = [name for name, own in known if own.geometry.axes_onto(label.geometry) is not None]
+    names = [entry if isinstance(entry, str) else entry["name"] for entry in channels.table["channels"]]
+    grids = [parts.examples[use.role.template].geometry for use in channels.uses]
+    known = [(name, own) for name, own in zip(names, grids, strict=True) if own is not None]
+    alike = [name for name, own in known if own.axes_onto(label) is not None]
     return {} if len(alike) == len(known) else {"resample_to": [*alike, known[0][0]][0]}
 
 
@@ -268,19 +260,17 @@ def _maybe_groups(reading: Reading) -> str:
     return f"{doubt}write * instead of {{patient}}, and {{patient}} instead of {{exam}}"
 
 
-def _doubts_about_contents(channels: Piece, evidence: Evidence) -> list[str]:
+def _doubts_about_contents(channels: Piece, parts: Parts, counts: Counts) -> list[str]:
     """What the files that were read leave in doubt."""
-    parts, counts = evidence.parts, evidence.counts
     roles = [*(use.role for use in channels.uses), *parts.labels]
-    faults = [fault for role in roles for fault in evidence.examples[role.template].faults]
+    faults = [fault for role in roles for fault in parts.examples[role.template].faults]
     faults += [fault for fault in (*counts.unreadable, *counts.odd) if fault not in faults]
     doubts = faults[:SHOWN]
     if len(faults) > SHOWN:
         doubts.append(f"{len(faults) - SHOWN} further files have faults; submit check names them")
-    label = evidence.examples[parts.labels[0].template]
-    found = label.contents
-    if found is not None and found.is_binary and not parts.masks and found.inside > LARGE_SHARE:
+    label = parts.examples[parts.labels[0].template]
+    if label.is_binary and not parts.masks and label.inside > LARGE_SHARE:
         doubts.append(
-            f"the labels take {found.inside:.0%} of the volume of {label.key}; they may be a body's outline"
+            f"the labels take {label.inside:.0%} of the volume of {label.key}; they may be a body's outline"
         )
     return doubts

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from job.contract.errors import DataError
-from submit.init.contents import Contents
+from submit.init.examples import Example
 from submit.init.files import Listing, conversion, some
 from submit.init.reading import Reading, Role
 from submit.init.templates import Template, readable, without_placeholders
@@ -29,19 +29,6 @@ _RUN = re.compile(r"_run-\d+")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Example:
-    """A file of a role that was read."""
-
-    key: str
-    contents: Contents | None
-    """None: no file of the role that was tried could be read."""
-    values: frozenset[int] = frozenset()
-    """In the files that were opened, if they look like labels."""
-    faults: tuple[str, ...] = ()
-    """What is wrong with the files that were opened."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Parts:
     """What the roles of a cohort are."""
 
@@ -55,6 +42,8 @@ class Parts:
     per_class: bool = False
     masks: tuple[Role, ...] = ()
     """What may be the mask, the likeliest first."""
+    examples: Mapping[Template, Example] = field(default_factory=dict)
+    """By role, a file that was read."""
     unsure: tuple[str, ...] = ()
 
 
@@ -72,27 +61,9 @@ class Clues:
         """What the role's name says."""
         return self.reading.kinds[role.template]
 
-    def contents(self, role: Role) -> Contents | None:
+    def example(self, role: Role) -> Example:
         """What is in a file of the role."""
-        example = self.examples.get(role.template)
-        return example.contents if example is not None else None
-
-    def is_binary(self, role: Role) -> bool:
-        """Whether the role's files have 0 and at most one more value."""
-        example, found = self.examples.get(role.template), self.contents(role)
-        return (
-            example is not None and found is not None and found.is_binary and len(example.values - {0}) <= 1
-        )
-
-    def is_constant(self, role: Role) -> bool:
-        """Whether all voxels of the file are alike."""
-        found = self.contents(role)
-        return found is not None and found.is_constant
-
-    def looks_like_labels(self, role: Role) -> bool:
-        """Whether the contents may be labels."""
-        found = self.contents(role)
-        return found is not None and found.is_label_like and found.volumes == 1
+        return self.examples.get(role.template, Example())
 
     def own_text(self, role: Role) -> str:
         """A role's name without the words that all roles have."""
@@ -132,6 +103,7 @@ def parts_of(reading: Reading, examples: Mapping[Template, Example], listing: Li
         label_name=" ".join(word for word in name.split(" ") if not is_generic_label(word)),
         per_class=per_class,
         masks=masks,
+        examples=examples,
         unsure=tuple(clues.unsure),
     )
     _require_parts(parts, clues, listing)
@@ -146,7 +118,7 @@ def _labels(clues: Clues) -> tuple[tuple[Role, ...], bool]:
     roles, usual = clues.reading.roles, clues.reading.usual
     named = [role for role in roles if _is_labels_by_name(clues, role)]
     likely = [role for role in roles if _may_be_a_class(clues, role)]
-    bare = [role for role in roles if clues.kind(role) == "mask or labels" and clues.looks_like_labels(role)]
+    bare = [role for role in roles if clues.kind(role) == "mask or labels" and _like_labels(clues, role)]
     chosen = named or likely or bare
     if not chosen:
         return (), False
@@ -155,9 +127,11 @@ def _labels(clues: Clues) -> tuple[tuple[Role, ...], bool]:
         clues.tell(f"{_names(chosen)}: taken for the labels {what}", chosen)
     chosen = _of_one_rater(clues, chosen)
     folders = {role.template[:-1] for role in chosen}
-    beside = [r for r in likely if r not in chosen and r.template[:-1] in folders and clues.is_binary(r)]
+    beside = [
+        r for r in likely if r not in chosen and r.template[:-1] in folders and clues.example(r).is_binary
+    ]
     candidates = [role for role in chosen if role in usual] or chosen
-    maps = [role for role in candidates if not clues.is_binary(role)]
+    maps = [role for role in candidates if not clues.example(role).is_binary]
     generic = [role for role in candidates if is_generic_label(clues.own_text(role))]
     if len(chosen) + len(beside) > 1 and not maps and not generic:
         return _files_of_classes(clues, chosen, beside), True
@@ -171,8 +145,8 @@ def _labels(clues: Clues) -> tuple[tuple[Role, ...], bool]:
 def _is_labels_by_name(clues: Clues, role: Role) -> bool:
     if clues.kind(role) != "labels":
         return False
-    found = clues.contents(role)
-    if found is None or found.is_label_like or found.is_constant:
+    found = clues.example(role)
+    if found.geometry is None or found.is_label_like or found.is_constant:
         return True
     if any(is_channel_word(word) for word in words_of(role.text)):
         return False
@@ -185,7 +159,11 @@ def _may_be_a_class(clues: Clues, role: Role) -> bool:
     if kind not in (None, "mask or labels") or any(is_channel_word(word) for word in words_of(name)):
         return False
     of_something = kind is None or not is_generic_label(name)
-    return of_something and clues.looks_like_labels(role) and not clues.is_constant(role)
+    return of_something and _like_labels(clues, role) and not clues.example(role).is_constant
+
+
+def _like_labels(clues: Clues, role: Role) -> bool:
+    return clues.example(role).is_label_like and clues.example(role).volumes == 1
 
 
 def _of_one_rater(clues: Clues, roles: Sequence[Role]) -> list[Role]:
@@ -215,8 +193,8 @@ def _files_of_classes(clues: Clues, chosen: Sequence[Role], beside: Sequence[Rol
     needed = min(PATIENTS_NEEDED, len(clues.reading.patients))
 
     def is_class(role: Role) -> bool:
-        found = clues.contents(role)
-        image = found is not None and not found.is_label_like and not found.is_constant
+        found = clues.example(role)
+        image = found.geometry is not None and not found.is_label_like and not found.is_constant
         own = unnumbered(clues.own_text(role))
         same = [other for other in (*chosen, *beside) if unnumbered(clues.own_text(other)) == own]
         return not image and len({patient for other in same for patient, _ in other.files}) >= needed
@@ -238,7 +216,7 @@ def _files_of_classes(clues: Clues, chosen: Sequence[Role], beside: Sequence[Rol
 def _masks(clues: Clues, labels: Sequence[Role]) -> tuple[Role, ...]:
     """What may be the mask: of a body or brain by name, then a bare "mask"."""
     found = [role for role in clues.reading.usual if role not in labels]
-    found = [role for role in found if clues.is_binary(role) and not clues.is_constant(role)]
+    found = [role for role in found if clues.example(role).is_binary and not clues.example(role).is_constant]
     kinds = ("mask", "mask or labels")
     found = [role for kind in kinds for role in found if clues.kind(role) == kind]
     return tuple(sorted(found, key=lambda role: -len(role.files)))
@@ -251,32 +229,27 @@ def _channels(clues: Clues, taken: Sequence[Role]) -> tuple[tuple[Role, ...], Ro
     """The channels' files; or the 4-D file that holds them."""
     left = [role for role in clues.reading.usual if role not in taken and role.template not in clues.told]
     left = [role for role in left if clues.kind(role) != "prediction"]
-    series = [role for role in left if _volumes(clues, role) > 1]
+    series = [role for role in left if clues.example(role).volumes > 1]
     images = [role for role in left if role not in series and _is_image(clues, role)]
     images = _of_one_version(clues, _of_one_run(clues, images))
-    small = [role for role in series if _volumes(clues, role) <= MOST_VOLUMES]
+    small = [role for role in series if clues.example(role).volumes <= MOST_VOLUMES]
     if len(images) < 2 and len(small) == 1:
         if images:
             clues.tell(f"{_names(images)}: not used, since {_names(small)} holds several volumes", images)
         return (), small[0]
     for role in series:
         clues.tell(
-            f"{role.text}: {_volumes(clues, role)} volumes in one file, not used; a volume becomes a channel with "
-            f'{{ name = "...", files = "...", index = 0 }}',
+            f"{role.text}: {clues.example(role).volumes} volumes in one file, not used; a volume becomes a channel "
+            'with { name = "...", files = "...", index = 0 }',
             [role],
         )
     return tuple(images), None
 
 
-def _volumes(clues: Clues, role: Role) -> int:
-    found = clues.contents(role)
-    return found.volumes if found is not None else 1
-
-
 def _is_image(clues: Clues, role: Role) -> bool:
-    found, kind = clues.contents(role), clues.kind(role)
-    if found is None or found.is_constant:
-        return kind == "channel" or (kind is None and found is None)
+    found, kind = clues.example(role), clues.kind(role)
+    if found.geometry is None or found.is_constant:
+        return kind == "channel" or (kind is None and found.geometry is None)
     if kind == "channel" or any(is_channel_word(word) for word in words_of(role.text)):
         if found.is_binary:
             clues.tell(f"{role.text}: a channel by its name, but holds two values only")
@@ -347,7 +320,7 @@ def _require_parts(parts: Parts, clues: Clues, listing: Listing) -> None:
             remedy="add or rename them; if they lie elsewhere, name the folder that holds both images and labels",
         )
     for role in parts.labels:
-        if (volumes := _volumes(clues, role)) > 1:
+        if (volumes := clues.example(role).volumes) > 1:
             raise DataError.of(
                 file=clues.examples[role.template].key,
                 found=f"{volumes} volumes in a file of labels",
@@ -355,7 +328,7 @@ def _require_parts(parts: Parts, clues: Clues, listing: Listing) -> None:
                 remedy="write one label map, or a file for each class (`fslsplit`), which {class} in cohort.labels "
                 "finds",
             )
-    channels = len(parts.channels) if parts.series is None else _volumes(clues, parts.series)
+    channels = len(parts.channels) if parts.series is None else clues.example(parts.series).volumes
     if channels < 2:
         raise _too_few(exams, channels, parts, reading, listing)
 

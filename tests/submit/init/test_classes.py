@@ -3,7 +3,7 @@
 import pytest
 
 from submit.init.classes import classes_of
-from submit.init.examining import Counts
+from submit.init.counting import Counts
 from submit.init.files import Image
 from submit.init.metadata import NOTHING
 from submit.init.parts import Parts
