@@ -1,4 +1,4 @@
-"""What the names of a cohort's files leave in doubt: files that no pattern matched, patients that may be visits."""
+"""What the names of a cohort's files leave in doubt: files that no pattern matched, or a greedy one; visits."""
 
 import re
 from collections import Counter, defaultdict
@@ -8,7 +8,9 @@ from pathlib import PurePosixPath
 from job.contract.cohort import Cohort
 from job.contract.errors import Problem
 from job.data.cohort_files import ExamFiles, matched_keys, without_ignored
-from job.data.patterns import composed, folded, is_utf8, printable
+from job.data.name_forms import odd_forms
+from job.data.patterns import composed, is_utf8, printable
+from job.data.visits import alike_but_for_zeros, maybe_visits
 from job.storage import Storage, StoredObject
 
 IMAGE_ENDINGS = (
@@ -17,27 +19,9 @@ IMAGE_ENDINGS = (
 """Of files that may be meant, whatever reads them."""
 SHOWN = 5
 """Names that a warning gives before it counts the rest."""
-_VISIT = re.compile(
-    r"[_\-. ](?:ses(?:sion)?[-_]?\w+|visit[-_ ]?\w*|time(?:point)?[-_ ]?\d+|(?:scan|day|week|month)[-_ ]?\d+|baseline"
-    r"|follow[-_]?up\d*|fu\d*|pre|post|(?:pre|mid|post)[a-z]*rt)(?=$|[_\-. ])",
-    re.IGNORECASE,
-)
-"""A part of a name that says which exam of a patient it is."""
-_SWALLOWED = re.compile(
-    r"[_\-. ](?:ses|session|visit|run)[-_]?\d+|(?<=\d)[_\-. ]v\d{1,2}(?=$|[_\-. ])", re.IGNORECASE
-)
-"""A part that leaves no doubt, also where every patient has one exam."""
-_NUMBER = re.compile(
-    r"[_\-. ](?:run[-_]?\d+|v\d{1,2}|tp?\d{1,2}|m\d{2})(?=$|[_\-. ])"
-    r"|(?<=\d)[_\-. ](?:[a-z]{0,3}\d{1,3}|[a-z]|(?:19|20)\d{2}-?\d{2}-?\d{2})$"
-    r"|(?<=\d)[a-z]{1,3}\d{1,3}$|(?<=\d)[a-z]$",
-    re.IGNORECASE,
-)
-"""One that may say so: a short number, a letter or a date behind a number; or that counts a site's patients."""
 MAYBE_VISITS = "patients that look like visits"
 """Cause of the warning about such names."""
-MOST_VISITS = 6
-"""Of a patient: names of which more share a stem are counted through, as `site1-01` to `site1-20`."""
+MAYBE_ONE = "patients that differ by zeros only"
 
 
 def doubtful_names(source: Storage, cohort: Cohort, exams: Sequence[ExamFiles]) -> list[Problem]:
@@ -49,7 +33,13 @@ def doubtful_names(source: Storage, cohort: Cohort, exams: Sequence[ExamFiles]) 
         exams: The exams that the patterns gave.
     """
     objects, dead = without_ignored(source.list(), source.dead_links(), cohort)
-    return [*_unmatched(objects, dead, cohort, exams), *_unicode_forms(exams), *_maybe_visits(exams)]
+    people = {exam.patient for exam in exams}
+    return [
+        *_unmatched(objects, dead, cohort, exams),
+        *odd_forms(exams, cohort),
+        *_unicode_forms(exams),
+        *doubtful_people(people),
+    ]
 
 
 def _unmatched(
@@ -170,49 +160,35 @@ def _unicode_forms(exams: Iterable[ExamFiles]) -> list[Problem]:
     ]
 
 
-def _maybe_visits(exams: Sequence[ExamFiles]) -> list[Problem]:
-    """Patients whose names look like exams of one patient: two visits would train on each other."""
-    patients = sorted({exam.patient for exam in exams})
-    groups = [*_by_stem(patients, _VISIT).values(), *_numbered(patients)]
-    several = [names for names in groups if len(names) > 1]
-    grouped = {name for names in several for name in names}
-    telling = _VISIT if several else _SWALLOWED
-    alone = [name for name in patients if telling.search(name) and name not in grouped]
-    if not several and not alone:
-        return []
-    groups_shown = [*(" and ".join(map(repr, names[:3])) for names in several), *map(repr, alone)]
-    shown = "; ".join(groups_shown[:SHOWN])
-    return [
-        Problem(
-            file=shown + (" ..." if len(groups_shown) > SHOWN else ""),
-            found=f"{len(grouped) + len(alone)} patients whose names look like exams of {len(groups_shown)} people, "
-            "with a visit, session, run or number at their end",
-            expected="one name for a person: an exam of a patient who is tested may not be trained on",
-            remedy="if they are visits, write the patterns so that {patient} ends before that part and {exam} stands "
-            "for it, e.g. {patient}_{exam}_ or sub-{patient}_ses-{exam}_; if they are different people, nothing "
-            "needs to be done",
-            cause=MAYBE_VISITS,
+def doubtful_people(patients: Collection[str]) -> list[Problem]:
+    """Patients that may be one person: of two visits one would be trained on while the other is tested."""
+    problems = []
+    found = maybe_visits(patients)
+    if found.groups or found.alone:
+        shown = [*(" and ".join(map(repr, names[:3])) for names in found.groups), *map(repr, found.alone)]
+        count = sum(map(len, found.groups)) + len(found.alone)
+        problems.append(
+            Problem(
+                file="; ".join(shown[:SHOWN]) + (" ..." if len(shown) > SHOWN else ""),
+                found=f"{count} patients whose names look like exams of {len(shown)} people, with a visit, session, "
+                "run or number at their end",
+                expected="one name for a person: an exam of a patient who is tested may not be trained on",
+                remedy="if they are visits, write the patterns so that {patient} ends before that part and {exam} "
+                "stands for it, e.g. {patient}_{exam}_ or sub-{patient}_ses-{exam}_; if they are different people, "
+                "nothing needs to be done",
+                cause=MAYBE_VISITS,
+            )
         )
-    ]
-
-
-def _by_stem(patients: Sequence[str], part: re.Pattern[str]) -> dict[str, list[str]]:
-    """Patients that differ only from such a part of their names on; a name without one may be another's stem."""
-    groups: dict[str, list[str]] = defaultdict(list)
-    for patient in patients:
-        if match := part.search(patient):
-            groups[folded(patient[: match.start()])].append(patient)
-    for patient in patients:
-        if not part.search(patient) and folded(patient) in groups:
-            groups[folded(patient)].insert(0, patient)
-    return groups
-
-
-def _numbered(patients: Sequence[str]) -> list[list[str]]:
-    """Patients that differ only by a number at their end, where this cannot be what counts the patients."""
-    groups = _by_stem([patient for patient in patients if not _VISIT.search(patient)], _NUMBER)
-    counted = sum(len(names) for names in groups.values() if len(names) > MOST_VISITS)
-    if counted > sum(map(len, groups.values())) / 2:
-        return []
-    several = [names for names in groups.values() if 1 < len(names) <= MOST_VISITS]
-    return [] if len(several) == 1 and len(several[0]) == len(patients) > 2 else several
+    if alike := alike_but_for_zeros(patients):
+        shown = [" and ".join(map(repr, names)) for names in alike]
+        problems.append(
+            Problem(
+                file="; ".join(shown[:SHOWN]) + (" ..." if len(shown) > SHOWN else ""),
+                found=f"{len(alike)} people, by their names, in several spellings: only zeros before a number differ",
+                expected="one name for a person: an exam of a patient who is tested may not be trained on",
+                remedy="if they are one person, rename the files so that {patient} is the same in all of them, with "
+                "{exam} for what tells them apart; if they are different people, nothing needs to be done",
+                cause=MAYBE_ONE,
+            )
+        )
+    return problems

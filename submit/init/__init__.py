@@ -5,16 +5,14 @@ words       what the words of names say
 identities  which parts of the names may be the patient, and which the exam
 templates   paths with placeholders for these
 reading     the files as a table of exams by roles; of all such tables the one that explains most
-contents    the numbers in a file
-examining   opens a file of each role, and the labels of all exams
+examples    a file of each role, opened
 parts       which role is a channel, the labels, the mask
+counting    the labels of all exams, read
 joining     several roles as one pattern
 metadata    names from a dataset.json or a challenge's coding
-channels, classes, doubts, confirm, naming
-            the pieces of a layout
-assembly    from all of this to a layout
-layout      what was found, as one value
-refusals    the errors of folders that make no study
+channels, classes, pieces
+            the keys of the `[cohort]` table, and what is to be said of them
+layout      from all of this to the table
 text        the study file
 command     the way from the folder to the file
 """

@@ -1,89 +1,76 @@
 """The channels of a cohort: their pattern, their names and their order."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 from job.contract.errors import DataError
+from submit.init.examples import Example
 from submit.init.files import some
 from submit.init.joining import ending_of, largest_joined
-from submit.init.layout import FoundChannel
-from submit.init.naming import names_of
-from submit.init.parts import Example, Parts
+from submit.init.metadata import Described
+from submit.init.parts import Parts
+from submit.init.pieces import Piece, Use, names_of
 from submit.init.reading import Role
-from submit.init.templates import Template, in_order, readable
+from submit.init.templates import in_order, readable
 from submit.init.words import is_parameter_map
 from submit.wording import counted
 
 CHANNEL = "{channel}"
+MAPS = (
+    "A parameter map has one unit in all exams, which z-scores lose: for those below that are maps, take "
+    'normalisation = "fixed" with a range that holds all that occurs; 5 to 95 % of one file is given.'
+)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Channels:
-    """Channels and their files."""
-
-    pattern: str
-    roles: tuple[Role, ...]
-    """By channel; or the one 4-D file."""
-    texts: tuple[str, ...]
-    """By role, what stands for `{channel}`; empty for a 4-D file."""
-    found: tuple[FoundChannel, ...]
-    unsure: tuple[str, ...]
-
-
-def channels_of(
-    parts: Parts, examples: Mapping[Template, Example], known: Mapping[int, str], source: str
-) -> Channels:
+def channels_of(parts: Parts, described: Described) -> Piece:
     """The channels in the order of their volumes or numbers, else of their names.
-
-    Args:
-        parts: The roles.
-        examples: Files of the roles.
-        known: Names by number.
-        source: Where these are from.
 
     Raises:
         DataError: No two channels have one pattern.
     """
-    channels = (
-        _of_files(parts, examples, known)
-        if parts.series is None
-        else _of_volumes(parts.series, examples[parts.series.template], known)
-    )
-    unsure = list(channels.unsure)
-    names = [channel.name for channel in channels.found]
+    known = described.channels
+    texts: list[str] = []
+    if parts.series is not None:
+        pattern, roles, texts, left = (
+            f"{parts.series.text}{ending_of([parts.series])}",
+            [parts.series],
+            [],
+            "",
+        )
+        volumes = parts.examples[parts.series.template].volumes
+        names = names_of(known.get(n, f"channel_{n}") for n in range(volumes))
+        files = [parts.series] * len(names)
+    else:
+        pattern, roles, texts = _joined(parts.channels)
+        names, files = _names(texts, known), roles
+        left = ", ".join(role.text for role in parts.channels if role not in roles)
+    unsure = [f"no channels, since one pattern cannot name them with the others: {left}"] if left else []
     if numbers := [name for name in names if name.removeprefix("channel_").isdecimal()]:
         unsure.append(f"channels are numbers ({', '.join(numbers)}); give them the names of what they show")
     if known and len(known) != len(names):
-        unsure.append(f"{source} names {counted(len(known), 'channel')}, and the files have {len(names)}")
-    return Channels(
-        pattern=channels.pattern,
-        roles=channels.roles,
-        texts=channels.texts,
-        found=channels.found,
+        unsure.append(
+            f"{described.source} names {counted(len(known), 'channel')}, and the files have {len(names)}"
+        )
+    notes: dict[str, str] = {}
+    for name, role in zip(names, files, strict=True):
+        notes |= _notes(name, parts.examples[role.template], has_range=parts.series is None)
+    return Piece(
+        table={"pattern": pattern, "channels": _entries(names, texts)},
+        notes=notes | ({"channels": MAPS} if any(map(is_parameter_map, names)) else {}),
+        uses=tuple(
+            Use(pattern=pattern, text=text, role=role)
+            for role, text in zip(roles, texts or [""] * len(roles), strict=True)
+        ),
         unsure=tuple(unsure),
     )
 
 
-def _of_volumes(role: Role, example: Example, known: Mapping[int, str]) -> Channels:
-    volumes = example.contents.volumes if example.contents is not None else 1
-    names = names_of(known.get(n, f"channel_{n}") for n in range(volumes))
-    return Channels(
-        pattern=f"{role.text}{ending_of([role])}",
-        roles=(role,),
-        texts=(),
-        found=tuple(
-            FoundChannel(name=name, files=None, index=n, example=example.key, is_map=is_parameter_map(name))
-            for n, name in enumerate(names)
-        ),
-        unsure=(),
-    )
-
-
-def _of_files(parts: Parts, examples: Mapping[Template, Example], known: Mapping[int, str]) -> Channels:
-    joint = largest_joined(parts.channels, CHANNEL)
+def _joined(channels: Sequence[Role]) -> tuple[str, list[Role], list[str]]:
+    """The pattern of as many channels as one can have, with these and their texts, in order."""
+    joint = largest_joined(channels, CHANNEL)
     if joint is None:
         raise DataError.of(
-            file=some([role.text for role in parts.channels], 6),
+            file=some([role.text for role in channels], 6),
             found="channels of which no two have one pattern",
             expected="names or folders that differ in one place, which {channel} stands for",
             remedy="rename the files, or write the study file by hand (docs/study.md)",
@@ -91,25 +78,7 @@ def _of_files(parts: Parts, examples: Mapping[Template, Example], known: Mapping
     pattern, roles = joint
     order = in_order(readable(text) for text in pattern.texts)
     pairs = sorted(zip(pattern.texts, roles, strict=True), key=lambda pair: order.index(readable(pair[0])))
-    texts, roles = tuple(text for text, _ in pairs), tuple(role for _, role in pairs)
-    left = [role.text for role in parts.channels if role not in roles]
-    unsure = (
-        [f"no channels, since one pattern cannot name them with the others: {', '.join(left)}"]
-        if left
-        else []
-    )
-    found = [
-        _channel(name, text, examples[role.template])
-        for name, text, role in zip(_names(texts, known), texts, roles, strict=True)
-    ]
-    ending = ending_of(roles)
-    return Channels(
-        pattern=f"{pattern.pattern}{ending}",
-        roles=roles,
-        texts=texts,
-        found=tuple(found),
-        unsure=tuple(unsure),
-    )
+    return f"{pattern.pattern}{ending_of(roles)}", [role for _, role in pairs], [text for text, _ in pairs]
 
 
 def _names(texts: Sequence[str], known: Mapping[int, str]) -> list[str]:
@@ -122,13 +91,17 @@ def _names(texts: Sequence[str], known: Mapping[int, str]) -> list[str]:
     )
 
 
-def _channel(name: str, text: str, example: Example) -> FoundChannel:
-    contents = example.contents
-    return FoundChannel(
-        name=name,
-        files=None if text == name else text,
-        example=example.key,
-        low=0.0 if contents is None else contents.low,
-        high=0.0 if contents is None else contents.high,
-        is_map=is_parameter_map(name),
-    )
+def _entries(names: Sequence[str], texts: Sequence[str]) -> list[str | dict[str, Any]]:
+    """The channels as the table has them: a bare name where it is the text for `{channel}` too."""
+    if not texts:
+        return [{"name": name, "index": n} for n, name in enumerate(names)]
+    pairs = zip(names, texts, strict=True)
+    return [name if name == text else {"name": name, "files": text} for name, text in pairs]
+
+
+def _notes(name: str, example: Example, *, has_range: bool) -> dict[str, str]:
+    """A file of the channel, and the range of its values where it is a map."""
+    notes = {f"channel {name}": example.key}
+    if has_range and is_parameter_map(name) and example.low < example.high:
+        notes[f"range of {name}"] = f"[{example.low:.3g}, {example.high:.3g}]"
+    return notes

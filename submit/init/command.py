@@ -4,31 +4,27 @@ import os
 import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
-from glob import escape
 from pathlib import Path, PurePosixPath
 
 from rich.console import Console
 
-from job.contract.cohort import Cohort
 from job.contract.errors import DataError, Problem, StudyError
 from job.contract.study_file import parse_study
-from job.data.cohort_files import ExamFiles, find_exams
-from job.data.doubtful_names import MAYBE_VISITS, doubtful_names
+from job.data.cohort_files import sound_exams
+from job.data.doubtful_names import doubtful_people
 from job.data.file_kinds import unpacked
-from job.data.patterns import folded, is_utf8, printable
+from job.data.name_forms import odd_forms
+from job.data.patterns import is_utf8, printable
 from job.machine import available_cores
 from job.storage import LocalStorage, Storage, StoredObject, open_storage
-from submit.init.assembly import Evidence, layout_of
-from submit.init.confirm import objects_by_unit
-from submit.init.examining import Counts, by_completeness, count_labels, read_examples, share_inside_mask
-from submit.init.files import Listing, ending_of, listing_of
-from submit.init.identities import Unit
-from submit.init.layout import Layout
+from submit.init.counting import Counts, count_labels, share_inside_mask
+from submit.init.examples import by_completeness, read_examples
+from submit.init.files import Listing, conversion, ending_of, in_words, listing_of
+from submit.init.layout import Layout, layout_of
 from submit.init.metadata import NOTHING, Described, dataset_jsons, from_dataset_json, of_challenge
-from submit.init.naming import study_name
-from submit.init.parts import Parts, parts_of, with_doubt
-from submit.init.reading import Reading, Role, best_reading
-from submit.init.refusals import not_told_apart, nothing_recognised, require_parts
+from submit.init.parts import Parts, parts_of
+from submit.init.pieces import study_name
+from submit.init.reading import Reading, best_reading
 from submit.init.text import study_text, summary
 from submit.progress import ExamProgress
 
@@ -36,6 +32,7 @@ INSIDE_MASK = 0.99
 """Share of the labels that a mask must hold, as `submit check` asks it."""
 FARTHEST = 2
 """Folders up from the study file at which its root is still written relative to it."""
+PATTERNS = "{patient}/{channel}.nii.gz with {patient}/label.nii.gz, say, or {patient}/{exam}/{channel}.nii.gz"
 
 
 def init_study(folder: str, output: Path, console: Console) -> str:
@@ -49,12 +46,10 @@ def init_study(folder: str, output: Path, console: Console) -> str:
     source, name = _opened(folder), _own_name(folder)
     objects = list(source.list())
     layout = recognised(source, listing_of(objects, source.dead_links()), name=name, console=console)
-    layout, exams = finished(layout, objects)
-    layout = replace(layout, unsure=(*layout.unsure, *_visits(layout, source, exams)))
-    root = root_of(folder, output)
+    layout, root = tried(layout, objects), root_of(folder, output)
     text = study_text(layout, name=study_name(name), folder=name, root=root)
     study = parse_study(tomllib.loads(text), source=str(output))
-    assert study.cohort == cohort_of(layout, root)  # what was tried is what is written
+    assert study.cohort == layout.cohort(root)  # what was tried is what is written
     if not LocalStorage(output.parent).create(output.name, text.encode()):
         _require_new(output)  # another process wrote it meanwhile
     return "\n".join([*summary(layout), f"wrote {output}; read it, then: submit check {output}"])
@@ -68,66 +63,45 @@ def recognised(source: Storage, listing: Listing, *, name: str, console: Console
     """
     reading = best_reading(listing.images)
     if reading is None or not reading.usual:
-        raise nothing_recognised(name, listing, _opened_file(source, listing))
+        raise _nothing_recognised(source, name, listing)
     workers = available_cores()
     with ExamProgress(console, "kinds of files") as progress:
         examples = read_examples(source, reading, workers=workers, progress=progress)
-    parts = parts_of(reading, examples)
-    require_parts(parts, reading, examples, listing)
-    mask, parts = _mask(source, parts)
+    parts = parts_of(reading, examples, listing)
+    parts, order = _with_mask(source, parts), by_completeness(reading)
     with ExamProgress(console, "exams' labels") as progress:
-        units = by_completeness(reading)
-        counts = count_labels(source, parts, units, workers=workers, progress=progress)
-    return layout_of(
-        Evidence(
-            listing=listing,
-            reading=reading,
-            examples=examples,
-            parts=parts,
-            mask=mask,
-            counts=counts,
-            described=_described(source, listing, reading, counts, name),
+        counts = count_labels(
+            source, parts.labels, order, per_class=parts.per_class, workers=workers, progress=progress
         )
-    )
+    described = _described(source, listing, reading, counts, name)
+    return layout_of(listing, reading, parts, counts, described)
 
 
-def finished(layout: Layout, objects: Sequence[StoredObject]) -> tuple[Layout, tuple[ExamFiles, ...]]:
-    """The layout after its patterns were tried, and the exams that they give.
-
-    Exams with problems are then among those that lack files.
+def tried(layout: Layout, objects: Sequence[StoredObject]) -> Layout:
+    """The layout with the exams that its patterns do not give, and what names leave in doubt.
 
     Raises:
         DataError: The patterns find other exams, or none.
     """
-    readable = [item for item in objects if is_utf8(item.key)]
-    try:
-        exams = find_exams(readable, cohort_of(layout))
-    except DataError:
-        layout = replace(layout, lacking=_lacking(layout, readable))
-        if len(layout.lacking) == len(layout.units):
-            raise
-        exams = find_exams(readable, _whole(layout))
-    if {(exam.patient, exam.visit) for exam in exams} != set(layout.units) - layout.lacking.keys():
-        raise not_told_apart(layout)
-    return layout, exams
-
-
-def cohort_of(layout: Layout, root: str = ".") -> Cohort:
-    """The cohort of the study file."""
-    return Cohort.model_validate(
-        {
-            "root": root,
-            "pattern": layout.pattern,
-            "labels": layout.labels,
-            "mask": layout.mask,
-            "channels": [
-                {"name": each.name, "files": each.files, "index": each.index} for each in layout.channels
-            ],
-            "classes": {each.name: each.value for each in layout.classes},
-            "structures": layout.structures,
-            "background": layout.background,
-            "ignore": layout.ignore,
-        }
+    cohort = layout.cohort()
+    exams, problems = sound_exams([item for item in objects if is_utf8(item.key)], cohort)
+    found = {(exam.patient, exam.visit) for exam in exams}
+    if not found:
+        raise DataError(problems)
+    if not found <= set(layout.units):
+        raise DataError.of(
+            file=layout.table["pattern"],
+            found="names of patients and exams that no pattern tells apart",
+            expected="names whose parts are set apart in one way",
+            remedy="give each patient a folder, and each exam one below it",
+        )
+    doubts = [] if layout.has_visits else doubtful_people({exam.patient for exam in exams})
+    doubts += odd_forms(exams, cohort)
+    return replace(
+        layout,
+        lacking=tuple(unit for unit in layout.units if unit not in found),
+        faults=tuple(dict.fromkeys(problem.cause or problem.found for problem in problems)),
+        unsure=(*layout.unsure, *(f"{each.file}: {each.found}; {each.remedy}" for each in doubts)),
     )
 
 
@@ -169,6 +143,24 @@ def _own_name(folder: str) -> str:
     return PurePosixPath(folder).name if "://" in folder else Path(folder).resolve().name
 
 
+def _nothing_recognised(source: Storage, folder: str, listing: Listing) -> DataError:
+    """No patients, or no two files of one exam."""
+    found, opened = in_words(listing), _opened_file(source, listing)
+    remedy = (
+        conversion(listing) or "give each patient a folder, or write the study file by hand (docs/study.md)"
+    )
+    if not listing.images and not listing.others:
+        remedy = "name the folder that has the images"
+    elif opened is not None and not listing.images and not listing.convertible():
+        found, remedy = f"{found}; one is {opened.found}", opened.remedy
+    return DataError.of(
+        file=folder,
+        found=found,
+        expected=f"NIfTI files whose names tell patient, channel and labels, {PATTERNS}",
+        remedy=remedy,
+    )
+
+
 def _opened_file(source: Storage, listing: Listing) -> Problem | None:
     """What is wrong with a file that has no ending: DICOM files often have none."""
     for key in [key for key in listing.others if not ending_of(key)][:1]:
@@ -179,17 +171,18 @@ def _opened_file(source: Storage, listing: Listing) -> Problem | None:
     return None
 
 
-def _mask(source: Storage, parts: Parts) -> tuple[Role | None, Parts]:
-    """The first mask that holds the labels, if there is one."""
+def _with_mask(source: Storage, parts: Parts) -> Parts:
+    """The parts with the first mask that holds the labels, if there is one, and what is said of the others."""
+    unsure = list(parts.unsure)
     for role in parts.masks:
-        share = share_inside_mask(source, parts, role)
+        share = share_inside_mask(source, parts.labels, role)
         if share is not None and share >= INSIDE_MASK:
             others = ", ".join(other.text for other in parts.masks if other is not role)
-            words = f"{role.text} is taken for the mask; there is {others} too"
-            return role, with_doubt(parts, words) if others else parts
+            unsure += [f"{role.text} is taken for the mask; there is {others} too"] if others else []
+            return replace(parts, masks=(role,), unsure=tuple(unsure))
         found = "no exam tells" if share is None else f"{1 - share:.0%} of an exam's labels lie outside"
-        parts = with_doubt(parts, f"{role.text}: not used as the mask, since {found}")
-    return None, parts
+        unsure.append(f"{role.text}: not used as the mask, since {found}")
+    return replace(parts, masks=(), unsure=tuple(unsure))
 
 
 def _described(source: Storage, listing: Listing, reading: Reading, counts: Counts, name: str) -> Described:
@@ -199,34 +192,4 @@ def _described(source: Storage, listing: Listing, reading: Reading, counts: Coun
         if described.source or described.unsure:
             return described
     names = {name, *("-".join(filter(None, unit)) for unit in reading.units)}
-    return of_challenge(names, [value for value in counts.voxels if value > 0]) or NOTHING
-
-
-def _lacking(layout: Layout, objects: Sequence[StoredObject]) -> dict[Unit, tuple[str, ...]]:
-    """Exams that the patterns do not give, each tried by itself, and why."""
-    cohort, lacking = cohort_of(layout), dict(layout.lacking)
-    patterns = [(cohort.pattern, c.files or escape(c.name)) for c in cohort.channels]
-    patterns += [(cohort.labels, text) for texts in cohort.class_files or (("",),) for text in texts]
-    patterns += [(cohort.mask, "")] if cohort.mask is not None else []
-    files = objects_by_unit(objects, patterns)
-    for unit in layout.units:
-        try:
-            if unit not in lacking:
-                find_exams(files.get((folded(unit[0]), folded(unit[1])), []), cohort)
-        except DataError as error:
-            lacking[unit] = tuple(problem.found for problem in error.problems)
-    return lacking
-
-
-def _whole(layout: Layout) -> Cohort:
-    """The cohort without the exams that lack something."""
-    exclude = tuple("/".join(filter(None, unit)) for unit in layout.lacking)
-    return cohort_of(layout).model_copy(update={"exclude": exclude})
-
-
-def _visits(layout: Layout, source: Storage, exams: Sequence[ExamFiles]) -> list[str]:
-    """Doubts about patients whose names look like exams of one person."""
-    if layout.has_visits:
-        return []
-    warnings = doubtful_names(source, _whole(layout), exams)
-    return [f"{each.file}: {each.found}; {each.remedy}" for each in warnings if each.cause == MAYBE_VISITS]
+    return of_challenge(names, [value for value in counts.total if value > 0]) or NOTHING

@@ -131,3 +131,11 @@ def some(keys: Sequence[str], most: int = EXAMPLES) -> str:
     """The first few names, and how many there are beside them."""
     more = f" and {len(keys) - most} more" if len(keys) > most else ""
     return ", ".join(printable(key) for key in keys[:most]) + more
+
+
+def conversion(listing: Listing) -> str:
+    """How files of other kinds become NIfTI; empty if there are none."""
+    by_remedy: dict[str, list[str]] = {}
+    for ending in listing.convertible():
+        by_remedy.setdefault(CONVERSIONS[ending], []).append(ending)
+    return "; ".join(f"{', '.join(endings)}: {remedy}" for remedy, endings in by_remedy.items())

@@ -9,7 +9,7 @@ from typing import Any
 
 DATASET_JSON = "dataset.json"
 _BRATS_2023 = re.compile(r"BraTS-(?P<task>[A-Za-z]+)-\d{5}-\d{3}", re.IGNORECASE)
-_BRATS_2015 = re.compile(r"brats[-_ ]?(?:20)?1[2-6]|VSD\.Brain", re.IGNORECASE)
+_BRATS_2015 = re.compile(r"brats[-_ ]?(?:20)?1[2-6](?!\d)|VSD\.Brain", re.IGNORECASE)
 _WHOLE, _CORE = "whole tumour", "tumour core"
 
 

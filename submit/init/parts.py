@@ -1,10 +1,13 @@
 """Which roles of a reading are the channels, the labels and the mask: by their names, then by what is in them."""
 
+import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from submit.init.contents import Contents
+from job.contract.errors import DataError
+from submit.init.examples import Example
+from submit.init.files import Listing, conversion, some
 from submit.init.reading import Reading, Role
 from submit.init.templates import Template, readable, without_placeholders
 from submit.init.words import (
@@ -12,6 +15,7 @@ from submit.init.words import (
     is_channel_word,
     is_generic_label,
     is_rater,
+    unnumbered,
     version_rank,
     words_of,
 )
@@ -21,24 +25,7 @@ MOST_VOLUMES = 16
 """Of a 4-D file whose volumes may be channels; more are directions or time points."""
 PATIENTS_NEEDED = 2
 """That have a class, or no fold can both learn and test it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Example:
-    """A file of a role that was read."""
-
-    key: str
-    contents: Contents | None
-    """None: no file of the role that was tried could be read."""
-    values: frozenset[int] = frozenset()
-    """In the files that were opened, if they look like labels."""
-    faults: tuple[str, ...] = ()
-    """What is wrong with the files that were opened."""
-
-    @property
-    def is_binary(self) -> bool:
-        """Whether there is 0 and at most one more value in all files that were opened."""
-        return self.contents is not None and self.contents.is_binary and len(self.values - {0}) <= 1
+_RUN = re.compile(r"_run-\d+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,272 +42,308 @@ class Parts:
     per_class: bool = False
     masks: tuple[Role, ...] = ()
     """What may be the mask, the likeliest first."""
+    examples: Mapping[Template, Example] = field(default_factory=dict)
+    """By role, a file that was read."""
     unsure: tuple[str, ...] = ()
 
 
-def parts_of(reading: Reading, examples: Mapping[Template, Example]) -> Parts:
+@dataclass
+class Clues:
+    """What is known of a cohort's roles, and what was said of them."""
+
+    reading: Reading
+    examples: Mapping[Template, Example]
+    unsure: list[str] = field(default_factory=list)
+    told: set[Template] = field(default_factory=set)
+    """Roles that a doubt is about."""
+
+    def kind(self, role: Role) -> str | None:
+        """What the role's name says."""
+        return self.reading.kinds[role.template]
+
+    def example(self, role: Role) -> Example:
+        """What is in a file of the role."""
+        return self.examples.get(role.template, Example())
+
+    def own_text(self, role: Role) -> str:
+        """A role's name without the words that all roles have."""
+        words = [frozenset(WORD.findall(other.text)) for other in self.reading.roles]
+        common = frozenset.intersection(*words) if len(words) > 1 else frozenset()
+        name = without_placeholders(role.template[-1:])
+        own = " ".join(word for word in WORD.findall(name) if word not in common)
+        return own or " ".join(word for word in WORD.findall("/".join(role.template[:-1])) if "{" not in word)
+
+    def tell(self, words: str, roles: Sequence[Role] = ()) -> None:
+        """Remembers a doubt."""
+        self.unsure.append(words)
+        self.told.update(role.template for role in roles)
+
+
+def parts_of(reading: Reading, examples: Mapping[Template, Example], listing: Listing) -> Parts:
     """The parts of a cohort.
 
     Args:
         reading: Its roles.
         examples: By role, a file that was read.
+        listing: All files, for what is said where a part is missing.
+
+    Raises:
+        DataError: There are no labels, or fewer than two channels.
     """
-    sorter = _Sorter(reading, examples)
-    labels, per_class = sorter.labels()
-    masks = sorter.masks(labels)
-    channels, series = sorter.channels((*labels, *masks))
-    sorter.note_unused((*labels, *masks, *channels, *([series] if series else [])))
-    return Parts(
+    clues = Clues(reading, examples)
+    labels, per_class = _labels(clues)
+    masks = _masks(clues, labels)
+    channels, series = _channels(clues, (*labels, *masks))
+    _tell_unused(clues, (*labels, *masks, *channels, *([series] if series else [])))
+    name = readable(clues.own_text(labels[0])) if labels and not per_class else ""
+    parts = Parts(
         channels=channels,
         series=series,
         labels=labels,
-        label_name=_telling_name(labels[0], reading) if labels and not per_class else "",
+        label_name=" ".join(word for word in name.split(" ") if not is_generic_label(word)),
         per_class=per_class,
         masks=masks,
-        unsure=tuple(sorter.unsure),
+        examples=examples,
+        unsure=tuple(clues.unsure),
     )
+    _require_parts(parts, clues, listing)
+    return parts
 
 
-class _Sorter:
-    """Decides role by role and remembers what was in doubt."""
+# --- labels
 
-    def __init__(self, reading: Reading, examples: Mapping[Template, Example]) -> None:
-        self.reading = reading
-        self.examples = examples
-        self.named = reading.kinds()
-        self.unsure: list[str] = []
-        self.told: set[Template] = set()
 
-    def contents(self, role: Role) -> Contents | None:
-        """What is in a file of the role."""
-        example = self.examples.get(role.template)
-        return example.contents if example is not None else None
+def _labels(clues: Clues) -> tuple[tuple[Role, ...], bool]:
+    """The label map, or the files of classes; and which it is."""
+    roles, usual = clues.reading.roles, clues.reading.usual
+    named = [role for role in roles if _is_labels_by_name(clues, role)]
+    likely = [role for role in roles if _may_be_a_class(clues, role)]
+    bare = [role for role in roles if clues.kind(role) == "mask or labels" and _like_labels(clues, role)]
+    chosen = named or likely or bare
+    if not chosen:
+        return (), False
+    if not named:
+        what = "by what is in them" if likely else 'since nothing else is called "label" or "seg"'
+        clues.tell(f"{_names(chosen)}: taken for the labels {what}", chosen)
+    chosen = _of_one_rater(clues, chosen)
+    folders = {role.template[:-1] for role in chosen}
+    beside = [
+        r for r in likely if r not in chosen and r.template[:-1] in folders and clues.example(r).is_binary
+    ]
+    candidates = [role for role in chosen if role in usual] or chosen
+    maps = [role for role in candidates if not clues.example(role).is_binary]
+    generic = [role for role in candidates if is_generic_label(clues.own_text(role))]
+    if len(chosen) + len(beside) > 1 and not maps and not generic:
+        return _files_of_classes(clues, chosen, beside), True
+    candidates = [role for role in generic if role in maps] or maps or generic or candidates
+    first = max(candidates, key=lambda role: (len(role.files), -len(role.text)))
+    if others := [role for role in chosen if role is not first]:
+        clues.tell(f"{first.text} is taken for the labels; there are {_names(others)} too", others)
+    return (first,), False
 
-    def is_binary(self, role: Role) -> bool:
-        """Whether the role's file has one value beside 0."""
-        example = self.examples.get(role.template)
-        return example is not None and example.is_binary
 
-    def looks_like_labels(self, role: Role) -> bool:
-        """Whether the contents may be labels."""
-        found = self.contents(role)
-        return found is not None and found.is_label_like and found.volumes == 1
+def _is_labels_by_name(clues: Clues, role: Role) -> bool:
+    if clues.kind(role) != "labels":
+        return False
+    found = clues.example(role)
+    if found.geometry is None or found.is_label_like or found.is_constant:
+        return True
+    if any(is_channel_word(word) for word in words_of(role.text)):
+        return False
+    return found.values is not None or found.volumes > 1 or role in clues.reading.usual
 
-    def tell(self, roles: Sequence[Role], words: str) -> None:
-        """Remembers a doubt about roles."""
-        self.told |= {role.template for role in roles}
-        self.unsure.append(words)
 
-    # --- labels
+def _may_be_a_class(clues: Clues, role: Role) -> bool:
+    """Whether a file is like labels, and its name says of what or nothing at all; not so a bare "mask"."""
+    kind, name = clues.kind(role), clues.own_text(role)
+    if kind not in (None, "mask or labels") or any(is_channel_word(word) for word in words_of(name)):
+        return False
+    of_something = kind is None or not is_generic_label(name)
+    return of_something and _like_labels(clues, role) and not clues.example(role).is_constant
 
-    def labels(self) -> tuple[tuple[Role, ...], bool]:
-        """The label map, or the files of classes."""
-        named = [role for role in self.reading.roles if self._is_labels_by_name(role)]
-        likely = [role for role in self.reading.roles if self._may_be_a_class(role)]
-        bare = [role for role in self.reading.roles if self.named[role.template] == "mask or labels"]
-        chosen = named or likely or [role for role in bare if self.looks_like_labels(role)]
-        if not chosen:
-            return (), False
-        if not named:
-            what = "by what is in them" if likely else 'since nothing else is called "label" or "seg"'
-            self.tell(chosen, f"{_names(chosen)}: taken for the labels {what}")
-        chosen = self._of_one_rater(chosen)
-        folders = {role.template[:-1] for role in chosen}
-        beside = [r for r in likely if r not in chosen and r.template[:-1] in folders and self.is_binary(r)]
-        usual = [role for role in chosen if role in self.reading.usual] or chosen
-        maps = [role for role in usual if not self.is_binary(role)]
-        generic = [role for role in usual if is_generic_label(_own_text(role, self.reading))]
-        if len(chosen) + len(beside) == 1 or maps or generic:
-            return self._one_map(maps, generic, usual, chosen), False
-        return self._files_of_classes(chosen, beside), True
 
-    def _may_be_a_class(self, role: Role) -> bool:
-        """Whether a file is like labels, and its name says of what or nothing at all; not so a bare "mask"."""
-        kind, words = self.named[role.template], words_of(_own_text(role, self.reading))
-        if kind not in (None, "mask or labels") or any(is_channel_word(word) for word in words):
-            return False
-        of_something = kind is None or not is_generic_label(_own_text(role, self.reading))
-        return of_something and self.looks_like_labels(role) and not self._is_constant(role)
+def _like_labels(clues: Clues, role: Role) -> bool:
+    return clues.example(role).is_label_like and clues.example(role).volumes == 1
 
-    def _is_labels_by_name(self, role: Role) -> bool:
-        if self.named[role.template] != "labels":
-            return False
-        found = self.contents(role)
-        if found is None or found.is_label_like or found.is_constant:
-            return True
-        if any(is_channel_word(word) for word in words_of(role.text)):
-            return False
-        return found.values is not None or found.volumes > 1 or role in self.reading.usual
 
-    def _is_constant(self, role: Role) -> bool:
-        found = self.contents(role)
-        return found is not None and found.is_constant
+def _of_one_rater(clues: Clues, roles: Sequence[Role]) -> list[Role]:
+    """Of files of several people who drew the same, those of one."""
 
-    def _one_map(
-        self, maps: Sequence[Role], generic: Sequence[Role], usual: Sequence[Role], chosen: Sequence[Role]
-    ) -> tuple[Role, ...]:
-        both = [role for role in generic if role in maps]
-        candidates = both or maps or generic or usual
-        first = max(candidates, key=lambda role: (len(role.files), -len(role.text)))
-        others = [role for role in chosen if role is not first]
-        if others:
-            self.tell(others, f"{_names([first])} is taken for the labels; there are {_names(others)} too")
-        return (first,)
+    def what(role: Role) -> str:
+        words = WORD.findall(role.text)
+        return " ".join(word for word in words if not is_rater(word) and not word.isdecimal())
 
-    def _files_of_classes(self, chosen: Sequence[Role], beside: Sequence[Role]) -> tuple[Role, ...]:
-        """Files of one class each, those with other names beside them too."""
-        if beside:
-            self.tell([], f"{_names(beside)}: taken for classes, as files of 0 and 1 beside the others")
-        classes: list[Role] = []
-        rare: list[Role] = []
-        for role in (*chosen, *beside):
-            patients = {patient for patient, _ in role.files}
-            enough = len(patients) >= min(PATIENTS_NEEDED, len(self.reading.patients))
-            (classes if enough and not self._is_scalar(role) else rare).append(role)
-        if rare:
-            shown = ", ".join(f"{role.text} ({counted(len(role.files), 'exam')})" for role in rare)
-            self.tell(
-                rare,
-                f"{shown}: no classes here, since hardly any patient has them; if they are other spellings of a "
-                'class, give it a text that fits all: "gtv*"',
-            )
-        return tuple(classes or rare)
-
-    def _is_scalar(self, role: Role) -> bool:
-        found = self.contents(role)
-        return found is not None and not found.is_label_like and not found.is_constant
-
-    def _of_one_rater(self, roles: Sequence[Role]) -> list[Role]:
-        """Of files of several people who drew the same, those of one."""
-        by_rest: dict[str, list[Role]] = defaultdict(list)
-        for role in roles:
-            words = [word for word in WORD.findall(role.text) if not is_rater(word) and not word.isdecimal()]
-            by_rest[" ".join(words)].append(role)
-        kept = []
-        for same in by_rest.values():
-            raters = [role for role in same if any(is_rater(word) for word in WORD.findall(role.text))]
-            if len(same) < 2 or len(raters) < len(same) - 1:
-                kept += same
-                continue
+    kept: list[Role] = []
+    for same in _grouped(roles, what):
+        raters = [role for role in same if any(is_rater(word) for word in WORD.findall(role.text))]
+        if len(same) > 1 and len(raters) >= len(same) - 1:
             first = next((role for role in same if "consensus" in role.text.lower()), same[0])
             others = [role for role in same if role is not first]
-            self.tell(
-                others, f"{_names([first])} is taken for the labels; {_names(others)} seem to be of others"
-            )
+            clues.tell(f"{first.text} is taken for the labels; {_names(others)} seem to be of others", others)
             kept.append(first)
-        return kept
+        else:
+            kept += same
+    return kept
 
-    # --- mask
 
-    def masks(self, labels: Sequence[Role]) -> tuple[Role, ...]:
-        """What may be the mask: of a body or brain by name, then a bare "mask"."""
-        found = []
-        for kind in ("mask", "mask or labels"):
-            found += [
-                role
-                for role in self.reading.usual
-                if self.named[role.template] == kind
-                and role not in labels
-                and self.is_binary(role)
-                and not self._is_constant(role)
-            ]
-        return tuple(sorted(found, key=lambda role: -len(role.files)))
+def _files_of_classes(clues: Clues, chosen: Sequence[Role], beside: Sequence[Role]) -> tuple[Role, ...]:
+    """Files of one class each, those with other names beside them too."""
+    if beside:
+        clues.tell(f"{_names(beside)}: taken for classes, as files of 0 and 1 beside the others")
+    needed = min(PATIENTS_NEEDED, len(clues.reading.patients))
 
-    # --- channels
+    def is_class(role: Role) -> bool:
+        found = clues.example(role)
+        image = found.geometry is not None and not found.is_label_like and not found.is_constant
+        own = unnumbered(clues.own_text(role))
+        same = [other for other in (*chosen, *beside) if unnumbered(clues.own_text(other)) == own]
+        return not image and len({patient for other in same for patient, _ in other.files}) >= needed
 
-    def channels(self, taken: Sequence[Role]) -> tuple[tuple[Role, ...], Role | None]:
-        """The channels' files; or the 4-D file that holds them."""
-        images, series = [], []
-        for role in self.reading.usual:
-            if role in taken or self.named[role.template] == "prediction" or role.template in self.told:
-                continue
-            found = self.contents(role)
-            if found is not None and found.volumes > 1:
-                series.append(role)
-            elif self._is_image(role, found):
-                images.append(role)
-        images = self._of_one_version(images)
-        small = [role for role in series if self._volumes(role) <= MOST_VOLUMES]
-        if len(images) < 2 and len(small) == 1:
-            if images:
-                self.tell(images, f"{_names(images)}: not used, since {_names(small)} holds several volumes")
-            return (), small[0]
-        for role in series:
-            self.tell(
-                [role],
-                f"{role.text}: {self._volumes(role)} volumes in one file, not used; a volume becomes a channel with "
-                f'{{ name = "...", files = "...", index = 0 }}',
-            )
-        return tuple(images), None
-
-    def _volumes(self, role: Role) -> int:
-        found = self.contents(role)
-        return found.volumes if found is not None else 1
-
-    def _is_image(self, role: Role, found: Contents | None) -> bool:
-        named = self.named[role.template]
-        if found is None or found.is_constant:
-            return named == "channel" or (named is None and found is None)
-        if named == "channel" or any(is_channel_word(word) for word in words_of(role.text)):
-            if found.is_binary:
-                self.unsure.append(f"{role.text}: a channel by its name, but holds two values only")
-            return True
-        return not found.is_label_like and named not in ("labels", "mask or labels")
-
-    def _of_one_version(self, roles: Sequence[Role]) -> list[Role]:
-        """Of images that are there raw and processed, the ones that are the furthest along."""
-        versions: dict[str, dict[int, Role]] = defaultdict(dict)
-        for role in roles:
-            words = WORD.findall(role.text)
-            ranked = [(rank, word) for word in [*words, ""] if (rank := version_rank(word)) is not None]
-            rank, own_word = ranked[0]
-            versions[" ".join(word for word in words if word != own_word)].setdefault(rank, role)
-        several = [own for own in versions.values() if len(own) > 1]
-        if not several or 2 * len(several) < len(versions):
-            return list(roles)
-        ranks = sorted({rank for own in several for rank in own})
-        best = max(ranks, key=lambda rank: (sum(rank in own for own in several), -rank))
-        kept = [own.get(best, own[min(own)]) for own in versions.values()]
-        others = [role for role in roles if role not in kept]
-        self.tell(
-            others, f"images are there in several versions; {_names(kept)} are used, not {_names(others)}"
+    classes = [role for role in (*chosen, *beside) if is_class(role)]
+    if rare := [role for role in (*chosen, *beside) if role not in classes]:
+        shown = ", ".join(f"{role.text} ({counted(len(role.files), 'exam')})" for role in rare)
+        clues.tell(
+            f"{shown}: no classes here, since hardly any patient has them; if they are other spellings of a class, "
+            'give it a text that fits all: "gtv*"',
+            rare,
         )
-        return [role for role in roles if role in kept]
-
-    # --- the rest
-
-    def note_unused(self, used: Sequence[Role]) -> None:
-        """Says which files of the exams have no part."""
-        left = [role for role in self.reading.roles if role not in used and role.template not in self.told]
-        exams = len(self.reading.units)
-        if left:
-            shown = ", ".join(
-                f"{role.text} ({len(role.files)} of {counted(exams, 'exam')})" for role in left[:6]
-            )
-            more = f" and {len(left) - 6} others" if len(left) > 6 else ""
-            self.unsure.append(f"not used: {shown}{more}")
+    return tuple(classes or rare)
 
 
-def with_doubt(parts: Parts, words: str) -> Parts:
-    """The same parts with one more doubt."""
-    return replace(parts, unsure=(*parts.unsure, words))
+# --- mask
 
 
-def _telling_name(role: Role, reading: Reading) -> str:
-    """What a role's name says of what it shows; empty if it only says that it is labels."""
-    words = readable(_own_text(role, reading)).split(" ")
-    return " ".join(word for word in words if not is_generic_label(word))
+def _masks(clues: Clues, labels: Sequence[Role]) -> tuple[Role, ...]:
+    """What may be the mask: of a body or brain by name, then a bare "mask"."""
+    found = [role for role in clues.reading.usual if role not in labels]
+    found = [role for role in found if clues.example(role).is_binary and not clues.example(role).is_constant]
+    kinds = ("mask", "mask or labels")
+    found = [role for kind in kinds for role in found if clues.kind(role) == kind]
+    return tuple(sorted(found, key=lambda role: -len(role.files)))
 
 
-def _own_text(role: Role, reading: Reading) -> str:
-    """A role's name without the words that all roles have."""
-    words = [frozenset(WORD.findall(other.text)) for other in reading.roles]
-    common = frozenset.intersection(*words) if len(words) > 1 else frozenset()
-    name = without_placeholders(role.template[-1:])
-    own = " ".join(word for word in WORD.findall(name) if word not in common)
-    return own or " ".join(word for word in WORD.findall("/".join(role.template[:-1])) if "{" not in word)
+# --- channels
+
+
+def _channels(clues: Clues, taken: Sequence[Role]) -> tuple[tuple[Role, ...], Role | None]:
+    """The channels' files; or the 4-D file that holds them."""
+    left = [role for role in clues.reading.usual if role not in taken and role.template not in clues.told]
+    left = [role for role in left if clues.kind(role) != "prediction"]
+    series = [role for role in left if clues.example(role).volumes > 1]
+    images = [role for role in left if role not in series and _is_image(clues, role)]
+    images = _of_one_version(clues, _of_one_run(clues, images))
+    small = [role for role in series if clues.example(role).volumes <= MOST_VOLUMES]
+    if len(images) < 2 and len(small) == 1:
+        if images:
+            clues.tell(f"{_names(images)}: not used, since {_names(small)} holds several volumes", images)
+        return (), small[0]
+    for role in series:
+        clues.tell(
+            f"{role.text}: {clues.example(role).volumes} volumes in one file, not used; a volume becomes a channel "
+            'with { name = "...", files = "...", index = 0 }',
+            [role],
+        )
+    return tuple(images), None
+
+
+def _is_image(clues: Clues, role: Role) -> bool:
+    found, kind = clues.example(role), clues.kind(role)
+    if found.geometry is None or found.is_constant:
+        return kind == "channel" or (kind is None and found.geometry is None)
+    if kind == "channel" or any(is_channel_word(word) for word in words_of(role.text)):
+        if found.is_binary:
+            clues.tell(f"{role.text}: a channel by its name, but holds two values only")
+        return True
+    return not found.is_label_like and kind not in ("labels", "mask or labels")
+
+
+def _of_one_run(clues: Clues, roles: Sequence[Role]) -> list[Role]:
+    """Of images that were taken several times (`run-1`, `run-2`), the first."""
+    groups = _grouped(roles, lambda role: _RUN.sub("", role.text))
+    kept = [min(same, key=lambda role: role.text) for same in groups]
+    if others := [role for role in roles if role not in kept]:
+        clues.tell(f"images were taken several times; {_names(others)} are not used", others)
+    return kept
+
+
+def _of_one_version(clues: Clues, roles: Sequence[Role]) -> list[Role]:
+    """Of images that are there raw and processed, the ones that are the furthest along."""
+    versions: dict[str, dict[int, Role]] = defaultdict(dict)
+    for role in roles:
+        words = WORD.findall(role.text)
+        ranked = [(rank, word) for word in [*words, ""] if (rank := version_rank(word)) is not None]
+        rank, own_word = ranked[0]
+        versions[" ".join(word for word in words if word != own_word)].setdefault(rank, role)
+    several = [own for own in versions.values() if len(own) > 1]
+    if not several or 2 * len(several) < len(versions):
+        return list(roles)
+    ranks = sorted({rank for own in several for rank in own})
+    best = max(ranks, key=lambda rank: (sum(rank in own for own in several), -rank))
+    kept = [own.get(best, own[min(own)]) for own in versions.values()]
+    others = [role for role in roles if role not in kept]
+    clues.tell(f"images are there in several versions; {_names(kept)} are used, not {_names(others)}", others)
+    return [role for role in roles if role in kept]
+
+
+# --- the rest
+
+
+def _tell_unused(clues: Clues, used: Sequence[Role]) -> None:
+    """Says which files of the exams have no part."""
+    left = [role for role in clues.reading.roles if role not in used and role.template not in clues.told]
+    exams = counted(len(clues.reading.units), "exam")
+    shown = ", ".join(f"{role.text} ({len(role.files)} of {exams})" for role in left[:6])
+    if left:
+        clues.tell(f"not used: {shown}{f' and {len(left) - 6} others' if len(left) > 6 else ''}")
+
+
+def _grouped(roles: Sequence[Role], key: Callable[[Role], str]) -> list[list[Role]]:
+    groups: dict[str, list[Role]] = defaultdict(list)
+    for role in roles:
+        groups[key(role)].append(role)
+    return list(groups.values())
 
 
 def _names(roles: Sequence[Role], most: int = 6) -> str:
     shown = ", ".join(role.text for role in roles[:most])
     return shown + (f" and {len(roles) - most} more" if len(roles) > most else "")
+
+
+def _require_parts(parts: Parts, clues: Clues, listing: Listing) -> None:
+    reading = clues.reading
+    exams = f"{counted(len(reading.units), 'exam')} of {counted(len(reading.patients), 'patient')}"
+    if not parts.labels:
+        raise DataError.of(
+            file=some([role.text for role in reading.usual], 8),
+            found=f"{exams}, and no labels among their files",
+            expected="a label map for each exam, or a file for each class, called label, seg, gtv or the like",
+            remedy="add or rename them; if they lie elsewhere, name the folder that holds both images and labels",
+        )
+    for role in parts.labels:
+        if (volumes := clues.example(role).volumes) > 1:
+            raise DataError.of(
+                file=clues.examples[role.template].key,
+                found=f"{volumes} volumes in a file of labels",
+                expected="one volume with a value for each class",
+                remedy="write one label map, or a file for each class (`fslsplit`), which {class} in cohort.labels "
+                "finds",
+            )
+    channels = len(parts.channels) if parts.series is None else clues.example(parts.series).volumes
+    if channels < 2:
+        raise _too_few(exams, channels, parts, reading, listing)
+
+
+def _too_few(exams: str, channels: int, parts: Parts, reading: Reading, listing: Listing) -> DataError:
+    images = [*parts.channels, *([parts.series] if parts.series else [])]
+    there = f"{counted(channels, 'channel')} ({_names(images)})" if channels else "no image"
+    others = [role.text for role in reading.roles if role not in (*images, *parts.labels)]
+    beside = f"; besides {some(others, 4)}" if others else ""
+    labels = some([role.text for role in parts.labels], 4)
+    first = reading.units[0]
+    add = f"add the {'other ' if channels else ''}images of every exam beside its labels"
+    return DataError.of(
+        file=some([role.files[first].key for role in reading.roles if first in role.files], 4),
+        found=f"{exams} with labels ({labels}) and {there}{beside}",
+        expected="at least two channels: leaving one out must leave another",
+        remedy=conversion(listing) or f"{add}, or name the folder that holds all of them",
+    )

@@ -4,10 +4,11 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import Literal
 
 from submit.init.files import Image
 from submit.init.identities import Candidate, Unit
-from submit.init.words import WORD, kind_of, words_of
+from submit.init.words import LABELS, WORD, kind_of, words_of
 
 Template = tuple[str, ...]
 """Folders and name of a role's files, in the words of a pattern, without ending."""
@@ -17,6 +18,8 @@ NOISE_SHARE = 0.34
 _SEPARATORS = "_-. "
 _SPELLED = re.compile(r"normali[sz](?=ation|ed)", re.IGNORECASE)
 _WILDCARDS = re.compile(r"\*(?:[_\-. ]*\*)+")
+Occurrences = Literal["all", "the first of each component", "the first"]
+"""Which occurrences of a patient's or exam's name in a path stand for it."""
 Pieces = list[tuple[str, bool]]
 """A component of a path in pieces, each a placeholder or not."""
 Placed = list[tuple[Unit, Template, Image]]
@@ -34,7 +37,7 @@ def names_in(image: Image) -> frozenset[str]:
 
 
 def placed_by(
-    candidate: Candidate, images: Sequence[Image], names: Mapping[str, frozenset[str]], *, everywhere: bool
+    candidate: Candidate, images: Sequence[Image], names: Mapping[str, frozenset[str]], *, where: Occurrences
 ) -> tuple[Placed, list[Image]]:
     """Each file's exam and template, and the files that name none.
 
@@ -42,7 +45,7 @@ def placed_by(
         candidate: Gives patients and exams of some files.
         images: All files.
         names: By key, what `names_in` gives.
-        everywhere: Whether each occurrence of a name becomes a placeholder, or the first.
+        where: Which occurrences of a name become placeholders.
     """
     exams: dict[str, set[str]] = defaultdict(set)
     for patient, exam in candidate.units.values():
@@ -50,7 +53,7 @@ def placed_by(
     placed, unplaced = [], []
     for image in images:
         unit = candidate.units.get(image.key) or _unit_in(image, names[image.key], exams)
-        template = None if unit is None else _template(image, unit, everywhere)
+        template = None if unit is None else _template(image, unit, where)
         if unit is None or template is None:
             unplaced.append(image)
         else:
@@ -60,46 +63,46 @@ def placed_by(
 
 def _unit_in(image: Image, names: frozenset[str], exams: Mapping[str, set[str]]) -> Unit | None:
     """The patient and exam that a path names; the longest names count, then those that come first."""
-    patients = names & exams.keys()
-    if not patients:
+    path = " ".join(image.components)
+    starts = {
+        name: match.start()
+        for name in names & exams.keys()
+        if (match := _between_separators(name).search(path))
+    }
+    if not starts:
         return None
-    path = "/".join(image.components)
-    patient = min(patients, key=lambda name: (-len(name), path.find(name)))
-    found = (exams[patient] & names) - {patient} or exams[patient] & {""}
-    return (patient, max(found, key=len)) if found else None
+    patient = min(starts, key=lambda name: (-len(name), starts[name]))
+    rest = _between_separators(patient).sub("", path, count=1)
+    found = [exam for exam in exams[patient] & names if _between_separators(exam).search(rest)]
+    return (patient, max(found, key=len, default="")) if found or "" in exams[patient] else None
 
 
-def _template(image: Image, unit: Unit, everywhere: bool) -> Template | None:
+def _template(image: Image, unit: Unit, where: Occurrences) -> Template | None:
     """A path with placeholders for its exam's names; None if they are not both in it."""
     components: list[Pieces] = [[(text, False)] for text in image.components]
-    for name, placeholder in zip(unit, (PATIENT, EXAM), strict=True):
+    named = zip(unit, (PATIENT, EXAM), strict=True)
+    for name, placeholder in sorted(named, key=lambda each: -len(each[0])):  # 1 of `ses-1` is no patient
         if not name:
             continue
         whole = [n for n, pieces in enumerate(components) if pieces == [(name, False)]]
-        found = False
-        for n in range(len(components)) if everywhere else whole or range(len(components)):
-            replaced = _replaced(components[n], name, placeholder, 0 if everywhere else 1)
-            found = found or replaced != components[n]
-            components[n] = replaced
-            if found and not everywhere:
-                break
+        replaced = [_replaced(pieces, name, placeholder, once=where != "all") for pieces in components]
+        found = [n for n, pieces in enumerate(replaced) if pieces != components[n]]
         if not found:
             return None
+        for n in (whole or found)[:1] if where == "the first" else found:
+            components[n] = replaced[n]
     return tuple("".join(text if done else literal(text) for text, done in pieces) for pieces in components)
 
 
-def _replaced(pieces: Pieces, name: str, placeholder: str, most: int) -> Pieces:
-    """A component with a name, where it stands between separators, as a placeholder; at most so often, 0: always."""
-    if not any(name in text for text, done in pieces if not done):
-        return pieces
+def _replaced(pieces: Pieces, name: str, placeholder: str, *, once: bool) -> Pieces:
+    """A component with a name, where it stands between separators, as a placeholder."""
     replaced: Pieces = []
     for text, done in pieces:
-        parts = [text] if done else _between_separators(name).split(text, maxsplit=most)
+        most = 1 if once and (placeholder, True) not in replaced else 0
+        parts = [text] if done or name not in text else _between_separators(name).split(text, maxsplit=most)
         for n, part in enumerate(parts):
             replaced += [(placeholder, True)] if n else []
             replaced += [(part, done)] if part else []
-        if most and len(parts) > 1:
-            return [*replaced, *pieces[pieces.index((text, done)) + 1 :]]
     return replaced
 
 
@@ -143,7 +146,7 @@ def _either_case(spellings: Sequence[str]) -> str:
 def with_groups(placed: Placed) -> Placed:
     """The same with `*` for folders above the patient's that only tell parts of the cohort apart: `HGG`, `site1`.
 
-    Parts are alike if their exams have the same roles, and no exam is in two of them.
+    Parts are alike if their exams have the same labels, and no exam is in two of them.
     """
     changed = placed
     for position in range(max(len(template) for _, template, _ in placed) - 1):
@@ -172,15 +175,13 @@ def _without(template: Template, position: int) -> Template:
 
 
 def _alike_groups(roles: Mapping[str, Mapping[Template, set[Unit]]]) -> frozenset[str]:
-    """The largest set of parts whose exams have the same usual roles, labels among them where names say so."""
-    kinds: dict[frozenset[Template], list[str]] = defaultdict(list)
+    """The parts that have labels of one kind, as names say; all of them, where these say nothing of labels."""
+    having: dict[Template, list[str]] = defaultdict(list)
     for group, by_rest in roles.items():
-        most = max(len(units) for units in by_rest.values())
-        kinds[frozenset(rest for rest, units in by_rest.items() if 2 * len(units) >= most)].append(group)
-    rests, alike = max(kinds.items(), key=lambda each: len(each[1]), default=(frozenset(), []))
-    labelled = any(kind_of(words_of("/".join(rest))) in ("labels", "mask or labels") for rest in rests)
-    if not labelled and len(alike) < len(roles):
-        return frozenset()
+        for rest in by_rest:
+            if kind_of(words_of("/".join(rest))) in LABELS:
+                having[rest].append(group)
+    alike = max(having.values(), key=len, default=list(roles))
     units = [set.union(*roles[group].values()) for group in alike]
     apart = sum(map(len, units)) == len(set().union(*units))
     return frozenset(alike) if apart else frozenset()

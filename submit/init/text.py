@@ -3,13 +3,13 @@
 import json
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from job.contract.presets import PRESETS
 from job.data.patterns import printable
 from submit.init.files import some
-from submit.init.layout import FoundChannel, FoundClass, Layout
-from submit.init.parts import PATIENTS_NEEDED
+from submit.init.layout import Layout
 from submit.wording import counted
 
 PRESET = "smoke"
@@ -54,15 +54,15 @@ def found_in_words(layout: Layout) -> str:
     exams = f"{counted(len(layout.units), 'exam')} of {counted(layout.patients, 'patient')}"
     whole = len(layout.units) - len(layout.lacking)
     complete = f", {whole} of them complete" if layout.lacking else ""
-    channels = counted(len(layout.channels), "channel")
-    classes = "1 class" if len(layout.classes) == 1 else f"{len(layout.classes)} classes"
+    channels = counted(len(layout.table["channels"]), "channel")
+    number = len(layout.table["classes"])
     known = f"; names from {layout.known_from}" if layout.known_from else ""
-    return f"Found: {exams}{complete}, {channels}, {classes}{known}"
+    return f"Found: {exams}{complete}, {channels}, {number} class{'es' if number > 1 else ''}{known}"
 
 
 def grid_in_words(layout: Layout) -> str:
     """How many trainings the study is."""
-    exams, arms = len(layout.units) - len(layout.lacking), len(layout.channels) + 1
+    exams, arms = len(layout.units) - len(layout.lacking), len(layout.table["channels"]) + 1
     return f"{counted(exams, 'exam')} x {arms} arms = {counted(exams * arms, 'fold')}"
 
 
@@ -73,7 +73,7 @@ def doubts(layout: Layout) -> list[str]:
         said.insert(0, _lacking(layout))
     if layout.patients < 2:
         said.append("one patient only; a study needs at least two, one to test and one to train on")
-    if layout.resample_to is not None:
+    if "resample_to" in layout.notes:
         said.append(
             "the files of an exam are on different grids; cohort.resample_to brings them onto the grid of one channel"
         )
@@ -90,99 +90,79 @@ def key(text: str) -> str:
     return text if re.fullmatch(r"[A-Za-z0-9_-]+", text) else quoted(text)
 
 
+def value(item: Any) -> str:
+    """A number, a text, a list or an inline table as TOML."""
+    if isinstance(item, Mapping):
+        return f"{{ {', '.join(f'{key(name)} = {value(own)}' for name, own in item.items())} }}"
+    if isinstance(item, str):
+        return quoted(item)
+    return f"[{', '.join(map(value, item))}]" if isinstance(item, Sequence) else str(item)
+
+
 def _lacking(layout: Layout) -> str:
     names = ["/".join(filter(None, unit)) for unit in layout.lacking]
-    shown = ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
-    what = list(dict.fromkeys(part for own in layout.lacking.values() for part in own))
     cannot = "is not whole" if len(names) == 1 else "are not whole"
     return (
-        f"{len(names)} of {counted(len(layout.units), 'exam')} {cannot} ({shown}: {', '.join(what[:LISTED])}); see "
-        "submit check, and add the files or leave the exams out with cohort.exclude"
+        f"{len(names)} of {counted(len(layout.units), 'exam')} {cannot} ({some(names, LISTED)}: "
+        f"{some(layout.faults, LISTED)}); see submit check, and add the files or leave the exams out with "
+        "cohort.exclude"
     )
 
 
 def _unsure(layout: Layout) -> list[str]:
-    lines = []
-    for doubt in doubts(layout):
-        lines += _comment(f"unsure: {doubt}.", hanging=True)
-    return lines
+    return [line for doubt in doubts(layout) for line in _comment(f"unsure: {doubt}.", hanging=True)]
 
 
 def _cohort(layout: Layout, root: str) -> list[str]:
-    lines = ["[cohort]", f"root = {quoted(root)}"]
-    patient, exam = layout.example
-    first = layout.channels[0]
-    of_exam = f', exam "{exam}"' if layout.has_visits else "; every patient has one exam"
-    lines += _comment(f'{first.example} is of patient "{patient}"{of_exam}.')
-    lines.append(f"pattern = {quoted(layout.pattern)}")
-    lines.append(f"labels = {quoted(layout.labels)}")
-    if layout.mask is not None:
-        lines += _comment(
-            f"Body or brain: what lies outside counts as background. It is {layout.mask_example}."
-        )
-        lines.append(f"mask = {quoted(layout.mask)}")
-    if any(channel.is_map for channel in layout.channels):
-        lines += _comment(
-            "A parameter map has one unit in all exams, which z-scores lose: for those below that are maps, take "
-            'normalisation = "fixed" with a range that holds all that occurs; 5 to 95 % of one file is given.'
-        )
-    lines += ["channels = [", *(f"    {_channel(each)}" for each in layout.channels), "]"]
-    if layout.background != (0,):
-        lines.append(f"background = {list(layout.background)}")
-    if layout.ignore:
+    table, notes = layout.table, layout.notes
+    lines = ["[cohort]", f"root = {quoted(root)}", *_comment(notes.get("pattern", ""))]
+    lines += [f"pattern = {quoted(table['pattern'])}", f"labels = {quoted(table['labels'])}"]
+    if "mask" in table:
+        lines += _comment(f"Body or brain: what lies outside counts as background. It is {notes['mask']}.")
+        lines.append(f"mask = {quoted(table['mask'])}")
+    lines += _comment(notes.get("channels", ""))
+    lines += ["channels = [", *(f"    {_channel(each, notes)}" for each in table["channels"]), "]"]
+    if table.get("background", [0]) != [0]:
+        lines.append(f"background = {value(table['background'])}")
+    if "ignore" in table:
         lines += _comment("Files that the patterns would find, and that are not meant.")
-        lines += ["ignore = [", *(f"    {quoted(pattern)}," for pattern in layout.ignore), "]"]
+        lines += ["ignore = [", *(f"    {quoted(pattern)}," for pattern in table["ignore"]), "]"]
     if layout.lacking:
-        names = [quoted("/".join(filter(None, unit))) for unit in layout.lacking]
-        lines += [f"# exclude = [{', '.join(names)}]"]
-    if layout.resample_to is not None:
-        lines.append(f"# resample_to = {quoted(layout.resample_to)}")
+        lines.append(f"# exclude = {value(['/'.join(filter(None, unit)) for unit in layout.lacking])}")
+    if "resample_to" in notes:
+        lines.append(f"# resample_to = {quoted(notes['resample_to'])}")
     return [*lines, "", *_classes(layout)]
 
 
-def _channel(channel: FoundChannel) -> str:
-    name = quoted(channel.name)
-    extra = "" if channel.files is None else f", files = {quoted(channel.files)}"
-    extra += "" if channel.index is None else f", index = {channel.index}"
-    entry = f"{{ name = {name}{extra} }}" if extra else name
-    line = f"{entry},  # {printable(channel.example)}"
-    if channel.is_map and channel.low < channel.high:
-        span = f"[{channel.low:.3g}, {channel.high:.3g}]"
-        line += f'; or {{ name = {name}{extra}, normalisation = "fixed", range = {span} }}'
+def _channel(entry: str | Mapping[str, Any], notes: Mapping[str, str]) -> str:
+    """A channel with a file of it and, if it is a map, with its range."""
+    own = {"name": entry} if isinstance(entry, str) else dict(entry)
+    name = own["name"]
+    line = f"{value(entry)},  # {printable(notes.get(f'channel {name}', ''))}"
+    if span := notes.get(f"range of {name}"):
+        mapped = value(own | {"normalisation": "fixed"}).removesuffix(" }")
+        line += f"; or {mapped}, range = {span} }}"
     return line
 
 
 def _classes(layout: Layout) -> list[str]:
-    exams = counted(layout.counted_exams, "exam")
-    what = f"Voxels in the labels of {exams}"
+    table, notes = layout.table, layout.notes
+    what = f"Voxels in the labels of {counted(layout.counted_exams, 'exam')}"
     if layout.counted_exams < len(layout.units) - len(layout.lacking):
         what += f" of {len(layout.units)}"
-    if "{class}" in layout.labels:
+    if "{class}" in table["labels"]:
         what += "; each class has a file of its own, whose name the text stands for"
     lines = [*_comment(f"{what}."), "[cohort.classes]"]
-    for each in layout.classes:
-        value = each.value if isinstance(each.value, int) else quoted(each.value)
-        lines.append(f"{key(each.name)} = {value}  # {_said(each, layout)}")
-    if layout.structures:
+    for name, own in table["classes"].items():
+        lines.append(f"{key(name)} = {value(own)}  # {printable(notes.get(f'class {name}', ''))}")
+    if table.get("structures"):
         lines += ["", *_comment("Unions of classes, tested beside them."), "[cohort.structures]"]
-        for name, members in layout.structures.items():
-            lines.append(f"{key(name)} = [{', '.join(map(quoted, members))}]")
+        lines += [f"{key(name)} = {value(members)}" for name, members in table["structures"].items()]
     return lines
 
 
-def _said(found: FoundClass, layout: Layout) -> str:
-    said = f"{found.voxels:,} voxels, in {counted(found.exams, 'exam')}"
-    if not found.is_named:
-        said += "; give it a name"
-    if found.patients < PATIENTS_NEEDED <= layout.patients:
-        said += (
-            f". In {counted(found.patients, 'patient')} only: join it to another class, or to the background"
-        )
-    return said
-
-
 def _sweep(layout: Layout) -> list[str]:
-    first = next(iter(layout.structures), layout.classes[0].name)
+    first = next(iter({**layout.table.get("structures", {}), **layout.table["classes"]}))
     return [
         "[sweep]",
         *_comment(f"Each channel is left out once: {grid_in_words(layout)}."),
@@ -208,11 +188,13 @@ def _comment(text: str, *, hanging: bool = False) -> list[str]:
 
 def summary(layout: Layout) -> Sequence[str]:
     """What was found, for a terminal."""
-    lines = [found_in_words(layout), f"  images: {layout.pattern}", f"  labels: {layout.labels}"]
-    lines += [f"  mask: {layout.mask}"] if layout.mask is not None else []
+    table = layout.table
+    names = [entry if isinstance(entry, str) else entry["name"] for entry in table["channels"]]
+    lines = [found_in_words(layout), f"  images: {table['pattern']}", f"  labels: {table['labels']}"]
+    lines += [f"  mask: {table['mask']}"] if "mask" in table else []
     lines += [
-        f"  channels: {some([channel.name for channel in layout.channels], SHOWN)}",
-        f"  classes: {some([each.name for each in layout.classes], SHOWN)}",
+        f"  channels: {some(names, SHOWN)}",
+        f"  classes: {some(list(table['classes']), SHOWN)}",
         f"  grid: {grid_in_words(layout)}",
     ]
     return [*map(printable, lines), *(f"unsure: {doubt}" for doubt in doubts(layout))]

@@ -4,11 +4,19 @@ import re
 from functools import lru_cache
 from typing import Literal
 
+from job.data.visits import VISIT
+
 Kind = Literal["channel", "labels", "mask", "mask or labels", "prediction"]
 """What a name says that a file is; `mask or labels`: a bare "mask", which groups use for both."""
 
+LABELS: tuple[Kind, ...] = ("labels", "mask or labels")
+"""Kinds of files that may be labels."""
 WORD = re.compile(r"[^_\-. /]+")
 """A word of a name, between underscores, dashes, dots and spaces."""
+WORD_OR_DATE = re.compile(r"(?<![^_\-. ])(?:19|20)\d\d[-._][01]\d[-._][0-3]\d(?![^_\-. ])|[^_\-. /]+")
+"""A word, or a date with separators of its own."""
+ENTITY = re.compile(r"(?<![^_])(?:run|acq|ce|desc|dir|echo|hemi|label|mod|rec|res|space)-[^_]+")
+"""A part of a BIDS name that says what a file is, not whose."""
 _CAMEL = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 _CHANNEL = re.compile(
@@ -34,28 +42,12 @@ _PREDICTION = re.compile(
 _RATER = re.compile(
     r"(?:raters?|readers?|observers?|experts?|annotators?|manual|consensus|obs)\d*", re.IGNORECASE
 )
-_GROUP = re.compile(
-    r"(?:site|cent(?:er|re)|hospital|clinic|scanner|vendor|batch|group|cohort|part|arm|set|fold|institution)s?"
-    r"[-_ ]?\w{0,12}|train(?:ing)?\w*|val(?:id\w*)?|test(?:ing)?|[hl]gg|data(?:set)?\w{0,4}|nifti|raw|derivatives",
-    re.IGNORECASE,
-)
 _MAP = re.compile(
     r"adc\w*|ktrans|kep|ve|vp|[tr][12](?:star)?_?map|[tr][12]star|r?cb[vf]|mtt|ttp|tmax|fa|md|suv\w*|ct|cect|ncct|qsm"
 )
-_VISIT = (
-    r"ses(?:sion)?[-_ ]?[A-Za-z0-9]+|visit[-_ ]?[A-Za-z0-9]+|v\d{1,2}|tp[-_]?\d{1,2}|time(?:point)?[-_ ]?\d+"
-    r"|(?:day|week|month|year)[-_ ]?\d+|m\d{2}|baseline|bl|follow[-_]?up[-_]?\d*|fu[-_]?\d*|pre-?op|post-?op"
-    r"|(?:pre|mid|post)-?rt|(?:19|20)\d{2}[-.]?[01]\d[-.]?[0-3]\d"
-)
-VISIT = re.compile(rf"(?:{_VISIT})", re.IGNORECASE)
-"""A name of an exam that says so."""
-ENDS_WITH_VISIT = re.compile(
-    rf"(?P<patient>.*[^_\-. ])(?P<between>[_\-. ]+)(?P<exam>{_VISIT})", re.IGNORECASE
-)
-"""A name of a patient's exam: the patient, then what says which exam it is."""
-BRATS_2023 = re.compile(r"(?P<patient>BraTS-[A-Za-z]+-\d{5})(?P<between>-)(?P<exam>\d{3})", re.IGNORECASE)
-"""The challenges' names of exams since 2023: the last number is the time point."""
 
+NUMBERED = frozenset({"", "class", "compartment", "organ", "region", "structure", "tissue", "value", "zone"})
+"""Words behind which classes are numbered."""
 VERSIONS: tuple[frozenset[str], ...] = (
     frozenset({"normalised", "normalized", "norm", "normalisation", "normalization", "normali[sz]ation"}),
     frozenset({"preproc", "preprocessed", "processed"}),
@@ -96,6 +88,13 @@ def kind_of(words: frozenset[str]) -> Kind | None:
     return "channel" if has(_CHANNEL) else None
 
 
+def is_kind_word(word: str) -> bool:
+    """Whether a word says what a file is, or what was done to it, and not whose it is."""
+    if VISIT.fullmatch(word):
+        return False
+    return kind_of(words_of(word)) is not None or is_rater(word) or version_rank(word) is not None
+
+
 def is_channel_word(word: str) -> bool:
     """Whether a word names an MRI contrast or a parameter map."""
     return _CHANNEL.fullmatch(word.lower()) is not None
@@ -121,9 +120,15 @@ def is_rater(word: str) -> bool:
     return _RATER.fullmatch(word) is not None
 
 
-def is_group(text: str) -> bool:
-    """Whether a folder's name is that of a part of the cohort, a site or a split, rather than of a patient."""
-    return _GROUP.fullmatch(text) is not None
+def unnumbered(text: str) -> str:
+    """The name of a structure without the number of its part, `GTVn` of `GTVn2`; `label_2` is another class."""
+    stem = re.sub(r"[_\-. ]?\d+$", "", text)
+    return text if is_generic_label(stem) or stem.lower() in NUMBERED else stem
+
+
+def unlettered(text: str) -> str:
+    """The name of a structure without the letter or number of who drew it, `lesion` of `lesion_A`."""
+    return re.sub(r"[_\-. ][A-Za-z]$|[_\-. ]?\d+$", "", text) or text
 
 
 def is_parameter_map(name: str) -> bool:

@@ -11,8 +11,10 @@ from job.contract.cohort import Cohort
 from job.contract.errors import DataError
 from job.data.cohort_files import ExamFiles, find_cohort
 from job.data.doubtful_names import doubtful_names
+from job.storage import StoredObject
 from job.storage.local import LocalStorage
 
+FILE = StoredObject(key="x", size_bytes=1, fingerprint="")
 NAMES = ("t1.nii.gz", "t2.nii.gz", "label.nii.gz")
 
 
@@ -135,6 +137,20 @@ def test_names_that_look_like_visits_of_one_patient_are_said(
     assert warning.startswith(named)
     assert f"patients whose names look like exams of {people} people" in warning
     assert "sub-{patient}_ses-{exam}_" in warning
+
+
+@pytest.mark.parametrize("people", [36, 3000])
+def test_a_warning_about_visits_of_many_people_is_short(tmp_path: Path, people: int) -> None:
+    names = [f"P{n:04}_{visit}" for n in range(people) for visit in "ab"]
+    exams = [ExamFiles(exam=n, patient=n, channels=(FILE, FILE), labels=(FILE,), mask=None) for n in names]
+    (warning,) = doubtful_names(LocalStorage(tmp_path), cohort(), exams)
+    assert f"{2 * people} patients whose names look like exams of {people} people" in warning.found
+    assert len(str(warning)) < 800
+
+
+def test_patients_whose_numbers_differ_by_zeros_are_said(tmp_path: Path) -> None:
+    (warning,) = warnings_of(tmp_path, exams_of("P1", "P01", "P2"))
+    assert warning.startswith("'P01' and 'P1': found 1 people, by their names, in several spellings")
 
 
 def test_visits_that_the_pattern_knows_are_no_matter(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def test_the_table_nearest_to_the_top_comes_first() -> None:
     ("names", "values", "classes", "core"),
     [
         (["BraTS20_Training_001"], [1, 2, 4], {1: "necrotic core", 2: "oedema", 4: "enhancing"}, (1, 4)),
+        (["BraTS_135"], [1, 2, 4], {1: "necrotic core", 2: "oedema", 4: "enhancing"}, (1, 4)),
         (["BraTS-GLI-00000-000"], [1, 2, 3], {1: "necrotic core", 2: "oedema", 3: "enhancing"}, (1, 3)),
         (
             ["brats2015", "pat0003"],

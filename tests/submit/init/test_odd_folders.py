@@ -24,6 +24,24 @@ CHANNELS = ("adc", "flair", "t1", "t2")
 SHAPE_XYZ = (16, 14, 8)
 
 
+def _lists_are_classes() -> bool:
+    """Whether a class may have several files."""
+    tables = {
+        "root": ".",
+        "pattern": "{patient}/{channel}",
+        "labels": "{patient}/{class}",
+        "channels": ["a", "b"],
+    }
+    try:
+        Cohort.model_validate(tables | {"classes": {"GTVn": ["GTVn1", "GTVn2"]}})
+    except ValueError:
+        return False
+    return True
+
+
+LISTS_ARE_CLASSES = _lists_are_classes()
+
+
 def drawn(seed: int) -> ExamArrays:
     """An exam with a core (1) and a rim (2) around it."""
     draws = np.random.default_rng(seed)
@@ -167,14 +185,32 @@ def test_patients_that_differ_by_case_are_left_to_the_user(data: Path, init: Cal
     plain(data, ("P1", "p1", "p3", "p4"))
     ended = init()
     assert '# exclude = ["P1", "p1"]' in ended.text
-    assert "differs from another by case only" in ended.out
+    assert "patients that differ only by case" in ended.out
 
 
-def test_patients_that_look_like_visits_are_a_doubt(data: Path, init: Callable[..., Ended]) -> None:
-    plain(data, ("anna", "anna_followup", "otto", "ida"))
+@pytest.mark.parametrize(
+    ("one", "other", "another_person"),
+    [
+        ("anna", "anna_followup", "otto"),
+        ("anna_1", "anna_2", "otto_1"),
+        ("P01_2019", "P01_2020", "P02_2019"),
+        ("P01", "P1", "P02"),
+    ],
+)
+def test_patients_that_look_like_visits_are_a_doubt(
+    one: str, other: str, another_person: str, data: Path, init: Callable[..., Ended]
+) -> None:
+    plain(data, (one, other, another_person, "ida"))
     ended = init()
     assert ended.cohort.pattern == "{patient}/{channel}.nii.gz"
-    assert "unsure: 'anna' and 'anna_followup'" in ended.text
+    assert f"unsure: '{one}' and '{other}'" in ended.text
+
+
+def test_patients_whose_names_all_end_with_a_visit_have_exams(data: Path, init: Callable[..., Ended]) -> None:
+    plain(data, ("P01_year1", "P01_year2", "P02_year1", "P03_year1"))
+    ended = init()
+    assert ended.cohort.pattern == "{patient}_{exam}/{channel}.nii.gz"
+    assert "unsure" not in ended.text
 
 
 # --- files beside, and files that are missing
@@ -186,7 +222,7 @@ def test_an_exam_without_labels_is_named_and_the_rest_is_found(
     plain(data)
     (data / "p3/label.nii.gz").unlink()
     ended = init()
-    assert "1 of 4 exams is not whole (p3: no labels)" in ended.out
+    assert "1 of 4 exams is not whole (p3: no file for labels)" in ended.out
     study = load_study(ended.study_file)
     whole = study.cohort.model_copy(update={"exclude": ("p3",)})
     assert len(find_cohort(cohort_root(ended.study_file, study), whole)) == 3
@@ -237,6 +273,84 @@ def test_two_raters_drew_the_same(data: Path, init: Callable[..., Ended]) -> Non
     ended = init()
     assert ended.cohort.labels == "{patient}/seg_rater1.nii.gz"
     assert "{patient}/seg_rater2 seem to be of others" in ended.out
+
+
+def test_drawings_of_one_lesion_that_only_a_letter_tells_apart(
+    data: Path, init: Callable[..., Ended]
+) -> None:
+    """Shifted by a voxel of a lesion that is about 7 wide."""
+    plain(data, label="")
+    for exam, patient in zip(EXAMS, PATIENTS, strict=True):
+        lesion = (exam.label > 0).astype(np.uint8)
+        save(data / patient / "lesion_A.nii.gz", lesion)
+        save(data / patient / "lesion_B.nii.gz", np.roll(lesion, 1, 0))
+    ended = init()
+    assert ended.cohort.classes == {"lesion_A": "lesion_A"}
+    assert "unsure: lesion_A and lesion_B overlap (Dice 0.8" in ended.out
+    assert ended.problems == []
+
+
+@pytest.mark.skipif(not LISTS_ARE_CLASSES, reason="needs classes of several files")
+def test_numbered_files_are_parts_of_one_class(data: Path, init: Callable[..., Ended]) -> None:
+    plain(data, label="")
+    for number, (exam, patient) in enumerate(zip(EXAMS, PATIENTS, strict=True)):
+        save(data / patient / "GTVp.nii.gz", (exam.label == 1).astype(np.uint8))
+        save(data / patient / "GTVn1.nii.gz", np.roll(exam.label == 1, 5, 0).astype(np.uint8))
+        if number == 1:
+            save(data / patient / "GTVn2.nii.gz", np.roll(exam.label == 1, -5, 0).astype(np.uint8))
+    ended = init()
+    assert ended.cohort.classes == {"GTVn": ("GTVn1", "GTVn2"), "GTVp": "GTVp"}
+    assert "unsure: GTVn1, GTVn2: taken for parts of one class, GTVn" in ended.out
+    assert ended.problems == []
+
+
+# --- runs, sessions, sites
+
+
+def bids_exam(data: Path, folder: str, exam: ExamArrays, runs: Sequence[str] = ("",)) -> None:
+    """Two channels, taken once or several times, and the labels of a BIDS exam."""
+    name = folder.replace("/", "_")
+    for run in runs:
+        save(data / folder / f"anat/{name}{run}_T1w.nii.gz", exam.channels["t1"])
+        save(data / folder / f"anat/{name}{run}_FLAIR.nii.gz", exam.channels["flair"])
+    save(data / folder / f"anat/{name}_dseg.nii.gz", exam.label)
+
+
+def test_the_first_of_several_runs_is_used(data: Path, init: Callable[..., Ended]) -> None:
+    for number, exam in enumerate(EXAMS):
+        bids_exam(data, f"sub-0{number % 2}/ses-{number // 2}", exam, ["_run-1", "_run-2"])
+    ended = init()
+    assert ended.cohort.pattern == (
+        "sub-{patient}/ses-{exam}/anat/sub-{patient}_ses-{exam}_run-1_{channel}.nii.gz"
+    )
+    assert "unsure: images were taken several times; " in ended.out
+    assert "run-2_T1w are not used" in ended.out
+    assert ended.problems == []
+
+
+def test_an_exam_of_which_alone_there_are_several_runs_is_left_to_the_user(
+    data: Path, init: Callable[..., Ended]
+) -> None:
+    for number, exam in enumerate(EXAMS):
+        bids_exam(data, f"sub-0{number}", exam, ["_run-1", "_run-2"] if number == 2 else [""])
+    ended = init()
+    assert "1 of 4 exams is not whole (02: several files for channel FLAIR" in ended.out
+    assert not ended.cohort.ignore
+
+
+def test_patients_without_a_session_beside_others_are_named(data: Path, init: Callable[..., Ended]) -> None:
+    for number, exam in enumerate(EXAMS):
+        bids_exam(data, f"sub-0{number}" if number == 3 else f"sub-0{number}/ses-1", exam)
+    ended = init()
+    assert len(find_cohort(cohort_root(ended.study_file, load_study(ended.study_file)), ended.cohort)) == 3
+    assert "unsure: 1 patient without a folder for the exam, as others have it (sub-03)" in ended.out
+
+
+def test_patients_of_one_name_in_several_sites_are_a_doubt(data: Path, init: Callable[..., Ended]) -> None:
+    plain(data, ("siteA/p1", "siteA/p2", "siteB/p1", "siteB/p2"))
+    ended = init()
+    assert ended.cohort.pattern == "{patient}/{exam}/{channel}.nii.gz"
+    assert 'rename the patients: "p1" is in several groups, and no pattern tells them apart' in ended.out
 
 
 # --- labels and masks

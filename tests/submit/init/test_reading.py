@@ -1,6 +1,7 @@
 """Keys of files in, patients, exams and roles out: no file is read."""
 
 from collections.abc import Iterable, Sequence
+from itertools import product
 
 import pytest
 from hypothesis import given, settings
@@ -59,6 +60,117 @@ def test_patient_and_exam_are_read_off_the_names(found: list[str], expected: str
     assert len(roles(found)) == 3
 
 
+PATIENTS = {
+    "P01": ["P01", "P02", "P03", "P04"],
+    "number": ["1", "2", "3", "4"],
+    "words": ["anna", "bert_b", "cora_van_dyk", "dora"],
+    "BraTS": [f"BraTS20_Training_{n:03}" for n in range(1, 5)],
+    "BIDS": ["sub-01", "sub-02", "sub-03", "sub-04"],
+    "spaces": ["Patient 1", "Patient 2", "Patient 3", "Patient 4"],
+    "TCGA": ["TCGA-02-0003", "TCGA-02-0006", "TCGA-06-0122", "TCGA-08-0350"],
+    "HECKTOR": ["CHUM-001", "CHUM-002", "CHUS-001", "MDA-001"],
+}
+VISITS = {
+    "short": ("v1", "v2"), "BIDS": ("ses-1", "ses-2"), "dates": ("2019-01-12", "2020-03-01"),
+    "months": ("0mo", "12mo"), "packed dates": ("20190112", "20200301"),
+    "words": ("baseline", "followup"), "OASIS": ("MR1", "MR2"),
+}  # fmt: skip
+ROLES = [
+    ("t1", "t2", "flair", "seg"),
+    ("0000", "0001", "seg"),
+    ("a", "b", "c", "label"),
+    ("t1_ax", "t2 tse", "GTV"),
+]
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *["{p}/{f}", "{p}/{p}_{f}", "{p}_{f}", "{f}/{p}", "{f}/{p}_{f}", "{f}_{p}", "{p}-{f}", "x/{p}/y/{f}"],
+        *["{p}/{n}_{f}", "{p}/{f}_{n}", "img/{p}/{f}", "{g}/{p}/{f}", "{g}/{p}/{n}_{f}", "{g}/{p}_{f}"],
+    ],
+)
+def test_every_file_of_a_patient_is_known_as_such(pattern: str) -> None:
+    for patients, names in product(PATIENTS.values(), ROLES):
+        expected = {
+            pattern.format(p=patient, f=name, n=100 + 17 * n + 5 * m, g=f"site{n % 2}") + ".nii.gz": (
+                patient,
+                "",
+            )
+            for n, patient in enumerate(patients)
+            for m, name in enumerate(names)
+        }
+        assert exams_of(expected) == expected
+
+
+@pytest.mark.parametrize("visits", VISITS)
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *[
+            "{p}/{v}/{f}",
+            "{p}/{v}/{p}_{v}_{f}",
+            "{p}_{v}/{f}",
+            "{p}_{v}_{f}",
+            "{p}_{v}/{p}_{v}_{f}",
+            "{f}/{p}_{v}",
+        ],
+        *["{p}/{v}_{f}", "{p}/{p}_{v}_{f}", "{p}/{v}/anat/{f}", "{f}/{p}/{v}", "{g}/{p}/{v}/{f}"],
+    ],
+)
+def test_every_file_of_an_exam_is_known_as_such(pattern: str, visits: str) -> None:
+    """The first patient comes once, the others twice."""
+    for patients, names in product(PATIENTS.values(), ROLES):
+        expected = {
+            pattern.format(p=patient, v=visit, f=name, g=f"site{n % 2}") + ".nii.gz": (patient, visit)
+            for n, patient in enumerate(patients)
+            for visit in VISITS[visits][: 1 if n == 0 else 2]
+            for name in names
+        }
+        assert exams_of(expected) == expected
+
+
+def exams_of(found: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """The exam of each file."""
+    return {image.key: unit for role in reading(found).roles for unit, image in role.files.items()}
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (  # ISBI 2015
+            [
+                f"training{p:02}/{folder}/training{p:02}_{v:02}_{name}.nii"
+                for p in (1, 2, 3)
+                for v in (1, 2, 3)
+                for folder, name in (("preprocessed", "flair_pp"), ("preprocessed", "t2_pp"), ("masks", "mask1"))
+            ],
+            "{patient}/preprocessed/{patient}_{exam}_flair_pp",
+        ),
+        (  # MSLesSeg, whose visits are called as channels
+            [
+                f"P{p}/T{v}/P{p}_T{v}_{name}.nii.gz"
+                for p in range(1, 6)
+                for v in range(1, 2 + p % 3)
+                for name in ("T1", "T2", "FLAIR", "MASK")
+            ],
+            "{patient}/{exam}/{patient}_{exam}_T1",
+        ),
+        (keys("{}/{file}", [f"site{s}/p{n}" for s in "AB" for n in (1, 2, 3)]), "{patient}/{exam}/t1"),
+        (keys("UCSF-{}_nifti/UCSF-{}_{file}", ["0004", "0005"], ["T1", "tumor_segmentation"]),
+         "{patient}_nifti/{patient}_T1"),
+        (keys("lesion_study/{}/{file}", ["p1", "p2"], ["t1", "t2", "outcome"]), "lesion_study/{patient}/t1"),
+        (keys("sub-{}/anat/sub-{}_{file}", ["01", "02"], [f"run-{r}_{f}" for r in (1, 2) for f in ("T1w", "dseg")]),
+         "{patient}/anat/{patient}_run-1_T1w"),
+        (keys("{}/{file}", ["P1/E123", "P2/E456"]), "{patient}/{exam}/t1"),
+    ],
+    ids=["ISBI 2015", "MSLesSeg", "sites", "UCSF", "a kind's name above", "runs", "exams' numbers"],
+)  # fmt: skip
+def test_labels_tell_what_an_exam_is(found: list[str], expected: str) -> None:
+    assert expected in roles(found)
+    assert len({image.key for role in reading(found).roles for image in role.files.values()}) == len(found)
+
+
 def test_the_patient_of_a_file_elsewhere_is_recognised() -> None:
     found = [*keys("images/{}/{file}", ["p1", "p2"], ["t1", "t2"]), "labels/p1.nii.gz", "labels/p2.nii.gz"]
     assert roles(found) == ["images/{patient}/t1", "images/{patient}/t2", "labels/{patient}"]
@@ -71,6 +183,20 @@ def test_cases_without_labels_do_not_count_as_exams() -> None:
     best = reading(found + [f"labelsTr/{case}.nii.gz" for case in train])
     assert best.units == tuple((case, "") for case in train)
     assert len(best.unplaced) == 20
+
+
+def test_a_case_that_lacks_labels_is_an_exam_where_most_have_them() -> None:
+    found = keys("{}_{file}", ["p1", "p2", "p3", "p4"])
+    found.remove("p3_seg.nii.gz")
+    assert len(reading(found).units) == 4
+
+
+def test_cases_without_labels_do_not_count_although_their_channels_have_names() -> None:
+    train, test = [f"CASE_{n:02}" for n in range(4)], [f"CASE_{n}" for n in range(50, 60)]
+    found = keys("imagesTr/{}_{file}", train, ["t1", "t2"]) + keys("imagesTs/{}_{file}", test, ["t1", "t2"])
+    assert reading(found + [f"labelsTr/{case}.nii.gz" for case in train]).units == tuple(
+        (c, "") for c in train
+    )
 
 
 def test_a_split_of_a_cohort_is_taken_as_a_whole_where_all_of_it_has_labels() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from job.contract.cohort import NAME
 from job.contract.study import STUDY_NAME
-from submit.init.naming import name_of, names_of, study_name
+from submit.init.pieces import name_of, names_of, study_name
 
 
 @given(st.lists(st.text(max_size=20), max_size=6))
