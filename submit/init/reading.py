@@ -21,7 +21,6 @@ from submit.init.templates import (
     names_in,
     placed_by,
     with_groups,
-    without_case,
     without_noise,
     without_placeholders,
 )
@@ -141,14 +140,11 @@ def _finds_its_exams(reading: Reading) -> bool:
 def _readings(
     images: Sequence[Image], names: Mapping[str, frozenset[str]], candidate: Candidate
 ) -> Iterator[Reading]:
-    """A candidate's readings, the plainest first: for all occurrences of its names or the first; with wildcards."""
+    """A candidate's readings: for all occurrences of its names in a path, or the first."""
     for where in get_args(Occurrences):
-        plain, unplaced = placed_by(candidate, images, names, where=where)
-        if not plain:
-            continue
-        plain = without_case(plain)
-        for placed in (plain, with_groups(plain), quiet := without_noise(plain), with_groups(quiet)):
-            yield _reading(placed, unplaced, candidate)
+        placed, unplaced = placed_by(candidate, images, names, where=where)
+        if placed:
+            yield _reading(with_groups(without_noise(placed)), unplaced, candidate)
 
 
 def _reading(placed: Placed, unplaced: Sequence[Image], candidate: Candidate) -> Reading:

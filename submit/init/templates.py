@@ -1,14 +1,15 @@
 """Paths as templates: `{patient}` and `{exam}` for the names of these, wildcards for what differs by chance."""
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Literal
 
+from job.data.visits import VISIT
 from submit.init.files import Image
 from submit.init.identities import Candidate, Unit
-from submit.init.words import LABELS, WORD, kind_of, words_of
+from submit.init.words import ENTITY, LABELS, WORD, is_kind_word, kind_of, words_of
 
 Template = tuple[str, ...]
 """Folders and name of a role's files, in the words of a pattern, without ending."""
@@ -123,114 +124,91 @@ def readable(text: str) -> str:
     return plain.strip(_SEPARATORS + "/")
 
 
-def without_case(placed: Placed) -> Placed:
-    """The same with both letters, `[tT]1`, where names of one role differ by case, and no exam has both of them."""
-    spellings: dict[str, dict[Template, set[Unit]]] = defaultdict(lambda: defaultdict(set))
+def with_groups(placed: Placed) -> Placed:
+    """The same with `*` for folders above the patient's that only tell parts of the cohort apart: `HGG`, `site1`.
+
+    No exam is in two of them, and all have labels, as names say, or none.
+    """
+    for position in range(max(len(template) for _, template, _ in placed) - 1):
+        groups: dict[Template, dict[str, set[Unit]]] = defaultdict(lambda: defaultdict(set))
+        for unit, template, _ in placed:
+            if _is_above_patient(template, position):
+                groups[_with_star(template, position)][template[position]].add(unit)
+        alike = {name for own in groups.values() if len(own) > 1 and _apart(own.values()) for name in own}
+        labelled = {
+            name
+            for rest, own in groups.items()
+            if kind_of(words_of("/".join(rest))) in LABELS
+            for name in own
+        }
+        alike &= labelled or alike
+        placed = [
+            (unit, _with_star(template, position), image)
+            if _is_above_patient(template, position) and template[position] in alike
+            else (unit, template, image)
+            for unit, template, image in placed
+        ]
+    return placed
+
+
+def _is_above_patient(template: Template, position: int) -> bool:
+    return PATIENT not in "/".join(template[: position + 1]) and PATIENT in "/".join(template[position + 1 :])
+
+
+def _with_star(template: Template, position: int) -> Template:
+    return (*template[:position], "*", *template[position + 1 :])
+
+
+def _apart(units: Collection[set[Unit]]) -> bool:
+    """Whether no exam is in two of the sets."""
+    return sum(map(len, units)) == len(set().union(*units))
+
+
+def without_noise(placed: Placed) -> Placed:
+    """The same with one template for files' names that differ by what says nothing of the file, and by case.
+
+    That is a number, or a word that hardly any other exam has (`*`); most exams have one file of such names.
+    """
+    units = {unit for unit, _, _ in placed}
+    having: dict[str, set[Unit]] = defaultdict(set)
     for unit, template, _ in placed:
-        spellings["/".join(template).casefold()][template].add(unit)
-    either: dict[Template, Template] = {}
-    for own in spellings.values():
-        apart = sum(map(len, own.values())) == len(set().union(*own.values()))
-        if len(own) > 1 and apart and len({tuple(map(len, template)) for template in own}) == 1:
-            ordered = sorted(own, key=lambda template: (-len(own[template]), template))
-            both = tuple(map(_either_case, zip(*ordered, strict=True)))
-            either |= dict.fromkeys(own, both)
-    return [(unit, either.get(template, template), image) for unit, template, image in placed]
+        for word in WORD.findall(template[-1]):
+            having[word].add(unit)
+    few = max(1, NOISE_SHARE * len(units)) if len(units) > 1 else 0
+    noise = {
+        word for word, own in having.items() if word.isdecimal() or (len(own) <= few and _may_be_noise(word))
+    }
+    cleaned = {template: _cleaned(template, noise) for _, template, _ in placed}
+    alike: dict[Template, dict[Template, set[Unit]]] = defaultdict(lambda: defaultdict(set))
+    for unit, template, _ in placed:
+        alike[tuple(map(str.casefold, cleaned[template]))][template].add(unit)
+    one: dict[Template, Template] = {}
+    for own in alike.values():
+        names = Counter(cleaned[template] for template, units in own.items() for _ in units).most_common()
+        twice = sum(map(len, own.values())) - len(set().union(*own.values()))
+        if len(own) > 1 and 2 * twice < len(set().union(*own.values())) and names[0][0][-1] != "*":
+            one |= dict.fromkeys(
+                own, tuple(map(_either_case, zip(*(name for name, _ in names), strict=True)))
+            )
+    return [(unit, one.get(template, template), image) for unit, template, image in placed]
+
+
+def _may_be_noise(word: str) -> bool:
+    return "{" not in word and not is_kind_word(word) and VISIT.fullmatch(word) is None
+
+
+def _cleaned(template: Template, noise: Collection[str]) -> Template:
+    """A template with `*` for some words of its name, and British and American spelling as one pattern."""
+    pieces = re.split(rf"({ENTITY.pattern})", _SPELLED.sub("normali[sz]", template[-1]))
+    pieces[::2] = (
+        WORD.sub(lambda match: "*" if match[0] in noise else match[0], piece) for piece in pieces[::2]
+    )
+    return (*template[:-1], _WILDCARDS.sub("*", "".join(pieces)))
 
 
 def _either_case(spellings: Sequence[str]) -> str:
     letters = (dict.fromkeys(each) for each in zip(*spellings, strict=True))
     return "".join(f"[{''.join(each)}]" if len(each) > 1 else next(iter(each)) for each in letters)
-
-
-def with_groups(placed: Placed) -> Placed:
-    """The same with `*` for folders above the patient's that only tell parts of the cohort apart: `HGG`, `site1`.
-
-    Parts are alike if their exams have the same labels, and no exam is in two of them.
-    """
-    changed = placed
-    for position in range(max(len(template) for _, template, _ in placed) - 1):
-        roles: dict[str, dict[Template, set[Unit]]] = defaultdict(lambda: defaultdict(set))
-        for unit, template, _ in changed:
-            if _is_above_patient(template, position):
-                roles[template[position]][_without(template, position)].add(unit)
-        alike = _alike_groups(roles)
-        if len(alike) > 1:
-            changed = [
-                (unit, (*template[:position], "*", *template[position + 1 :]), image)
-                if _is_above_patient(template, position) and template[position] in alike
-                else (unit, template, image)
-                for unit, template, image in changed
-            ]
-    return changed
-
-
-def _is_above_patient(template: Template, position: int) -> bool:
-    above = position < len(template) - 1 and PATIENT not in "/".join(template[: position + 1])
-    return above and any(PATIENT in component for component in template[position + 1 :])
-
-
-def _without(template: Template, position: int) -> Template:
-    return (*template[:position], *template[position + 1 :])
-
-
-def _alike_groups(roles: Mapping[str, Mapping[Template, set[Unit]]]) -> frozenset[str]:
-    """The parts that have labels of one kind, as names say; all of them, where these say nothing of labels."""
-    having: dict[Template, list[str]] = defaultdict(list)
-    for group, by_rest in roles.items():
-        for rest in by_rest:
-            if kind_of(words_of("/".join(rest))) in LABELS:
-                having[rest].append(group)
-    alike = max(having.values(), key=len, default=list(roles))
-    units = [set.union(*roles[group].values()) for group in alike]
-    apart = sum(map(len, units)) == len(set().union(*units))
-    return frozenset(alike) if apart else frozenset()
-
-
-def without_noise(placed: Placed) -> Placed:
-    """The same with `*` for words of files' names that hardly any other exam has: numbers of series, dates."""
-    units = {unit for unit, _, _ in placed}
-    having: dict[str, set[Unit]] = defaultdict(set)
-    for unit, template, _ in placed:
-        for word in WORD.findall(_spelled(template[-1])):
-            having[word].add(unit)
-    few = max(1, NOISE_SHARE * len(units)) if len(units) > 1 else 0
-    noise = {word for word, own in having.items() if len(own) <= few and "{" not in word}
-    counted = _counted(placed)
-
-    def cleaned(template: Template) -> str:
-        numbered = _numbered(template) in counted
-        return _WILDCARDS.sub(
-            "*",
-            WORD.sub(
-                lambda match: "*" if match[0] in noise or (numbered and match[0].isdecimal()) else match[0],
-                _spelled(template[-1]),
-            ),
-        )
-
-    return [(unit, (*template[:-1], cleaned(template)), image) for unit, template, image in placed]
-
-
-def _counted(placed: Placed) -> frozenset[Template]:
-    """Templates but for their numbers, where each exam has one such file and the numbers differ: of series, say."""
-    files: dict[Template, dict[Unit, set[Template]]] = defaultdict(lambda: defaultdict(set))
-    for unit, template, _ in placed:
-        files[_numbered(template)][unit].add(template)
-    return frozenset(
-        numbered
-        for numbered, own in files.items()
-        if all(len(templates) == 1 for templates in own.values()) and len(set.union(*own.values())) > 1
-    )
-
-
-def _numbered(template: Template) -> Template:
-    stem = WORD.sub(lambda match: "#" if match[0].isdecimal() else match[0], _spelled(template[-1]))
-    return (*template[:-1], stem)
-
-
-def _spelled(stem: str) -> str:
-    """British and American spelling as one pattern."""
-    return _SPELLED.sub("normali[sz]", stem)
 
 
 def without_placeholders(template: Template) -> str:

@@ -328,13 +328,24 @@ def test_the_first_of_several_runs_is_used(data: Path, init: Callable[..., Ended
     assert ended.problems == []
 
 
-def test_an_exam_of_which_alone_there_are_several_runs_is_left_to_the_user(
+def test_an_exam_of_which_alone_there_are_several_runs_is_not_in_the_study(
     data: Path, init: Callable[..., Ended]
 ) -> None:
     for number, exam in enumerate(EXAMS):
         bids_exam(data, f"sub-0{number}", exam, ["_run-1", "_run-2"] if number == 2 else [""])
     ended = init()
-    assert "1 of 4 exams is not whole (02: several files for channel FLAIR" in ended.out
+    assert "Found: 3 exams of 3 patients" in ended.out
+    assert "unsure: 5 images in no exam: sub-02/anat/sub-02_dseg.nii.gz" in ended.out
+    assert ended.problems == []
+
+
+def test_an_exam_with_a_series_twice_is_left_to_the_user(data: Path, init: Callable[..., Ended]) -> None:
+    for number, (exam, patient) in enumerate(zip(EXAMS, PATIENTS, strict=True)):
+        for n, name in enumerate(("t1", "t2") if number != 1 else ("t1", "t2", "t2")):
+            save(data / patient / f"{7 * number + n}01_{name}.nii.gz", exam.channels[name])
+        save(data / patient / "label.nii.gz", exam.label)
+    ended = init()
+    assert "1 of 4 exams is not whole (p2: several files for channel t2)" in ended.out
     assert not ended.cohort.ignore
 
 
