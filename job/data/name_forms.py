@@ -26,10 +26,12 @@ Form = tuple[str, ...]
 def odd_forms(exams: Sequence[ExamFiles], cohort: Cohort) -> list[Problem]:
     """A warning for each channel, class and mask that some exams take from files of another form."""
     form_of = {key: form for exam in exams for key, form in _forms(exam).items()}
+    texts = zip(cohort.class_names, cohort.class_files or (), strict=cohort.class_files is not None)
+    stated = {f"class {name}" for name, own in texts if len(own) > 1}  # in the study, one by one
     problems: dict[tuple[str, ...], Problem] = {}  # by files: the channels of a 4-D file are one cause
     for role, files in _by_role(exams, cohort).items():
         counts = Counter(form_of[item.key] for item in files)
-        if len(counts) < 2 or len(files) < FEWEST_EXAMS:
+        if len(counts) < 2 or len(files) < FEWEST_EXAMS or role in stated:
             continue
         usual, count = counts.most_common(1)[0]
         odd = [item for item in files if form_of[item.key] != usual]

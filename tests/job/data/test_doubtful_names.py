@@ -142,7 +142,7 @@ def test_names_that_look_like_visits_of_one_patient_are_said(
 @pytest.mark.parametrize("people", [36, 3000])
 def test_a_warning_about_visits_of_many_people_is_short(tmp_path: Path, people: int) -> None:
     names = [f"P{n:04}_{visit}" for n in range(people) for visit in "ab"]
-    exams = [ExamFiles(exam=n, patient=n, channels=(FILE, FILE), labels=(FILE,), mask=None) for n in names]
+    exams = [ExamFiles(exam=n, patient=n, channels=(FILE, FILE), labels=((FILE,),), mask=None) for n in names]
     (warning,) = doubtful_names(LocalStorage(tmp_path), cohort(), exams)
     assert f"{2 * people} patients whose names look like exams of {people} people" in warning.found
     assert len(str(warning)) < 800
