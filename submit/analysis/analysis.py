@@ -15,6 +15,7 @@ from submit.analysis.detection import Detection
 from submit.analysis.differences import Differences
 from submit.analysis.evidence import ArmEvidence, gather
 from submit.analysis.harms import harm_text, harmed, harms_of
+from submit.analysis.headline import headline
 from submit.analysis.mixed_model import Model, mixed_model
 from submit.analysis.noise import Noise, retraining_noise
 from submit.analysis.paired_tests import Friedman, friedman
@@ -32,8 +33,8 @@ from submit.analysis.sensitivity import (
     volumes,
     worst_cases,
 )
-from submit.analysis.sentences import LEFT_OUT, ONE_IN, HeadlineArm, answer, influence, sentence
-from submit.analysis.verdict import Floor, VerdictName, decide, decide_all
+from submit.analysis.sentences import sentence
+from submit.analysis.verdict import DECIDED, LOSSES, Floor, VerdictName, decide, decide_all
 
 ENOUGH_TESTS = 0.9
 """Of the planned pairs of an arm; with fewer it has no place in the headline."""
@@ -88,6 +89,8 @@ class Verdict(Record):
     """Secondary endpoints whose 95 % interval, not adjusted, lies on the worse side of 0, each in words."""
     harmed: tuple[str, ...]
     """The same, as a headline names them."""
+    suspected: tuple[str, ...] = ()
+    """What loses much beside the endpoint, though that is not shown, as a headline names it."""
     pairs: int
     """Planned tests of which arm and reference are done."""
     planned: int
@@ -194,33 +197,26 @@ class Analysis(Record):
         It is the 95 % bound, 1 - 0.05^(1/n), of what the headline calls droppable; None if it is nothing.
         """
         patients = [
-            each.leading.patients for each in self.verdicts if each.verdict == "droppable" and each.complete
+            own.patients
+            for each in self.verdicts
+            if each.verdict == "droppable" and each.complete
+            for own in each.structures
         ]
         return (min(patients), 1 - 0.05 ** (1 / min(patients))) if patients else None
 
     @property
-    def headline_arms(self) -> list[HeadlineArm]:
-        """The arms as the headline names them."""
-        return [
-            HeadlineArm(
-                name=each.arm.removeprefix("only ") if self.only_one_in else " + ".join(each.left_out),
-                verdict=each.verdict,
-                loss=each.leading.loss,
-                harmed=each.harmed,
-                done=None if each.complete else (each.pairs, each.planned),
-            )
-            for each in self.verdicts
+    def named_by_chance(self) -> float:
+        """How many secondary endpoints would have an interval on the worse side of 0 if nothing were worse."""
+        primary = {(structure, self.endpoint["metric"]) for structure in self.structures}
+        secondary = [
+            each for each in self.comparisons if each.low is not None and each.endpoint not in primary
         ]
+        return len(secondary) * ALPHA / 2
 
     @property
     def answer(self) -> list[str]:
-        """All verdicts, a sentence for each kind."""
-        return answer(self.headline_arms, ONE_IN if self.only_one_in else LEFT_OUT, self.structures)
-
-    @property
-    def influence(self) -> str:
-        """Which channel matters most and which least."""
-        return influence(self.headline_arms)
+        """What a reader takes away first, a sentence each."""
+        return headline(self)
 
 
 def analyse(table: DataFrame, design: Design, *, run: str, manifest: str) -> Analysis:
@@ -287,7 +283,7 @@ def _verdicts(
     verdicts = []
     for arm, every in evidence.items():
         verdict = decide_all(every)
-        open_ = verdict in ("undecided", "not distinguishable")
+        open_ = verdict not in (*LOSSES, "droppable")
         harms = harms_of(arm, comparisons, design)
         verdicts.append(
             Verdict(
@@ -326,7 +322,7 @@ def _in_structure(
     own: ArmEvidence, comparison: Comparison, seen: Detection, design: Design, noise: Noise | None
 ) -> StructureVerdict:
     verdict = decide(own)
-    plan = plan_for(own, design, noise) if verdict not in ("needed", "droppable") else None
+    plan = plan_for(own, design, noise) if verdict not in DECIDED else None
     return StructureVerdict(
         structure=own.structure,
         verdict=verdict,

@@ -8,6 +8,10 @@ from typing import Literal
 from submit.analysis.design import ALPHA
 
 VerdictName = Literal["needed", "worse", "droppable", "not distinguishable", "undecided"]
+LOSSES: tuple[VerdictName, ...] = ("needed", "worse")
+"""Verdicts that say that a loss is shown: nobody takes them for leave to stop a scan."""
+DECIDED: tuple[VerdictName, ...] = ("needed", "droppable")
+"""Verdicts that no further test would make plainer."""
 RARE = 0.05
 """Share of patients who lose much, that a study should have seen at least once before it calls a channel
 droppable."""
@@ -92,9 +96,11 @@ class Evidence:
 def margin_level(patients: int) -> float:
     """The one-sided level at which a loss of the margin is ruled out: 2.5 %, less below 72 patients.
 
-    Losses have a long tail. Of few patients, a loss that hits one in twenty may not be among those who were studied,
-    who then look better than they are. The level is 2.5 % times 2.5 % over the chance that none of them is hit: what
-    it takes to keep the error below 2.5 % in simulated worlds with such losses (benchmarks/calibration.py).
+    Losses have a long tail, and few patients show little of it: they look better than they are. The level is 2.5 %
+    times 2.5 % over the chance that a loss that hits one in twenty hit none of them, which is what it takes to keep
+    the error below 2.5 % in simulated worlds with such losses and as much other scatter as trainings have
+    (benchmarks/calibration.py). Where there is next to no scatter, nothing that is computed of patients who were
+    spared can tell of those who were not: `Analysis.unseen` says how many these may be.
     """
     unseen = (1 - RARE) ** patients
     return ALPHA / 2 * (ALPHA / 2 / max(unseen, ALPHA / 2))
@@ -130,7 +136,7 @@ def decide_all(evidence: Sequence[Evidence]) -> VerdictName:
     each at its full level).
     """
     verdicts = [decide(each) for each in evidence]
-    for name in ("needed", "worse"):
+    for name in LOSSES:
         if name in verdicts:
             return name
     if all(verdict == "droppable" for verdict in verdicts):

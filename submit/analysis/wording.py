@@ -62,6 +62,11 @@ def probability(p: float | None) -> str:
     )  # on which side of the level
 
 
+def precise(p: float | None) -> str:
+    """A p value that is held against a small level, to two digits."""
+    return "p –" if p is None else f"p = {p:.2g}"
+
+
 def percent(fraction: float | None) -> str:
     """A signed fraction in percent; a dash for an undefined one."""
     return "–" if fraction is None else f"{number(100 * fraction, 1, signed=True)} %"

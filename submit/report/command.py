@@ -24,10 +24,10 @@ from submit.analysis.aggregate import Aggregate, aggregate
 from submit.analysis.analysis import Analysis, Verdict, analyse
 from submit.analysis.comparisons import Comparison
 from submit.analysis.design import Design
+from submit.analysis.headline import harm_pictures, harms, headline, in_order, verdict_words, warning
 from submit.analysis.results_table import Results, collect_results
-from submit.analysis.wording import METRIC_STYLES, percent, probability
+from submit.analysis.wording import METRIC_STYLES, percent, precise, probability
 from submit.report.chosen_exams import Endpoint
-from submit.report.headline import harm_pictures, harms, headline, in_order, verdict_words, warning
 from submit.report.material import Extras, Price, Report, read_curves
 from submit.report.montage import ExamImages, Montages, montages_of
 from submit.report.pages import write_report
@@ -184,6 +184,9 @@ def _summary(whole: Aggregate, analysis: Analysis) -> list[str]:
     if found := harms(analysis):
         lines.append(f"! {warning(analysis)}")
         lines += [f"  {harm.name}: {'; '.join(harm.endpoints)}" for harm in found]
+        lines.append(
+            f"  (of all that was compared, about {analysis.named_by_chance:.1f} would be named by chance)"
+        )
     return lines
 
 
@@ -211,9 +214,9 @@ def _table(analysis: Analysis, verdicts: Sequence[Verdict]) -> list[str]:
 
 def _reason(verdict: Verdict, metric: str) -> str:
     """The number that a verdict was decided by."""
-    own = verdict.leading
+    own = next((each for each in verdict.structures if each.verdict == verdict.verdict), verdict.leading)
     if own.verdict == "droppable" and own.p_not_worse is not None:
-        return f"margin, {probability(own.p_not_worse)}"
+        return f"margin, {precise(own.p_not_worse)}"
     if own.verdict == "not distinguishable" and own.floor is not None:
         return f"retraining, ±{METRIC_STYLES[metric].text(own.floor.value)}"
     return probability(own.p) if own.p is not None else ""

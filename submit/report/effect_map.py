@@ -5,9 +5,9 @@ from typing import Literal
 
 from submit.analysis.analysis import Analysis
 from submit.analysis.comparisons import Comparison
-from submit.analysis.design import ALPHA, HIGHER_IS_BETTER, METRICS
+from submit.analysis.design import HIGHER_IS_BETTER, METRICS
 from submit.analysis.harms import is_worse
-from submit.report.headline import in_order
+from submit.analysis.headline import in_order
 
 Mark = Literal["worse", "better"]
 SHADES = (0.2, 0.5, 0.8, 1.2)
@@ -41,8 +41,6 @@ class EffectMap:
     """Structures with their metrics; those of the primary endpoint first."""
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
     """Arms with their cells, the largest loss in the primary endpoint first."""
-    by_chance: float
-    """How many secondary cells would be marked as worse if nothing were."""
 
     @property
     def cells(self) -> list[Cell]:
@@ -65,11 +63,7 @@ def effect_map(analysis: Analysis) -> EffectMap:
         )
         for each in in_order(analysis)
     )
-    primary = {(structure, leading) for structure in analysis.structures}
-    secondary = [
-        each for each in analysis.comparisons if each.low is not None and each.endpoint not in primary
-    ]
-    return EffectMap(columns=columns, rows=rows, by_chance=len(secondary) * ALPHA / 2)
+    return EffectMap(columns=columns, rows=rows)
 
 
 def _cell(found: Comparison) -> Cell:

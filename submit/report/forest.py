@@ -10,10 +10,10 @@ from matplotlib.patches import Patch
 from submit.analysis.analysis import Analysis, StructureVerdict, Verdict
 from submit.analysis.comparisons import Comparison
 from submit.analysis.design import HIGHER_IS_BETTER
-from submit.analysis.verdict import VerdictName
+from submit.analysis.headline import in_order, short_name
+from submit.analysis.verdict import LOSSES, VerdictName
 from submit.analysis.wording import METRIC_STYLES, shortened
 from submit.report.figures import AMBER, DARK, GREEN, GREY, VERMILLION
-from submit.report.headline import DECIDED, in_order
 
 MARKERS: dict[VerdictName, tuple[str, str]] = {
     "needed": ("o", VERMILLION),
@@ -87,8 +87,8 @@ def _look(verdict: Verdict, decided: StructureVerdict) -> tuple[str, str, str]:
     if not verdict.complete:
         return (*UNFINISHED, UNFINISHED[1])
     marker, colour = MARKERS[decided.verdict]
-    missed_elsewhere = verdict.verdict in DECIDED or bool(verdict.harmed)
-    if missed_elsewhere and decided.verdict not in DECIDED:
+    missed_elsewhere = verdict.verdict in LOSSES or bool(verdict.harmed)
+    if missed_elsewhere and decided.verdict not in LOSSES:
         return marker, HARM, "white"
     if decided.verdict == "droppable" and verdict.verdict != "droppable":
         colour = GREY
@@ -100,17 +100,18 @@ def _legend(analysis: Analysis) -> list[Line2D | Patch]:
         (verdict, own) for verdict in in_order(analysis) for own in verdict.structures if own.loss is not None
     ]
     looks = [_look(*each) for each in drawn]
-    names: dict[str, tuple[str, str]] = {
+    names: dict[VerdictName, tuple[str, str]] = {
         own.verdict: MARKERS[own.verdict] for verdict, own in drawn if verdict.complete
     }
     if "droppable" in names and not any(colour == GREEN for _, colour, _ in looks):
         names["droppable"] = (MARKERS["droppable"][0], GREY)
-    if not all(verdict.complete for verdict, _ in drawn):
-        names["unfinished"] = UNFINISHED
     handles: list[Line2D | Patch] = [
-        Line2D([], [], marker=marker, color=colour, ms=7, lw=2, label=name)
+        Line2D([], [], marker=marker, color=colour, ms=7, lw=2, label=short_name(name, analysis))
         for name, (marker, colour) in names.items()
     ]
+    if not all(verdict.complete for verdict, _ in drawn):
+        marker, colour = UNFINISHED
+        handles.append(Line2D([], [], marker=marker, color=colour, ms=7, lw=2, label="unfinished"))
     if any(fill == "white" for _, _, fill in looks):
         handles.append(Line2D([], [], marker="o", color=HARM, markerfacecolor="white", mew=1.6, ms=7, lw=2))
         handles[-1].set_label("hollow: harm elsewhere")

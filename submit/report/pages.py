@@ -20,9 +20,19 @@ from job.storage import Storage
 from submit.analysis.aggregate import arms_table
 from submit.analysis.analysis import Analysis, Verdict
 from submit.analysis.comparisons import Comparison
+from submit.analysis.headline import (
+    endpoint_name,
+    harms,
+    headline,
+    in_order,
+    short_name,
+    verdict_words,
+    warning,
+)
 from submit.analysis.pairing import metrics_in
 from submit.analysis.results_table import Results, structures_of
 from submit.analysis.sensitivity import StructureContrast
+from submit.analysis.verdict import LOSSES
 from submit.analysis.wording import METRIC_STYLES, number, percent, probability
 from submit.report.charts import Chart, charts_of, figures_of
 from submit.report.convergence import convergence, in_words
@@ -30,15 +40,6 @@ from submit.report.distances import DEFINITIONS, flips
 from submit.report.effect_map import effect_map
 from submit.report.exam_detection import exam_detection
 from submit.report.figures import encode
-from submit.report.headline import (
-    DECIDED,
-    endpoint_name,
-    harms,
-    headline,
-    in_order,
-    verdict_words,
-    warning,
-)
 from submit.report.material import PatientRow, Report, arm_costs, patient_rows
 from submit.report.methods import methods
 from submit.wording import counted
@@ -117,6 +118,7 @@ def _answer(report: Report) -> dict[str, Any]:
         "headline": headline(analysis),
         "harms": harms(analysis),
         "warning": warning(analysis),
+        "losses": LOSSES,
         "lesions_differ": any(
             own.detection.lost or own.detection.gained
             for each in analysis.verdicts
@@ -218,6 +220,7 @@ def _template(analysis: Analysis) -> Template:
         "counted": counted,
         "folds": format_folds,
         "data_url": _data_url,
+        "verdict_name": partial(short_name, analysis=analysis),
         "verdict_words": partial(verdict_words, analysis=analysis),
         "verdict_class": _verdict_class,
         "by_loss": partial(_by_loss, {each.arm: n for n, each in enumerate(in_order(analysis))}),
@@ -234,7 +237,7 @@ def _verdict_class(verdict: Verdict) -> str:
     """What a verdict is coloured by: nothing is green without which something else is worse."""
     if not verdict.complete:
         return "unfinished"
-    spared = verdict.verdict not in DECIDED
+    spared = verdict.verdict not in LOSSES
     return "harmed" if verdict.harmed and spared else verdict.verdict.replace(" ", "-")
 
 
