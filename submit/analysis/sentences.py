@@ -26,8 +26,8 @@ def sentence(
     lesions = _lesions(seen, evidence.structure, design)
     if found.mean is None or evidence.loss is None:
         none = (
-            f"{style.name} of {evidence.structure} has no pair of tests: there is none without a lesion, nor where both "
-            "miss it."
+            f"{style.name} of {evidence.structure} has no pair of tests: there is none without a lesion, nor where "
+            "both miss it."
         )
         return " ".join(part for part in (lesions, none, *_obstacles(evidence, design)) if part)
     relative = "" if found.relative is None else f"{percent(found.relative)}; "
