@@ -17,6 +17,7 @@ from job.contract.fold_ranges import format_folds
 from job.contract.grid import REFERENCE
 from job.contract.manifest import Manifest
 from job.storage import Storage
+from submit.analysis.adjustment import adjusted
 from submit.analysis.aggregate import arms_table
 from submit.analysis.analysis import Analysis, Verdict
 from submit.analysis.comparisons import Comparison
@@ -119,6 +120,7 @@ def _answer(report: Report) -> dict[str, Any]:
         "harms": harms(analysis),
         "warning": warning(analysis),
         "losses": LOSSES,
+        "wilcoxon": _wilcoxon(analysis),
         "lesions_differ": any(
             own.detection.lost or own.detection.gained
             for each in analysis.verdicts
@@ -239,6 +241,15 @@ def _verdict_class(verdict: Verdict) -> str:
         return "unfinished"
     spared = verdict.verdict not in LOSSES
     return "harmed" if verdict.harmed and spared else verdict.verdict.replace(" ", "-")
+
+
+def _wilcoxon(analysis: Analysis) -> dict[tuple[str, str], float | None]:
+    """By arm and structure of the endpoint, p of the signed-rank test, adjusted over all of them."""
+    metric = analysis.endpoint["metric"]
+    own = [
+        each for each in analysis.comparisons if each.endpoint in {(s, metric) for s in analysis.structures}
+    ]
+    return adjusted({(each.arm, each.structure): each.p_wilcoxon for each in own}, "holm")
 
 
 def _margin_level(analysis: Analysis) -> str:
