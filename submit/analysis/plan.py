@@ -6,7 +6,8 @@ from math import ceil
 from submit.analysis.design import ALPHA, Design, trainings
 from submit.analysis.evidence import MIN_FREEDOM, ArmEvidence
 from submit.analysis.noise import Noise
-from submit.analysis.power import FEWEST, POWER, detectable, patients_needed, power_of, repeats_needed
+from submit.analysis.power import POWER, detectable, patients_needed, power_of, repeats_needed
+from submit.analysis.sign_flips import FEWEST
 from submit.analysis.verdict import MOST_TIMES, margin_level
 
 
