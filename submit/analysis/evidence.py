@@ -11,7 +11,7 @@ from scipy import stats
 
 from job.contract.grid import REFERENCE
 from submit.analysis.adjustment import adjusted
-from submit.analysis.bootstrap import bootstrap_means, draws_for
+from submit.analysis.bootstrap import DRAWS, Bootstrap, draws_for
 from submit.analysis.design import ALPHA, Design, trainings
 from submit.analysis.differences import Differences
 from submit.analysis.noise import Noise
@@ -82,8 +82,13 @@ class _Tested:
         self._place = {key: number for number, key in enumerate(keys)}
         values = self.losses.to_numpy(dtype=np.float64)
         self._flips = SignFlips(values, design.seed)
-        level = ALPHA if design.margin is None else margin_level(len(values)) / len(design.compared)
-        self._draws = bootstrap_means(values, design.seed, draws_for(level)) if len(values) else None
+        arms = len(design.compared)
+        # Holm's first step multiplies p by the arms.
+        self._means = Bootstrap(
+            values,
+            design.seed,
+            lambda n: DRAWS if design.margin is None else draws_for(margin_level(n) / arms),
+        )
 
     def p_and_interval(self, structure: str, arm: str) -> tuple[float | None, float | None, float | None]:
         """P that a loss is 0, and the ends of its interval, adjusted over all arms and structures.
@@ -94,19 +99,18 @@ class _Tested:
         """
         column, family = self._place[structure, arm], range(len(self._place))
         p, interval = self._flips.p(column, family), self._flips.interval(column, family)
-        if p is None or interval is None or self._draws is None:
+        if p is None or interval is None:
             return p, None, None
         low, high = interval
-        upper, p_gain = self._draws.simultaneous_upper(column, ALPHA / 2)
+        upper, p_gain = self._means.simultaneous_upper(column, ALPHA / 2)
         high = high if upper is None else max(high, upper)
         if p_gain is not None and self._flips.means[column] < 0:
             p = max(p, min(2 * p_gain, 1.0))
         return p, low, high if isfinite(high) else None
 
-    def p_at_or_above(self, structure: str, arm: str, margin: float) -> float:
+    def p_at_or_above(self, structure: str, arm: str, margin: float) -> float | None:
         """Of how few draws of patients it is to see so small a loss if the true one were the margin."""
-        assert self._draws is not None
-        return float(self._draws.p_at_or_above(margin)[self._place[structure, arm]])
+        return self._means.p_at_or_above(self._place[structure, arm], margin)
 
 
 def _of_structure(
@@ -172,7 +176,7 @@ def _not_worse(
         margin = margins[arm]
         p[arm] = None
         if side is not None and margin is not None:
-            p[arm] = float(np.fmax(side.p_below_upper, tested.p_at_or_above(structure, arm, margin)))
+            p[arm] = max(side.p_below_upper, tested.p_at_or_above(structure, arm, margin) or 0.0)
     return adjusted(p, "holm")
 
 
