@@ -1,7 +1,6 @@
 """What the verdicts are decided by, from the patients' differences in the structures of the endpoint."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import isfinite
 
 import numpy as np
@@ -24,31 +23,9 @@ MIN_FREEDOM = 5
 """Further trainings; fewer do not say what the noise is."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ArmEvidence(Evidence):
-    """The same with what a verdict's sentence and plan need."""
-
-    arm: str
-    losses: Mapping[str, float]
-    """By patient."""
-    exams: tuple[int, ...]
-    """Of each patient with a pair."""
-    sd: float | None
-    """Of the patients' losses."""
-    reference: float | None
-    """Mean of the reference over the same tests."""
-    p_equivalent: float | None
-    """That the difference is within the margin on both sides: the larger of two one-sided p, not adjusted."""
-
-    @property
-    def beyond_margin(self) -> int | None:
-        """Patients who lose more than the margin; None without a margin."""
-        return None if self.margin is None else sum(loss > self.margin for loss in self.losses.values())
-
-
 def gather(
     found: Differences, design: Design, noise: Mapping[str, Noise | None]
-) -> dict[str, tuple[ArmEvidence, ...]]:
+) -> dict[str, tuple[Evidence, ...]]:
     """The evidence on every arm but the reference, in their order: one for each structure of the endpoint.
 
     Args:
@@ -115,13 +92,13 @@ class _Tested:
 
 def _of_structure(
     structure: str, found: Differences, tested: _Tested, design: Design, noise: Noise | None
-) -> dict[str, ArmEvidence]:
+) -> dict[str, Evidence]:
     """The evidence of all arms on one structure."""
     losses = {
         arm: {str(patient): float(loss) for patient, loss in tested.losses[structure, arm].dropna().items()}
         for arm in design.compared
     }
-    reference = {arm: _reference(found, structure, arm, design) for arm in design.compared}
+    reference = {arm: found.reference((structure, design.metric), arm) for arm in design.compared}
     margins = {arm: design.margin_beside(reference[arm]) for arm in design.compared}
     sides = _sides(losses, margins)
     not_worse = _not_worse(structure, margins, sides, tested)
@@ -133,7 +110,7 @@ def _of_structure(
         exams = tuple(int(n) for n in counts[arm] if n) if arm in counts else ()
         p, low, high = tested.p_and_interval(structure, arm)
         side = sides[arm]
-        evidence[arm] = ArmEvidence(
+        evidence[arm] = Evidence(
             arm=arm,
             structure=structure,
             loss=float(values.mean()) if len(values) else None,
@@ -178,15 +155,6 @@ def _not_worse(
         if side is not None and margin is not None:
             p[arm] = max(side.p_below_upper, tested.p_at_or_above(structure, arm, margin) or 0.0)
     return adjusted(p, "holm")
-
-
-def _reference(found: Differences, structure: str, arm: str, design: Design) -> float | None:
-    """Mean of the reference over an arm's pairs, patients weighing equally."""
-    by_test = found.by_test[structure, design.metric]
-    if arm not in by_test:
-        return None
-    tests = found.tests[structure, design.metric][[REFERENCE]][by_test[arm].notna()]
-    return float(by_patient(tests)[REFERENCE].mean()) if len(tests) else None
 
 
 def _can_see(found: Differences, structure: str, design: Design) -> bool:

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from math import ceil
 
 from submit.analysis.design import ALPHA, Design, trainings
-from submit.analysis.evidence import MIN_FREEDOM, ArmEvidence
+from submit.analysis.evidence import MIN_FREEDOM
 from submit.analysis.noise import Noise
 from submit.analysis.power import POWER, detectable, patients_needed, power_of, repeats_needed
 from submit.analysis.sign_flips import FEWEST
-from submit.analysis.verdict import MOST_TIMES, margin_level
+from submit.analysis.verdict import MOST_TIMES, Evidence, margin_level
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Plan:
     """Of every arm, with the patients that there are; None: none would do, or the noise is not known."""
 
 
-def plan_for(evidence: ArmEvidence, design: Design, noise: Noise | None) -> Plan | None:
+def plan_for(evidence: Evidence, design: Design, noise: Noise | None) -> Plan | None:
     """The plan for an arm; None without a margin, a spread, or a want of patients.
 
     To show a loss of the margin where there is one, and to rule it out where there is none, whichever takes more.
@@ -71,7 +71,7 @@ def patients_for_margin(margin: float, sd: float, *, alpha: float) -> int | None
     return needed
 
 
-def _repeats(required_sd: float, evidence: ArmEvidence, design: Design, noise: Noise | None) -> int | None:
+def _repeats(required_sd: float, evidence: Evidence, design: Design, noise: Noise | None) -> int | None:
     if noise is None or noise.degrees_of_freedom < MIN_FREEDOM or evidence.sd is None:
         return None
     variances = [

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from submit.analysis.comparisons import Comparison
 from submit.analysis.design import Design
 from submit.analysis.detection import Detection
-from submit.analysis.evidence import ArmEvidence
 from submit.analysis.plan import Plan
-from submit.analysis.verdict import MOST_TIMES, VerdictName, decide
+from submit.analysis.verdict import MOST_TIMES, Evidence, VerdictName, decide
 from submit.analysis.wording import METRIC_STYLES, percent, probability
 from submit.wording import counted
 
@@ -23,7 +22,7 @@ VERDICT_WORDS: dict[VerdictName, str] = {
 
 
 def sentence(
-    evidence: ArmEvidence, found: Comparison, seen: Detection, plan: Plan | None, design: Design
+    evidence: Evidence, found: Comparison, seen: Detection, plan: Plan | None, design: Design
 ) -> str:
     """Why an arm has its verdict on one structure: lesions first, then the mean, then what follows.
 
@@ -53,7 +52,7 @@ def sentence(
     return " ".join(part for part in parts if part)
 
 
-def _test(evidence: ArmEvidence, design: Design) -> str:
+def _test(evidence: Evidence, design: Design) -> str:
     """P with the family that it is adjusted over; nothing of one patient, who has none."""
     if evidence.p is None:
         return ""
@@ -63,7 +62,7 @@ def _test(evidence: ArmEvidence, design: Design) -> str:
     return f", {probability(evidence.p)} (sign flips, max-t over {family})"
 
 
-def _reason(evidence: ArmEvidence, design: Design) -> str:
+def _reason(evidence: Evidence, design: Design) -> str:
     """What the numbers say, in words."""
     style, margin = METRIC_STYLES[design.metric], evidence.margin
     match decide(evidence):
@@ -93,7 +92,7 @@ def _reason(evidence: ArmEvidence, design: Design) -> str:
     return f"a difference is not shown, and {_margin(evidence, design)}"
 
 
-def _margin(evidence: ArmEvidence, design: Design) -> str:
+def _margin(evidence: Evidence, design: Design) -> str:
     """Whether a loss of the margin is ruled out, in words."""
     if evidence.margin is None:
         return "no margin was stated, so that no loss can be ruled out"
@@ -131,7 +130,7 @@ def _tested(p: float | None) -> str:
     return f" (McNemar, {probability(p)})" if p is not None else ""
 
 
-def _beyond(evidence: ArmEvidence) -> str:
+def _beyond(evidence: Evidence) -> str:
     """How many patients lose more than the margin: what a mean hides."""
     if not evidence.beyond_margin:
         return ""
@@ -139,7 +138,7 @@ def _beyond(evidence: ArmEvidence) -> str:
     return f"{evidence.beyond_margin} of {counted(evidence.patients, 'patient')} {lose} more than the margin."
 
 
-def _obstacles(evidence: ArmEvidence, design: Design) -> list[str]:
+def _obstacles(evidence: Evidence, design: Design) -> list[str]:
     """What stands in the way of a verdict, beside chance."""
     if evidence.can_see:
         return []
@@ -159,7 +158,7 @@ def _interval(found: Comparison, design: Design) -> str:
     )
 
 
-def _needed(plan: Plan | None, evidence: ArmEvidence, design: Design) -> str:
+def _needed(plan: Plan | None, evidence: Evidence, design: Design) -> str:
     """What it would take, in words."""
     if plan is None:
         return ""

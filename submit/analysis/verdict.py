@@ -1,6 +1,6 @@
 """The answer for each arm, by rules that are written down in docs/statistics.md."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, log
 from typing import Literal
@@ -33,8 +33,12 @@ class Floor:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What decides a verdict on one structure. A loss is how much worse the arm is; below 0 it is better."""
+    """What decides a verdict on an arm in one structure, with what its sentence and plan need.
 
+    A loss is how much worse the arm is; below 0 it is better.
+    """
+
+    arm: str
     structure: str
     loss: float | None
     """Mean over patients, in the unit of the endpoint's metric; None without a pair."""
@@ -55,6 +59,21 @@ class Evidence:
     """Of retraining; None if it was not measured."""
     can_see: bool = True
     """Whether the reference itself is good enough that a loss could be seen."""
+    losses: Mapping[str, float]
+    """By patient."""
+    exams: tuple[int, ...]
+    """Of each patient with a pair."""
+    sd: float | None
+    """Of the patients' losses."""
+    reference: float | None
+    """Mean of the reference over the same tests."""
+    p_equivalent: float | None
+    """That the difference is within the margin on both sides: the larger of two one-sided p, not adjusted."""
+
+    @property
+    def beyond_margin(self) -> int | None:
+        """Patients who lose more than the margin; None without a margin."""
+        return None if self.margin is None else sum(loss > self.margin for loss in self.losses.values())
 
     @property
     def margin_level(self) -> float:

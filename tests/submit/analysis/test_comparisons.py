@@ -9,10 +9,11 @@ from submit.analysis.adjustment import adjusted
 from submit.analysis.comparisons import Comparison, compare
 from submit.analysis.design import Design
 from submit.analysis.differences import Differences
-from submit.analysis.evidence import ArmEvidence, gather
+from submit.analysis.evidence import gather
 from submit.analysis.paired_tests import signed_rank
 from submit.analysis.pairing import paired_block
 from submit.analysis.sign_flips import SignFlips
+from submit.analysis.verdict import Evidence
 from tests.submit.analysis.tables import ARMS, REFERENCE, Test, design, measured, paired, table
 
 REFERENCE_DICE = [0.7, 0.8, 0.6, 0.9, 0.75, 0.65]
@@ -20,7 +21,7 @@ A = [-0.1, -0.12, -0.08, -0.2, -0.09, -0.11]
 B = [0.01, -0.02, 0.03, -0.01, 0.0, 0.02]
 
 
-Every = dict[str, tuple[ArmEvidence, ...]]
+Every = dict[str, tuple[Evidence, ...]]
 
 
 def both(rows: DataFrame, of: Design) -> tuple[tuple[Comparison, ...], Every]:

@@ -6,15 +6,14 @@ from typing import Any
 import pytest
 
 from submit.analysis.design import Design
-from submit.analysis.evidence import ArmEvidence
 from submit.analysis.noise import Noise
 from submit.analysis.plan import Plan, patients_for_margin, plan_for, rounded
 from submit.analysis.power import patients_needed, power_of
-from submit.analysis.verdict import margin_level
+from submit.analysis.verdict import Evidence, margin_level
 from tests.submit.analysis.tables import design
 
 
-def undecided(**changes: Any) -> ArmEvidence:
+def undecided(**changes: Any) -> Evidence:
     """A loss of 0.005 of 20 patients, half of them with two exams; the margin is 0.02."""
     values: dict[str, Any] = {
         "arm": "without a",
@@ -33,10 +32,10 @@ def undecided(**changes: Any) -> ArmEvidence:
         "reference": 0.8,
         "p_equivalent": None,
     }
-    return ArmEvidence(**values | changes)
+    return Evidence(**values | changes)
 
 
-def planned(evidence: ArmEvidence, of: Design | None = None, noise: Noise | None = None) -> Plan:
+def planned(evidence: Evidence, of: Design | None = None, noise: Noise | None = None) -> Plan:
     plan = plan_for(evidence, of or design(20), noise)
     assert plan is not None
     return plan

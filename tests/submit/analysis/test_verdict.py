@@ -14,7 +14,9 @@ FLOOR = Floor(value=0.06, low=0.05, high=0.08, share=0.5)
 def evidence(**changes: Any) -> Evidence:
     """A loss of 0.05 of 80 patients that is not shown; a loss of the margin, 0.02, is not ruled out."""
     values = {"structure": "tumour", "loss": 0.05, "p": 0.06, "low": -0.01, "high": 0.11, "margin": 0.02}
-    return Evidence(**{**values, "p_not_worse": 0.5, "patients": 80, "floor": None, **changes})
+    values |= {"p_not_worse": 0.5, "patients": 80, "floor": None}
+    values |= {"arm": "without a", "losses": {}, "exams": (1,) * 80, "sd": 0.3, "reference": 0.8}
+    return Evidence(**{**values, "p_equivalent": None, **changes})
 
 
 def test_needed_asks_for_a_loss_of_more_than_the_margin() -> None:
