@@ -37,7 +37,7 @@ def plan_for(evidence: Evidence, design: Design, noise: Noise | None) -> Plan | 
         return None
     alpha = design.shared_level
     needed = patients_for_margin(margin, evidence.sd, alpha=alpha)
-    in_sds = detectable(1.0, patients, alpha=alpha)
+    in_sds = detectable(1.0, patients, alpha=_sharper(alpha, patients))
     repeats = None if in_sds is None else _repeats(margin / in_sds, evidence, design, noise)
     if needed is not None and needed <= patients:
         return None
@@ -60,15 +60,20 @@ def patients_for_margin(margin: float, sd: float, *, alpha: float) -> int | None
     Args:
         margin: The loss.
         sd: Of the patients' differences, in the same unit.
-        alpha: Level of one arm; of few patients the loss is ruled out at a sharper one (`verdict.margin_level`).
+        alpha: Level of one arm.
     """
     needed = patients_needed(margin, sd, alpha=alpha)
     if needed is None:
         return None
     needed = max(needed, FEWEST)
-    while power_of(margin, sd, needed, alpha=alpha * margin_level(needed) / (ALPHA / 2)) < POWER:
+    while power_of(margin, sd, needed, alpha=_sharper(alpha, needed)) < POWER:
         needed += 1
     return needed
+
+
+def _sharper(alpha: float, patients: int) -> float:
+    """The level of one arm at which a loss of the margin is ruled out: of few patients a sharper one."""
+    return alpha * margin_level(patients) / (ALPHA / 2)
 
 
 def _repeats(required_sd: float, evidence: Evidence, design: Design, noise: Noise | None) -> int | None:
