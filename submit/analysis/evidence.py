@@ -186,5 +186,4 @@ def _floor(
         for level in (1 - ALPHA / 2, ALPHA / 2)
     )
     scatter = float(values.var(ddof=1) / len(values)) if len(values) > 1 else 0.0
-    share = min(variance / scatter, 1.0) if scatter > 0 else 1.0
-    return Floor(value=value, low=low, high=high, share=share)
+    return Floor(value=value, low=low, high=high, share=variance / scatter if scatter > 0 else 1.0)

@@ -28,7 +28,11 @@ class Floor:
     """Of its own 95 % interval: it is measured on few further trainings. So is `high`."""
     high: float
     share: float
-    """Of the variance of the arm's mean difference, at most 1."""
+    """Of the variance of the arm's mean difference; 1 of an arm that does not scatter.
+
+    More than 1 where retraining makes less than its variance, doubled, says: all arms share their draws with the
+    reference, and two trainings of the reference do not.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +106,11 @@ class Evidence:
 
     @property
     def is_noise(self) -> bool:
-        """Whether the difference is within what retraining surely makes, and retraining is most of the scatter."""
-        if self.loss is None or self.floor is None:
+        """Whether the difference is within what retraining surely makes, and retraining is most of the scatter.
+
+        Not a gain that is shown.
+        """
+        if self.loss is None or self.floor is None or self.is_better:
             return False
         return abs(self.loss) <= self.floor.low and self.floor.share >= HALF
 
@@ -124,8 +131,7 @@ def decide(evidence: Evidence) -> VerdictName:
 
     The rules are tried in this order:
 
-    1. droppable: a loss of the margin or more is ruled out (or, where no margin was stated, a gain is shown), beside
-       a reference that can see;
+    1. droppable: a loss of the margin or more is ruled out, or a gain is shown, beside a reference that can see;
     2. needed: a loss of more than the margin is shown;
     3. worse: a loss is shown, which may be below the margin;
     4. not distinguishable: the difference is within what retraining makes;
@@ -133,7 +139,7 @@ def decide(evidence: Evidence) -> VerdictName:
     """
     if evidence.loss is None:
         return "undecided"
-    if evidence.can_see and (evidence.margin_ruled_out or (evidence.margin is None and evidence.is_better)):
+    if evidence.can_see and (evidence.margin_ruled_out or evidence.is_better):
         return "droppable"
     if evidence.exceeds_margin:
         return "needed"
