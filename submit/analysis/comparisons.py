@@ -1,7 +1,7 @@
 """Every arm against the reference arm: differences, intervals, effect sizes, tests."""
 
 from collections.abc import Mapping
-from math import inf
+from math import inf, isinf
 from typing import Literal
 
 import numpy as np
@@ -44,6 +44,7 @@ class Comparison(Record):
     low: float | None
     """Of its 95 % interval: simultaneous over the arms for the primary endpoint, else of this comparison alone."""
     high: float | None
+    """None also where a distance has no upper end."""
     cut: bool = False
     """Whether an end lies where the metric ends (a Dice of 1, a distance of 0), and not where the data say."""
     relative: float | None
@@ -168,9 +169,11 @@ def _compare(found: Differences, key: tuple[str, str], arm: str, flips: _Alone) 
 def _cut(low: float | None, high: float | None, reference: float, metric: str) -> dict[str, object]:
     """An interval where the mean can be: no metric is below 0, so no mean falls by more than the reference has.
 
-    None where it has no end, and the metric has none.
+    Without an upper end where it has none, and the metric has none.
     """
-    least, most = -reference, LIMITS.get(metric, inf) - reference
-    if low is None or high is None or high == most == inf:
+    if low is None or high is None:
         return {"low": None, "high": None}
-    return {"low": max(low, least), "high": min(high, most), "cut": max(least - low, high - most) > NEAR}
+    least, most = -reference, LIMITS.get(metric, inf) - reference
+    cut = least - low > NEAR or high - min(high, most) > NEAR
+    end = min(high, most)
+    return {"low": max(low, least), "high": None if isinf(end) else end, "cut": cut}

@@ -150,12 +150,10 @@ def _obstacles(evidence: Evidence, design: Design) -> list[str]:
 
 def _interval(found: Comparison, design: Design) -> str:
     style = METRIC_STYLES[design.metric]
-    if found.low is None or found.high is None:
+    if found.low is None:
         return ""
     cut = ", cut where the metric ends" if found.cut else ""
-    return (
-        f"95 % interval {style.text(found.low, signed=True)} to {style.text(found.high, signed=True)}{cut}; "
-    )
+    return f"95 % interval {style.interval(found.low, found.high)}{cut}; "
 
 
 def _needed(plan: Plan | None, evidence: Evidence, design: Design) -> str:
