@@ -13,7 +13,7 @@ from submit.analysis.comparisons import Comparison, compare
 from submit.analysis.design import ALPHA, Design
 from submit.analysis.detection import Detection
 from submit.analysis.differences import Differences
-from submit.analysis.evidence import ArmEvidence, gather
+from submit.analysis.evidence import gather
 from submit.analysis.harms import harm_text, harmed, harms_of
 from submit.analysis.headline import headline
 from submit.analysis.mixed_model import Model, mixed_model
@@ -34,7 +34,7 @@ from submit.analysis.sensitivity import (
     worst_cases,
 )
 from submit.analysis.sentences import sentence
-from submit.analysis.verdict import DECIDED, LOSSES, Floor, VerdictName, decide, decide_all
+from submit.analysis.verdict import DECIDED, LOSSES, Evidence, Floor, VerdictName, decide, decide_all
 
 ENOUGH_TESTS = 0.9
 """Of the planned pairs of an arm; with fewer it has no place in the headline."""
@@ -270,7 +270,7 @@ def _noise(table: DataFrame, structure: str, design: Design) -> Noise | None:
 
 
 def _verdicts(
-    evidence: Mapping[str, tuple[ArmEvidence, ...]],
+    evidence: Mapping[str, tuple[Evidence, ...]],
     found: Differences,
     comparisons: tuple[Comparison, ...],
     worst: tuple[WorstCase, ...],
@@ -319,7 +319,7 @@ def _pairs(found: Differences, arm: str, design: Design) -> int:
 
 
 def _in_structure(
-    own: ArmEvidence, comparison: Comparison, seen: Detection, design: Design, noise: Noise | None
+    own: Evidence, comparison: Comparison, seen: Detection, design: Design, noise: Noise | None
 ) -> StructureVerdict:
     verdict = decide(own)
     plan = plan_for(own, design, noise) if verdict not in DECIDED else None
@@ -350,7 +350,7 @@ def _friedman(tests: DataFrame, design: Design) -> Friedman | None:
     return friedman(by_patient(tests.dropna()).to_numpy(dtype=np.float64))
 
 
-def _detectable(evidence: Mapping[str, tuple[ArmEvidence, ...]], design: Design) -> Detectable | None:
+def _detectable(evidence: Mapping[str, tuple[Evidence, ...]], design: Design) -> Detectable | None:
     leading = [every[0] for every in evidence.values()]
     spreads = [own.sd for own in leading if own.sd is not None]
     patients = max((own.patients for own in leading), default=0)

@@ -2,6 +2,7 @@
 
 from pandas import DataFrame
 
+from job.contract.grid import REFERENCE
 from submit.analysis.design import Design
 from submit.analysis.detection import Detection, detection
 from submit.analysis.pairing import OVERLAPS, by_arm, by_patient, differences_by_test, metrics_in, statuses
@@ -26,6 +27,13 @@ class Differences:
         self.by_patient = {key: by_patient(own).dropna(how="all") for key, own in self.by_test.items()}
         """Arm - reference: patients x arms."""
         self._detections: dict[tuple[str, str], Detection] = {}
+
+    def reference(self, key: tuple[str, str], arm: str) -> float | None:
+        """Mean of the reference over an arm's pairs, patients weighing equally; None without a pair."""
+        if arm not in self.by_test[key]:
+            return None
+        tests = self.tests[key][[REFERENCE]][self.by_test[key][arm].notna()]
+        return float(by_patient(tests)[REFERENCE].mean()) if len(tests) else None
 
     def detection(self, structure: str, arm: str) -> Detection:
         """Lesions found and false alarms of an arm beside the reference."""

@@ -27,9 +27,9 @@ def harms_of(arm: str, comparisons: Iterable[Comparison], design: Design) -> tup
 
 def is_worse(found: Comparison) -> bool:
     """Whether an interval excludes 0 to the worse side."""
-    if found.low is None or found.high is None:
-        return False
-    return found.high < 0 if HIGHER_IS_BETTER[found.metric] else found.low > 0
+    if HIGHER_IS_BETTER[found.metric]:
+        return found.high is not None and found.high < 0
+    return found.low is not None and found.low > 0
 
 
 def is_large(found: Comparison) -> bool:

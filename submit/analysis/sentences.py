@@ -3,15 +3,14 @@
 from submit.analysis.comparisons import Comparison
 from submit.analysis.design import Design
 from submit.analysis.detection import Detection
-from submit.analysis.evidence import ArmEvidence
 from submit.analysis.plan import Plan
-from submit.analysis.verdict import DECIDED, MOST_TIMES, decide
+from submit.analysis.verdict import DECIDED, MOST_TIMES, Evidence, decide
 from submit.analysis.wording import METRIC_STYLES, percent, precise, probability
 from submit.wording import counted
 
 
 def sentence(
-    evidence: ArmEvidence, found: Comparison, seen: Detection, plan: Plan | None, design: Design
+    evidence: Evidence, found: Comparison, seen: Detection, plan: Plan | None, design: Design
 ) -> str:
     """Why an arm has its verdict on one structure: lesions first, then the mean, then what follows.
 
@@ -42,7 +41,7 @@ def sentence(
     return " ".join(part for part in parts if part)
 
 
-def _reason(evidence: ArmEvidence, design: Design) -> str:
+def _reason(evidence: Evidence, design: Design) -> str:
     """What the numbers say, in words."""
     style, margin = METRIC_STYLES[design.metric], evidence.margin
     match decide(evidence):
@@ -72,7 +71,7 @@ def _reason(evidence: ArmEvidence, design: Design) -> str:
     return f"a difference is not shown, and {_margin(evidence, design)}"
 
 
-def _margin(evidence: ArmEvidence, design: Design) -> str:
+def _margin(evidence: Evidence, design: Design) -> str:
     """Whether a loss of the margin is ruled out, in words."""
     if evidence.margin is None:
         return "no margin was stated, so that no loss can be ruled out"
@@ -110,7 +109,7 @@ def _tested(p: float | None) -> str:
     return f" (McNemar, {probability(p)})" if p is not None else ""
 
 
-def _beyond(evidence: ArmEvidence) -> str:
+def _beyond(evidence: Evidence) -> str:
     """How many patients lose more than the margin: what a mean hides."""
     if not evidence.beyond_margin:
         return ""
@@ -118,7 +117,7 @@ def _beyond(evidence: ArmEvidence) -> str:
     return f"{evidence.beyond_margin} of {counted(evidence.patients, 'patient')} {lose} more than the margin."
 
 
-def _obstacles(evidence: ArmEvidence, design: Design) -> list[str]:
+def _obstacles(evidence: Evidence, design: Design) -> list[str]:
     """What stands in the way of a verdict, beside chance."""
     if evidence.can_see:
         return []
@@ -130,15 +129,13 @@ def _obstacles(evidence: ArmEvidence, design: Design) -> list[str]:
 
 def _interval(found: Comparison, design: Design) -> str:
     style = METRIC_STYLES[design.metric]
-    if found.low is None or found.high is None:
+    if found.low is None:
         return ""
     cut = ", cut where the metric ends" if found.cut else ""
-    return (
-        f"95 % interval {style.text(found.low, signed=True)} to {style.text(found.high, signed=True)}{cut}; "
-    )
+    return f"95 % interval {style.interval(found.low, found.high)}{cut}; "
 
 
-def _needed(plan: Plan | None, evidence: ArmEvidence, design: Design) -> str:
+def _needed(plan: Plan | None, evidence: Evidence, design: Design) -> str:
     """What it would take, in words."""
     if plan is None:
         return ""

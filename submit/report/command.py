@@ -227,9 +227,5 @@ def _difference(found: Comparison) -> str:
     style = METRIC_STYLES[found.metric]
     if found.mean is None:
         return "no pairs"
-    interval = (
-        f" ({style.text(found.low, signed=True)} to {style.text(found.high, signed=True)})"
-        if found.low is not None
-        else ""
-    )
+    interval = "" if found.low is None else f" ({style.interval(found.low, found.high)})"
     return f"{style.with_unit(found.mean, signed=True)}{interval}, {percent(found.relative)}"

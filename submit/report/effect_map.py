@@ -1,6 +1,7 @@
 """The map of all arms in all endpoints: where something is worse, at a glance."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from submit.analysis.analysis import Analysis
@@ -74,6 +75,6 @@ def _cell(found: Comparison) -> Cell:
 
 def mark_of(found: Comparison) -> Mark | None:
     """To which side of 0 a whole 95 % interval lies; None: it holds 0, or there is none."""
-    if found.low is None or found.high is None or found.low <= 0 <= found.high:
+    if found.low is None or found.low <= 0 <= (inf if found.high is None else found.high):
         return None
     return "worse" if is_worse(found) else "better"

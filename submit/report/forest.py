@@ -29,6 +29,8 @@ HARM = VERMILLION
 """Colour of a verdict, whatever it is, where something beside the endpoint is worse; the shape is then hollow."""
 MOST_SPANS = 6.0
 """An axis is at most as long as so many times the span of the means and the margin; intervals may run out of it."""
+ENDLESS = 1e6
+"""Where the line of an interval without an upper end goes to, beyond every axis."""
 FOREST_INCHES = 5.6
 """Beside a table, half as wide as the page."""
 
@@ -46,7 +48,7 @@ def forest_figure(analysis: Analysis, width_inches: float = FOREST_INCHES) -> Fi
         found = [_compared(analysis, verdict, structure) for verdict in order]
         for place, (verdict, own) in enumerate(zip(order, found, strict=True)):
             _draw_arm(axes, place, verdict, verdict.structures[number], own)
-        axes.set_xlim(*_span(found, analysis.margin))
+        axes.set_xlim(*_span(found, analysis.margin))  # which cuts off a line without an end
         axes.set_yticks(range(len(order)), [shortened(each.arm, 24) for each in order], parse_math=False)
         axes.set_ylim(len(order) - 0.4, -0.6)
         axes.grid(axis="x", color="#E0E0E0", linewidth=0.8)
@@ -77,8 +79,8 @@ def _draw_arm(axes: Axes, place: int, verdict: Verdict, decided: StructureVerdic
         ends = (-decided.floor.value, decided.floor.value)
         axes.plot(ends, (place, place), "|", color=GREY, ms=14, mew=1.2)
     marker, colour, fill = _look(verdict, decided)
-    if found.low is not None and found.high is not None:
-        axes.hlines(place, found.low, found.high, color=colour, lw=2)
+    if found.low is not None:
+        axes.hlines(place, found.low, ENDLESS if found.high is None else found.high, color=colour, lw=2)
     axes.plot(found.mean, place, marker, color=colour, markersize=8, markerfacecolor=fill, mew=1.6)
 
 

@@ -271,10 +271,10 @@ def _margin_in_effect(analysis: Analysis) -> str:
 
 def _interval(found: Comparison | StructureContrast, metric: str) -> str:
     style = METRIC_STYLES[metric]
-    if found.low is None or found.high is None:
+    if found.low is None:
         return "–"
     cut = ", cut" if isinstance(found, Comparison) and found.cut else ""
-    return f"{style.text(found.low, signed=True)} to {style.text(found.high, signed=True)}{cut}"
+    return f"{style.interval(found.low, found.high)}{cut}"
 
 
 def _patients_table(report: Report) -> DataFrame:

@@ -7,7 +7,7 @@ import pytest
 
 from submit.analysis.adjustment import adjusted
 from submit.analysis.analysis import Analysis, analyse
-from submit.analysis.bootstrap import bootstrap_means, draws_for
+from submit.analysis.bootstrap import Bootstrap, draws_for
 from submit.analysis.paired_tests import equivalence
 from submit.analysis.pairing import by_arm, differences
 from submit.analysis.plan import patients_for_margin, rounded
@@ -184,11 +184,13 @@ def test_each_family_has_its_own_adjustment(whole: Analysis) -> None:
     raw = {each.arm: each.leading.p_not_worse for each in whole.verdicts}
     tests = by_arm(table(simulated()), "tumour", "dice").loc[[0]]
     losses = -differences(tests)
-    draws = draws_for(margin_level(20) / 4)
-    means = bootstrap_means(losses[list(ARMS[1:])].to_numpy(), 0, draws)
+    means = Bootstrap(
+        losses[list(ARMS[1:])].to_numpy(), 0, lambda patients: draws_for(margin_level(patients) / 4)
+    )
     one_sided = {}
-    for arm, p in zip(ARMS[1:], means.p_at_or_above(0.02), strict=True):
-        equal = equivalence(losses[arm].to_numpy(), 0.02)
+    for column, arm in enumerate(ARMS[1:]):
+        p, equal = means.p_at_or_above(column, 0.02), equivalence(losses[arm].to_numpy(), 0.02)
+        assert p is not None
         assert equal is not None
         one_sided[arm] = max(equal.p_below_upper, p)
     assert raw == pytest.approx(adjusted(one_sided, "holm"))

@@ -69,12 +69,11 @@ def test_one_patient_beyond_the_margin_loses_and_two_lose() -> None:
     assert "2 of 12 patients lose more than the margin." in two
 
 
-def test_a_gain_that_does_not_rule_the_margin_out_is_said_to_be_one() -> None:
+def test_a_gain_is_better_without_it_however_the_margin_s_own_test_ends() -> None:
     """Eight patients gain, by 0.03 to 0.55: surely better, and not as surely as eight must rule a loss out."""
     gain = [0.03, 0.05, 0.08, 0.2, 0.3, 0.4, 0.5, 0.55]
     a, _ = told(table(paired([0.4] * 8, a=[*gain], b=[*LITTLE[:8]])), design(8))
-    assert ": a gain is shown, but a loss of 0.020 is not ruled out." in a
-    assert "To tell a loss of 0.020 from none would take" in a
+    assert ": better without it." in a
 
 
 def test_a_blind_reference_is_said_to_be_one() -> None:
