@@ -12,7 +12,7 @@ from submit.analysis.bootstrap import rank_shares
 from submit.analysis.comparisons import Comparison, compare
 from submit.analysis.design import ALPHA, Design
 from submit.analysis.detection import Detection
-from submit.analysis.differences import Differences
+from submit.analysis.differences import BothFound, Differences
 from submit.analysis.evidence import gather
 from submit.analysis.harms import harm_text, harmed, harms_of
 from submit.analysis.mixed_model import Model, mixed_model
@@ -71,6 +71,9 @@ class StructureVerdict(Record):
     """The smallest difference that this study finds in this arm with 80 % power, at 5 % / arms."""
     detection: Detection
     """Lesions lost and gained, false alarms."""
+    both_found: tuple[BothFound, ...]
+    """Of Dice and the distances, the mean difference where both found the lesion: how well it is drawn, apart from
+    whether it is found."""
     plan: Plan | None
     """What would decide it, if it is open."""
 
@@ -296,11 +299,7 @@ def _verdicts(
                 verdict=verdict,
                 structures=tuple(
                     _in_structure(
-                        own,
-                        primary[arm, own.structure, design.metric],
-                        found.detection(own.structure, arm),
-                        design,
-                        noise[own.structure],
+                        own, primary[arm, own.structure, design.metric], found, design, noise[own.structure]
                     )
                     for own in every
                 ),
@@ -323,9 +322,9 @@ def _pairs(found: Differences, arm: str, design: Design) -> int:
 
 
 def _in_structure(
-    own: Evidence, comparison: Comparison, seen: Detection, design: Design, noise: Noise | None
+    own: Evidence, comparison: Comparison, found: Differences, design: Design, noise: Noise | None
 ) -> StructureVerdict:
-    verdict = decide(own)
+    verdict, seen = decide(own), found.detection(own.structure, own.arm)
     plan = plan_for(own, design, noise) if verdict not in ("needed", "droppable") else None
     return StructureVerdict(
         structure=own.structure,
@@ -344,6 +343,7 @@ def _in_structure(
         floor=own.floor,
         detectable=detectable(own.sd, own.patients, alpha=design.shared_level) if own.sd else None,
         detection=seen,
+        both_found=found.both_found(own.structure, own.arm),
         plan=plan,
     )
 
