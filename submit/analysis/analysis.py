@@ -14,7 +14,7 @@ from submit.analysis.design import ALPHA, Design
 from submit.analysis.detection import Detection
 from submit.analysis.differences import BothFound, Differences
 from submit.analysis.evidence import gather
-from submit.analysis.harms import harm_text, harmed, harms_of
+from submit.analysis.harms import Harm, harms_of, names_of
 from submit.analysis.mixed_model import Model, mixed_model
 from submit.analysis.noise import Noise, retraining_noise
 from submit.analysis.paired_tests import Friedman, friedman
@@ -87,10 +87,14 @@ class Verdict(Record):
     """Over all structures of the endpoint: droppable is what is droppable for each of them."""
     structures: tuple[StructureVerdict, ...]
     """The leading one first."""
+    found_harms: tuple[Harm, ...]
+    """What is worse beside the endpoint; lesions lost and false alarms anywhere. Shown, not adjusted, or large."""
     harms: tuple[str, ...]
-    """Secondary endpoints whose 95 % interval, not adjusted, lies on the worse side of 0, each in words."""
+    """The same in words, which say what is not shown."""
     harmed: tuple[str, ...]
-    """The same, as a headline names them."""
+    """What is shown, as a headline names it."""
+    suspected: tuple[str, ...]
+    """The same of what is large and not shown, if it has not that name too."""
     pairs: int
     """Planned tests of which arm and reference are done."""
     planned: int
@@ -291,7 +295,10 @@ def _verdicts(
     for arm, every in evidence.items():
         verdict = decide_all(every)
         open_ = verdict in ("undecided", "not distinguishable")
-        harms = harms_of(arm, comparisons, design)
+        seen = {structure: found.detection(structure, arm) for structure in design.structures}
+        harms = harms_of(arm, comparisons, seen, design)
+        shown = names_of([each for each in harms if each.shown], design)
+        large = names_of([each for each in harms if not each.shown], design)
         verdicts.append(
             Verdict(
                 arm=arm,
@@ -303,8 +310,10 @@ def _verdicts(
                     )
                     for own in every
                 ),
-                harms=tuple(harm_text(each) for each in harms),
-                harmed=tuple(harmed(harms, design)),
+                found_harms=harms,
+                harms=tuple(each.told for each in harms),
+                harmed=shown,
+                suspected=tuple(name for name in large if name not in shown),
                 pairs=_pairs(found, arm, design),
                 planned=design.repeats * len(design.exams),
                 depends_on_missing=arm in bounds and (open_ or bounds[arm] != {verdict}),

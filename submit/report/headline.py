@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from job.contract.cohort_rules import UNION
 from submit.analysis.analysis import Analysis, Verdict
 from submit.analysis.comparisons import Comparison
-from submit.analysis.harms import harm_text, is_worse
+from submit.analysis.harms import is_worse
 from submit.analysis.sentences import LEFT_OUT, ONE_IN, VERDICT_WORDS, HeadlineArm, answer
 from submit.analysis.verdict import VerdictName
 from submit.analysis.wording import METRIC_STYLES
@@ -97,38 +97,25 @@ def harms(analysis: Analysis) -> list[Harm]:
     """The arms that are neither needed nor worse, and without which something beside the endpoint is worse."""
     names = _names(analysis)
     return [
-        Harm(arm=each.arm, name=names[each.arm], endpoints=tuple(map(harm_text, found)))
+        Harm(arm=each.arm, name=names[each.arm], endpoints=tuple(own.text for own in found))
         for each in in_order(analysis)
-        if each.complete and each.verdict not in DECIDED and (found := harms_of(analysis, each.arm))
+        if each.complete
+        and each.verdict not in DECIDED
+        and (found := [own for own in each.found_harms if own.shown])
     ]
 
 
 def harm_pictures(analysis: Analysis) -> list[tuple[str, tuple[str, str]]]:
-    """What pictures should show of the harms: for each of these arms, the first endpoint of each structure."""
+    """What pictures should show of the harms: for each of these arms, the first metric of each structure."""
+    found = {each.arm: each.found_harms for each in analysis.verdicts}
     shown = []
     for harm in harms(analysis):
-        first = {each.structure: each.metric for each in reversed(harms_of(analysis, harm.arm))}
-        shown += [(harm.arm, (structure, first[structure])) for structure in reversed(first)]
+        first: dict[str, str] = {}
+        for each in found[harm.arm]:
+            if each.shown and each.what in METRIC_STYLES:
+                first.setdefault(each.structure, each.what)
+        shown += [(harm.arm, endpoint) for endpoint in first.items()]
     return shown
-
-
-def harms_of(analysis: Analysis, arm: str) -> list[Comparison]:
-    """The secondary endpoints that are worse in an arm, as far as they say something of their own.
-
-    Not the union of all classes where a class is worse that is part of it, nor HD95 twice.
-    """
-    metric = analysis.endpoint["metric"]
-    found = [
-        each
-        for each in analysis.comparisons
-        if each.arm == arm
-        and is_worse(each)
-        and not (each.structure in analysis.structures and each.metric == metric)
-    ]
-    classes = {each.metric for each in found if each.structure != UNION}
-    own = [each for each in found if each.structure != UNION or each.metric not in classes]
-    twice = {each.structure for each in own if each.metric == "hd95_mm"}
-    return [each for each in own if each.metric != "hd95_voxels_mm" or each.structure not in twice]
 
 
 def verdict_words(verdict: Verdict, analysis: Analysis) -> str:

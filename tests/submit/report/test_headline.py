@@ -51,6 +51,24 @@ def test_a_harm_is_named_with_its_numbers_and_hd95_once(harmful: Analysis) -> No
     assert warning(harmful).startswith("Do not stop these scans")
 
 
+def test_lesions_that_are_lost_are_a_harm_which_no_metric_s_picture_shows() -> None:
+    """Six of twelve nodes are lost, and others better drawn, so that of nodes nothing else is shown."""
+    rows = [
+        table(paired([0.7] * N, a=WOBBLE, b=WOBBLE), structure="tumour"),
+        table(paired([0.4] * N, a=[-0.4] * 6 + [0.5] * 6, b=WOBBLE), structure="node"),
+    ]
+    whole = concat(rows, ignore_index=True)
+    whole["status"] = whole["status"].mask(whole["dice"] == 0, "miss")
+    found = analyse(whole, design(N, structures=("tumour", "node")), run="r", manifest="m")
+    (harm,) = harms(found)
+    assert (harm.name, harm.endpoints) == ("a", ("loses 6 of 12 lesions of node (McNemar, p = 0.031)",))
+    assert harm_pictures(found) == []
+    assert (
+        "Not to be left out, although tumour loses nothing that matters: a (with harm to node)."
+        in headline(found)
+    )
+
+
 def test_what_is_needed_has_no_warning_as_nobody_takes_it_for_leave_to_stop() -> None:
     large = [-0.2 - 0.003 * n for n in range(N)]
     found = analysed({"tumour": {"a": large, "b": WOBBLE}, "node": {"a": large, "b": WOBBLE}})
