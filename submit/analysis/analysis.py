@@ -12,9 +12,9 @@ from submit.analysis.bootstrap import rank_shares
 from submit.analysis.comparisons import Comparison, compare
 from submit.analysis.design import ALPHA, Design
 from submit.analysis.detection import Detection
-from submit.analysis.differences import Differences
+from submit.analysis.differences import BothFound, Differences
 from submit.analysis.evidence import gather
-from submit.analysis.harms import harm_text, harmed, harms_of
+from submit.analysis.harms import Harm, harms_of, names_of
 from submit.analysis.headline import headline
 from submit.analysis.mixed_model import Model, mixed_model
 from submit.analysis.noise import Noise, retraining_noise
@@ -72,6 +72,9 @@ class StructureVerdict(Record):
     """The smallest difference that this study finds in this arm with 80 % power, at 5 % / arms."""
     detection: Detection
     """Lesions lost and gained, false alarms."""
+    both_found: tuple[BothFound, ...]
+    """Of Dice and the distances, the mean difference where both found the lesion: how well it is drawn, apart from
+    whether it is found."""
     plan: Plan | None
     """What would decide it, if it is open."""
 
@@ -85,12 +88,14 @@ class Verdict(Record):
     """Over all structures of the endpoint: droppable is what is droppable for each of them."""
     structures: tuple[StructureVerdict, ...]
     """The leading one first."""
+    found_harms: tuple[Harm, ...]
+    """What is worse beside the endpoint; lesions lost and false alarms anywhere. Shown, not adjusted, or large."""
     harms: tuple[str, ...]
-    """Secondary endpoints whose 95 % interval, not adjusted, lies on the worse side of 0, each in words."""
+    """The same in words, which say what is not shown."""
     harmed: tuple[str, ...]
-    """The same, as a headline names them."""
-    suspected: tuple[str, ...] = ()
-    """What loses much beside the endpoint, though that is not shown, as a headline names it."""
+    """What is shown, as a headline names it."""
+    suspected: tuple[str, ...]
+    """The same of what is large and not shown, if it has not that name too."""
     pairs: int
     """Planned tests of which arm and reference are done."""
     planned: int
@@ -284,7 +289,10 @@ def _verdicts(
     for arm, every in evidence.items():
         verdict = decide_all(every)
         open_ = verdict not in (*LOSSES, "droppable")
-        harms = harms_of(arm, comparisons, design)
+        seen = {structure: found.detection(structure, arm) for structure in design.structures}
+        harms = harms_of(arm, comparisons, seen, design)
+        shown = names_of([each for each in harms if each.shown], design.endpoint_structures)
+        large = names_of([each for each in harms if not each.shown], design.endpoint_structures)
         verdicts.append(
             Verdict(
                 arm=arm,
@@ -292,16 +300,14 @@ def _verdicts(
                 verdict=verdict,
                 structures=tuple(
                     _in_structure(
-                        own,
-                        primary[arm, own.structure, design.metric],
-                        found.detection(own.structure, arm),
-                        design,
-                        noise[own.structure],
+                        own, primary[arm, own.structure, design.metric], found, design, noise[own.structure]
                     )
                     for own in every
                 ),
-                harms=tuple(harm_text(each) for each in harms),
-                harmed=tuple(harmed(harms, design)),
+                found_harms=harms,
+                harms=tuple(each.told for each in harms),
+                harmed=shown,
+                suspected=tuple(name for name in large if name not in shown),
                 pairs=_pairs(found, arm, design),
                 planned=design.repeats * len(design.exams),
                 depends_on_missing=arm in bounds and (open_ or bounds[arm] != {verdict}),
@@ -319,14 +325,16 @@ def _pairs(found: Differences, arm: str, design: Design) -> int:
 
 
 def _in_structure(
-    own: Evidence, comparison: Comparison, seen: Detection, design: Design, noise: Noise | None
+    own: Evidence, comparison: Comparison, found: Differences, design: Design, noise: Noise | None
 ) -> StructureVerdict:
-    verdict = decide(own)
+    verdict, seen = decide(own), found.detection(own.structure, own.arm)
+    both_found = found.both_found(own.structure, own.arm)
+    drawn = {each.metric: each for each in both_found}
     plan = plan_for(own, design, noise) if verdict not in DECIDED else None
     return StructureVerdict(
         structure=own.structure,
         verdict=verdict,
-        sentence=sentence(own, comparison, seen, plan, design),
+        sentence=sentence(own, comparison, seen, drawn.get(design.metric), plan, design),
         patients=own.patients,
         loss=own.loss,
         low=own.low,
@@ -340,6 +348,7 @@ def _in_structure(
         floor=own.floor,
         detectable=detectable(own.sd, own.patients, alpha=design.shared_level) if own.sd else None,
         detection=seen,
+        both_found=both_found,
         plan=plan,
     )
 

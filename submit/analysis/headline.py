@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from job.contract.cohort_rules import UNION
 from submit.analysis.comparisons import Comparison
 from submit.analysis.design import HIGHER_IS_BETTER
-from submit.analysis.harms import harm_text, is_worse
+from submit.analysis.harms import MISSES, is_worse, names_of
 from submit.analysis.verdict import LOSSES, VerdictName
 from submit.analysis.wording import METRIC_STYLES
 from submit.wording import counted
@@ -35,7 +35,7 @@ class Words:
     harmed: str
     """Of what is droppable by the endpoint and does harm elsewhere."""
     warning: str
-    """Above the harms."""
+    """Above the harmful arms."""
 
 
 WITHOUT = Words(
@@ -90,13 +90,13 @@ UNSEEN = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Harm:
+class HarmfulArm:
     """An arm whose verdict could be taken for leave to stop a scan, and what is worse without that scan."""
 
     arm: str
     name: str
     """As the headline has it."""
-    endpoints: tuple[str, ...]
+    harms: tuple[str, ...]
     """With their numbers."""
 
 
@@ -162,45 +162,32 @@ def headline(analysis: "Analysis") -> list[str]:
 
 
 def warning(analysis: "Analysis") -> str:
-    """What stands above `harms`."""
+    """What stands above `harmful_arms`."""
     return words_of(analysis).warning
 
 
-def harms(analysis: "Analysis") -> list[Harm]:
+def harmful_arms(analysis: "Analysis") -> list[HarmfulArm]:
     """The arms that are neither needed nor worse, and without which something beside the endpoint is worse."""
     return [
-        Harm(arm=each.arm, name=name_of(each, analysis), endpoints=tuple(map(harm_text, found)))
+        HarmfulArm(
+            arm=each.arm, name=name_of(each, analysis), harms=tuple(own.told for own in each.found_harms)
+        )
         for each in in_order(analysis)
-        if each.complete and each.verdict not in LOSSES and (found := harms_of(analysis, each.arm))
+        if each.complete and each.verdict not in LOSSES and any(own.shown for own in each.found_harms)
     ]
 
 
 def harm_pictures(analysis: "Analysis") -> list[tuple[str, tuple[str, str]]]:
-    """What pictures should show of the harms: for each of these arms, the first endpoint of each structure."""
+    """What pictures should show of the harms: for each of these arms, the first metric of each structure."""
+    found = {each.arm: each.found_harms for each in analysis.verdicts}
     shown = []
-    for harm in harms(analysis):
-        first = {each.structure: each.metric for each in reversed(harms_of(analysis, harm.arm))}
-        shown += [(harm.arm, (structure, first[structure])) for structure in reversed(first)]
+    for harmful in harmful_arms(analysis):
+        first: dict[str, str] = {}
+        for each in found[harmful.arm]:
+            if each.shown and each.what in METRIC_STYLES:
+                first.setdefault(each.structure, each.what)
+        shown += [(harmful.arm, endpoint) for endpoint in first.items()]
     return shown
-
-
-def harms_of(analysis: "Analysis", arm: str) -> list[Comparison]:
-    """The secondary endpoints that are worse in an arm, as far as they say something of their own.
-
-    Not the union of all classes where a class is worse that is part of it, nor HD95 twice.
-    """
-    metric = analysis.endpoint["metric"]
-    found = [
-        each
-        for each in analysis.comparisons
-        if each.arm == arm
-        and is_worse(each)
-        and not (each.structure in analysis.structures and each.metric == metric)
-    ]
-    classes = {each.metric for each in found if each.structure != UNION}
-    own = [each for each in found if each.structure != UNION or each.metric not in classes]
-    twice = {each.structure for each in own if each.metric == "hd95_mm"}
-    return [each for each in own if each.metric != "hd95_voxels_mm" or each.structure not in twice]
 
 
 def _order(analysis: "Analysis", words: Words) -> str:
@@ -212,17 +199,15 @@ def _order(analysis: "Analysis", words: Words) -> str:
     if not any(each.verdict in LOSSES for each in known):
         return words.no_order.format(" and ".join(analysis.structures), first)
     by = f" for {analysis.endpoint['class']}" if len(analysis.structures) > 1 else ""
-    return words.order.format(by, first, name_of(known[-1], analysis) + _but(known[-1]))
+    return words.order.format(by, first, name_of(known[-1], analysis) + _but(known[-1], analysis))
 
 
-def _but(last: "Verdict") -> str:
+def _but(last: "Verdict", analysis: "Analysis") -> str:
     """What speaks against leaving out the arm with the least loss: another structure, of the endpoint or beside."""
     missed = [own.structure for own in last.structures[1:] if own.verdict in LOSSES]
     if missed:
         return f" ({last.verdict} for {' and '.join(missed)})"
-    if last.harmed and last.verdict not in LOSSES:
-        return f" (with harm to {' and '.join(last.harmed)})"
-    return ""
+    return f" ({harm})" if (harm := _harm(last, analysis)) else ""
 
 
 def _sureness(analysis: "Analysis") -> str:
@@ -319,15 +304,25 @@ def _lesions(verdict: "Verdict", analysis: "Analysis") -> str:
 
 
 def _harm(verdict: "Verdict", analysis: "Analysis") -> str:
-    if not verdict.harmed or verdict.verdict in LOSSES:
-        return ""
-    return f"with harm to {' and '.join(verdict.harmed)}"
+    names = _beside(verdict, analysis, shown=True)
+    return f"with harm to {' and '.join(names)}" if names else ""
 
 
 def _suspicion(verdict: "Verdict", analysis: "Analysis") -> str:
-    if not verdict.suspected or verdict.verdict in LOSSES:
-        return ""
-    return f"large loss, not shown: {' and '.join(verdict.suspected)}"
+    names = [name for name in _beside(verdict, analysis, shown=False) if name not in verdict.harmed]
+    return f"large loss, not shown: {' and '.join(names)}" if names else ""
+
+
+def _beside(verdict: "Verdict", analysis: "Analysis", *, shown: bool) -> tuple[str, ...]:
+    """What is worse beside the endpoint, of an arm that could be spared; lost lesions of its own `_lesions` tells."""
+    if verdict.verdict in LOSSES:
+        return ()
+    own = [
+        each
+        for each in verdict.found_harms
+        if each.shown == shown and not (each.what == MISSES and each.structure in analysis.structures)
+    ]
+    return names_of(own, analysis.structures)
 
 
 def _known(analysis: "Analysis") -> "list[Verdict]":

@@ -3,6 +3,7 @@
 from submit.analysis.comparisons import Comparison
 from submit.analysis.design import Design
 from submit.analysis.detection import Detection
+from submit.analysis.differences import BothFound
 from submit.analysis.plan import Plan
 from submit.analysis.verdict import DECIDED, MOST_TIMES, Evidence, decide
 from submit.analysis.wording import METRIC_STYLES, percent, precise, probability
@@ -10,7 +11,12 @@ from submit.wording import counted
 
 
 def sentence(
-    evidence: Evidence, found: Comparison, seen: Detection, plan: Plan | None, design: Design
+    evidence: Evidence,
+    found: Comparison,
+    seen: Detection,
+    drawn: BothFound | None,
+    plan: Plan | None,
+    design: Design,
 ) -> str:
     """Why an arm has its verdict on one structure: lesions first, then the mean, then what follows.
 
@@ -18,6 +24,7 @@ def sentence(
         evidence: What it was decided by.
         found: The arm's comparison in this structure.
         seen: Lesions found and false alarms.
+        drawn: The difference where both found the lesion; None for a metric that has none.
         plan: What it would take to decide, for an open one.
         design: The design.
     """
@@ -35,7 +42,12 @@ def sentence(
         f"({_interval(found, design)}{relative}{counted(found.patients, 'patient')})"
         + ("" if evidence.p is None else f", {probability(evidence.p)}")
     )
-    parts = [lesions, f"{change}: {_reason(evidence, design)}.", _beyond(evidence)]
+    parts = [
+        lesions,
+        f"{change}: {_reason(evidence, design)}.",
+        _drawn(seen, drawn, design),
+        _beyond(evidence),
+    ]
     if decide(evidence) not in DECIDED:
         parts += [*_obstacles(evidence, design), _needed(plan, evidence, design)]
     return " ".join(part for part in parts if part)
@@ -107,6 +119,17 @@ def _lesions(seen: Detection, structure: str, design: Design) -> str:
 
 def _tested(p: float | None) -> str:
     return f" (McNemar, {probability(p)})" if p is not None else ""
+
+
+def _drawn(seen: Detection, drawn: BothFound | None, design: Design) -> str:
+    """The mean over the lesions that both found, where they do not find the same ones."""
+    if drawn is None or drawn.mean is None or not (seen.lost or seen.gained):
+        return ""
+    style = METRIC_STYLES[design.metric]
+    return (
+        f"Where both find the lesion ({counted(drawn.patients, 'patient')}) it changes by "
+        f"{style.with_unit(drawn.mean, signed=True)}."
+    )
 
 
 def _beyond(evidence: Evidence) -> str:

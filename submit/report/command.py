@@ -24,7 +24,7 @@ from submit.analysis.aggregate import Aggregate, aggregate
 from submit.analysis.analysis import Analysis, Verdict, analyse
 from submit.analysis.comparisons import Comparison
 from submit.analysis.design import Design
-from submit.analysis.headline import harm_pictures, harms, headline, in_order, verdict_words, warning
+from submit.analysis.headline import harm_pictures, harmful_arms, headline, in_order, verdict_words, warning
 from submit.analysis.results_table import Results, collect_results
 from submit.analysis.wording import METRIC_STYLES, percent, precise, probability
 from submit.report.chosen_exams import Endpoint
@@ -181,9 +181,9 @@ def _summary(whole: Aggregate, analysis: Analysis) -> list[str]:
     lines += ["", *headline(analysis), "", *_table(analysis, verdicts), ""]
     if any(verdict.depends_on_missing for verdict in verdicts):
         lines.append("* missing tests could change it")
-    if found := harms(analysis):
+    if found := harmful_arms(analysis):
         lines.append(f"! {warning(analysis)}")
-        lines += [f"  {harm.name}: {'; '.join(harm.endpoints)}" for harm in found]
+        lines += [f"  {harm.name}: {'; '.join(harm.harms)}" for harm in found]
         lines.append(
             f"  (of all that was compared, about {analysis.named_by_chance:.1f} would be named by chance)"
         )
@@ -192,7 +192,7 @@ def _summary(whole: Aggregate, analysis: Analysis) -> list[str]:
 
 def _table(analysis: Analysis, verdicts: Sequence[Verdict]) -> list[str]:
     """A line for every arm, the largest loss first."""
-    metric, harmful = analysis.endpoint["metric"], {harm.arm for harm in harms(analysis)}
+    metric, harmful = analysis.endpoint["metric"], {harm.arm for harm in harmful_arms(analysis)}
     rows = [("arm", "verdict", "mean difference (95 % interval)", "decided by")]
     rows += [
         (

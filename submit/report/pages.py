@@ -23,7 +23,7 @@ from submit.analysis.analysis import Analysis, Verdict
 from submit.analysis.comparisons import Comparison
 from submit.analysis.headline import (
     endpoint_name,
-    harms,
+    harmful_arms,
     headline,
     in_order,
     short_name,
@@ -117,7 +117,7 @@ def _answer(report: Report) -> dict[str, Any]:
             if each.metric == endpoint.metric
         },
         "headline": headline(analysis),
-        "harms": harms(analysis),
+        "harms": harmful_arms(analysis),
         "warning": warning(analysis),
         "losses": LOSSES,
         "wilcoxon": _wilcoxon(analysis),

@@ -247,8 +247,10 @@ def test_h_lost_lesions_are_named_first(lost: int, p: str) -> None:
     assert f"{a.leading.beyond_margin} of 10 patients lose more than the margin." in a.sentence
     # The mean of three lost of ten may be chance, of six it is not; the lesions are told all the same.
     assert a.verdict == ("needed" if lost == 6 else "undecided")
-    volume = " and absolute volume error" * (lost == 6)
-    assert a.harmed == (f"HD95{volume} of tumour",)
+    assert a.harmed == (
+        ("detection, HD95 and absolute volume error" if lost == 6 else "HD95") + " of tumour",
+    )
+    assert a.suspected == (() if lost == 6 else ("detection of tumour",))
 
 
 def test_h_the_floor_is_what_was_measured_and_says_how_well() -> None:

@@ -11,7 +11,7 @@ from submit.analysis.headline import (
     ALONE,
     WITHOUT,
     harm_pictures,
-    harms,
+    harmful_arms,
     headline,
     in_order,
     short_name,
@@ -53,19 +53,37 @@ def test_the_answer_says_what_matters_what_can_go_and_what_must_not(harmful: Ana
 
 
 def test_a_harm_is_named_with_its_numbers_and_hd95_once(harmful: Analysis) -> None:
-    (harm,) = harms(harmful)
+    (harm,) = harmful_arms(harmful)
     assert (harm.arm, harm.name) == ("without b", "b")
     # The table's HD95 is 10 mm less 10 mm for each Dice: a Dice of 0.111 less is 1.1 mm more.
-    assert [each.split(" (")[0] for each in harm.endpoints] == ["Dice of node −0.111", "HD95 of node +1.1 mm"]
+    assert [each.split(" (")[0] for each in harm.harms] == ["Dice of node −0.111", "HD95 of node +1.1 mm"]
     assert harm_pictures(harmful) == [("without b", ("node", "dice"))]
     assert warning(harmful).startswith("Do not stop these scans")
+
+
+def test_lesions_that_are_lost_are_a_harm_which_no_metric_s_picture_shows() -> None:
+    """Six of twelve nodes are lost, and others better drawn, so that of nodes nothing else is shown."""
+    rows = [
+        table(paired([0.7] * N, a=WOBBLE, b=WOBBLE), structure="tumour"),
+        table(paired([0.4] * N, a=[-0.4] * 6 + [0.5] * 6, b=WOBBLE), structure="node"),
+    ]
+    whole = concat(rows, ignore_index=True)
+    whole["status"] = whole["status"].mask(whole["dice"] == 0, "miss")
+    found = analyse(whole, design(N, structures=("tumour", "node")), run="r", manifest="m")
+    (harm,) = harmful_arms(found)
+    assert (harm.name, harm.harms) == ("a", ("loses 6 of 12 lesions of node (McNemar, p = 0.031)",))
+    assert harm_pictures(found) == []
+    assert (
+        "Look elsewhere first, although tumour loses nothing that matters: a (with harm to node)."
+        in headline(found)
+    )
 
 
 def test_what_is_needed_has_no_warning_as_nobody_takes_it_for_leave_to_stop() -> None:
     large = [-0.2 - 0.003 * n for n in range(N)]
     found = analysed({"tumour": {"a": large, "b": WOBBLE}, "node": {"a": large, "b": WOBBLE}})
     assert "node" in found.verdicts[0].harmed
-    assert harms(found) == []
+    assert harmful_arms(found) == []
     assert headline(found)[0] == "Most influential: a; least: b."
     assert "Can be left out, one of these at a time: b." in headline(found)
 
@@ -86,7 +104,7 @@ def test_an_unfinished_arm_does_no_harm_yet() -> None:
         {"tumour": {"a": WOBBLE, "b": WOBBLE[:8] + [None] * 4}, "node": {"a": WOBBLE, "b": some}}
     )
     assert not found.verdicts[1].complete
-    assert harms(found) == []
+    assert harmful_arms(found) == []
     assert not any("node" in line for line in headline(found))
 
 
@@ -112,13 +130,13 @@ def test_several_other_structures_have_a_line_each_with_the_largest_loss_first()
     )
     assert "node (Dice) is worse without b, a." in headline(found)
     assert not any(line.startswith("union") for line in headline(found))  # of which the node is a part
-    assert all("union" not in text for harm in harms(found) for text in harm.endpoints)
+    assert all("union" not in text for harm in harmful_arms(found) for text in harm.harms)
 
 
 def test_without_a_result_nothing_is_said_beyond_that() -> None:
     found = analysed({"tumour": {"a": [None] * 6, "b": [None] * 6}}, patients=6)
     assert headline(found) == ["Too few tests for a verdict yet: a (0 of 6), b (0 of 6)."]
-    assert harms(found) == []
+    assert harmful_arms(found) == []
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,16 @@ def test_lesions_that_are_lost_come_before_any_mean() -> None:
     assert b.startswith("Finds 1 lesion (tumour) that the reference misses (McNemar, p = 1.000). Dice of")
 
 
+def test_how_well_lesions_are_drawn_is_told_apart_from_whether_they_are_found() -> None:
+    """Of ten, three are lost by 0.8 each; the other seven lose 0.01: the mean is -0.247."""
+    of = design(10)
+    dice = {REFERENCE: [0.8] * 10, "without a": [0.0] * 3 + [0.79] * 7, "without b": [0.8] * 10}
+    a, b = told(measured(of, dice), of)
+    assert "Dice of tumour changes by −0.247" in a
+    assert "Where both find the lesion (7 patients) it changes by −0.010." in a
+    assert "both find" not in b
+
+
 def test_false_alarms_are_told_of_exams_without_a_lesion() -> None:
     of = design(17)
     dice = {
