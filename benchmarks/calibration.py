@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from pandas import DataFrame, Index, MultiIndex, concat
 
 from submit.analysis.adjustment import adjusted
-from submit.analysis.bootstrap import bootstrap_means
+from submit.analysis.bootstrap import Bootstrap
 from submit.analysis.comparisons import compare
 from submit.analysis.design import ALPHA, Design
 from submit.analysis.differences import Differences
@@ -150,16 +150,16 @@ def old_verdicts(tests: DataFrame, design: Design) -> list[object]:
     """The verdicts by the rules of before."""
     losses = -differences(tests)[list(design.compared)]
     values = losses.to_numpy(dtype=np.float64)
-    means = bootstrap_means(values, design.seed)
+    means = Bootstrap(values, design.seed)
     lows, highs = means.intervals()
-    at_margin = means.p_at_or_above(design.margin or 0.0)
+    at_margin = [means.p_at_or_above(n, design.margin or 0.0) for n in range(values.shape[1])]
     ranks = [signed_rank(column) for column in values.T]
     p = list(adjusted({n: each.p for n, each in enumerate(ranks)}, "holm").values())
     sides = [equivalence(column, design.margin or 0.0) for column in values.T]
     not_worse = list(
         adjusted(
             {
-                n: None if side is None else float(np.fmax(side.p_below_upper, at_margin[n]))
+                n: None if side is None else max(side.p_below_upper, at_margin[n] or 0.0)
                 for n, side in enumerate(sides)
             },
             "holm",

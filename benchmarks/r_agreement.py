@@ -18,7 +18,7 @@ import numpy as np
 from pandas import DataFrame
 
 from submit.analysis.adjustment import adjusted
-from submit.analysis.bootstrap import bootstrap_means
+from submit.analysis.bootstrap import Bootstrap
 from submit.analysis.mixed_model import mixed_model
 from submit.analysis.paired_tests import equivalence, friedman, null_distribution, signed_rank
 from submit.analysis.pairing import by_arm, by_patient, differences
@@ -75,7 +75,7 @@ def ours(table: DataFrame) -> Found:
     for contrast in model.contrasts:
         found["model estimate", contrast.arm] = contrast.estimate
         found["model error", contrast.arm] = contrast.error
-    for arm, low, high in zip(arms, *bootstrap_means(values.to_numpy(), 0).intervals(), strict=True):
+    for arm, low, high in zip(arms, *Bootstrap(values.to_numpy(), 0).intervals(), strict=True):
         found["interval low", arm], found["interval high", arm] = float(low), float(high)
     for n in (6, 9, 10, 25, 36, 100):
         found["signed-rank P(W <= n)", str(n)] = float(

@@ -12,9 +12,10 @@ from submit.analysis.bootstrap import rank_shares
 from submit.analysis.comparisons import Comparison, compare
 from submit.analysis.design import ALPHA, Design
 from submit.analysis.detection import Detection
-from submit.analysis.differences import Differences
-from submit.analysis.evidence import ArmEvidence, gather
-from submit.analysis.harms import harm_text, harmed, harms_of
+from submit.analysis.differences import BothFound, Differences
+from submit.analysis.evidence import gather
+from submit.analysis.harms import Harm, harms_of, names_of
+from submit.analysis.headline import headline
 from submit.analysis.mixed_model import Model, mixed_model
 from submit.analysis.noise import Noise, retraining_noise
 from submit.analysis.paired_tests import Friedman, friedman
@@ -32,8 +33,8 @@ from submit.analysis.sensitivity import (
     volumes,
     worst_cases,
 )
-from submit.analysis.sentences import LEFT_OUT, ONE_IN, HeadlineArm, answer, influence, sentence
-from submit.analysis.verdict import Floor, VerdictName, decide, decide_all
+from submit.analysis.sentences import sentence
+from submit.analysis.verdict import DECIDED, LOSSES, Evidence, Floor, VerdictName, decide, decide_all
 
 ENOUGH_TESTS = 0.9
 """Of the planned pairs of an arm; with fewer it has no place in the headline."""
@@ -71,6 +72,9 @@ class StructureVerdict(Record):
     """The smallest difference that this study finds in this arm with 80 % power, at 5 % / arms."""
     detection: Detection
     """Lesions lost and gained, false alarms."""
+    both_found: tuple[BothFound, ...]
+    """Of Dice and the distances, the mean difference where both found the lesion: how well it is drawn, apart from
+    whether it is found."""
     plan: Plan | None
     """What would decide it, if it is open."""
 
@@ -84,10 +88,14 @@ class Verdict(Record):
     """Over all structures of the endpoint: droppable is what is droppable for each of them."""
     structures: tuple[StructureVerdict, ...]
     """The leading one first."""
+    found_harms: tuple[Harm, ...]
+    """What is worse beside the endpoint; lesions lost and false alarms anywhere. Shown, not adjusted, or large."""
     harms: tuple[str, ...]
-    """Secondary endpoints whose 95 % interval, not adjusted, lies on the worse side of 0, each in words."""
+    """The same in words, which say what is not shown."""
     harmed: tuple[str, ...]
-    """The same, as a headline names them."""
+    """What is shown, as a headline names it."""
+    suspected: tuple[str, ...]
+    """The same of what is large and not shown, if it has not that name too."""
     pairs: int
     """Planned tests of which arm and reference are done."""
     planned: int
@@ -194,33 +202,26 @@ class Analysis(Record):
         It is the 95 % bound, 1 - 0.05^(1/n), of what the headline calls droppable; None if it is nothing.
         """
         patients = [
-            each.leading.patients for each in self.verdicts if each.verdict == "droppable" and each.complete
+            own.patients
+            for each in self.verdicts
+            if each.verdict == "droppable" and each.complete
+            for own in each.structures
         ]
         return (min(patients), 1 - 0.05 ** (1 / min(patients))) if patients else None
 
     @property
-    def headline_arms(self) -> list[HeadlineArm]:
-        """The arms as the headline names them."""
-        return [
-            HeadlineArm(
-                name=each.arm.removeprefix("only ") if self.only_one_in else " + ".join(each.left_out),
-                verdict=each.verdict,
-                loss=each.leading.loss,
-                harmed=each.harmed,
-                done=None if each.complete else (each.pairs, each.planned),
-            )
-            for each in self.verdicts
+    def named_by_chance(self) -> float:
+        """How many secondary endpoints would have an interval on the worse side of 0 if nothing were worse."""
+        primary = {(structure, self.endpoint["metric"]) for structure in self.structures}
+        secondary = [
+            each for each in self.comparisons if each.low is not None and each.endpoint not in primary
         ]
+        return len(secondary) * ALPHA / 2
 
     @property
     def answer(self) -> list[str]:
-        """All verdicts, a sentence for each kind."""
-        return answer(self.headline_arms, ONE_IN if self.only_one_in else LEFT_OUT, self.structures)
-
-    @property
-    def influence(self) -> str:
-        """Which channel matters most and which least."""
-        return influence(self.headline_arms)
+        """What a reader takes away first, a sentence each."""
+        return headline(self)
 
 
 def analyse(table: DataFrame, design: Design, *, run: str, manifest: str) -> Analysis:
@@ -274,7 +275,7 @@ def _noise(table: DataFrame, structure: str, design: Design) -> Noise | None:
 
 
 def _verdicts(
-    evidence: Mapping[str, tuple[ArmEvidence, ...]],
+    evidence: Mapping[str, tuple[Evidence, ...]],
     found: Differences,
     comparisons: tuple[Comparison, ...],
     worst: tuple[WorstCase, ...],
@@ -287,8 +288,11 @@ def _verdicts(
     verdicts = []
     for arm, every in evidence.items():
         verdict = decide_all(every)
-        open_ = verdict in ("undecided", "not distinguishable")
-        harms = harms_of(arm, comparisons, design)
+        open_ = verdict not in (*LOSSES, "droppable")
+        seen = {structure: found.detection(structure, arm) for structure in design.structures}
+        harms = harms_of(arm, comparisons, seen, design)
+        shown = names_of([each for each in harms if each.shown], design.endpoint_structures)
+        large = names_of([each for each in harms if not each.shown], design.endpoint_structures)
         verdicts.append(
             Verdict(
                 arm=arm,
@@ -296,16 +300,14 @@ def _verdicts(
                 verdict=verdict,
                 structures=tuple(
                     _in_structure(
-                        own,
-                        primary[arm, own.structure, design.metric],
-                        found.detection(own.structure, arm),
-                        design,
-                        noise[own.structure],
+                        own, primary[arm, own.structure, design.metric], found, design, noise[own.structure]
                     )
                     for own in every
                 ),
-                harms=tuple(harm_text(each) for each in harms),
-                harmed=tuple(harmed(harms, design)),
+                found_harms=harms,
+                harms=tuple(each.told for each in harms),
+                harmed=shown,
+                suspected=tuple(name for name in large if name not in shown),
                 pairs=_pairs(found, arm, design),
                 planned=design.repeats * len(design.exams),
                 depends_on_missing=arm in bounds and (open_ or bounds[arm] != {verdict}),
@@ -323,14 +325,16 @@ def _pairs(found: Differences, arm: str, design: Design) -> int:
 
 
 def _in_structure(
-    own: ArmEvidence, comparison: Comparison, seen: Detection, design: Design, noise: Noise | None
+    own: Evidence, comparison: Comparison, found: Differences, design: Design, noise: Noise | None
 ) -> StructureVerdict:
-    verdict = decide(own)
-    plan = plan_for(own, design, noise) if verdict not in ("needed", "droppable") else None
+    verdict, seen = decide(own), found.detection(own.structure, own.arm)
+    both_found = found.both_found(own.structure, own.arm)
+    drawn = {each.metric: each for each in both_found}
+    plan = plan_for(own, design, noise) if verdict not in DECIDED else None
     return StructureVerdict(
         structure=own.structure,
         verdict=verdict,
-        sentence=sentence(own, comparison, seen, plan, design),
+        sentence=sentence(own, comparison, seen, drawn.get(design.metric), plan, design),
         patients=own.patients,
         loss=own.loss,
         low=own.low,
@@ -344,6 +348,7 @@ def _in_structure(
         floor=own.floor,
         detectable=detectable(own.sd, own.patients, alpha=design.shared_level) if own.sd else None,
         detection=seen,
+        both_found=both_found,
         plan=plan,
     )
 
@@ -354,7 +359,7 @@ def _friedman(tests: DataFrame, design: Design) -> Friedman | None:
     return friedman(by_patient(tests.dropna()).to_numpy(dtype=np.float64))
 
 
-def _detectable(evidence: Mapping[str, tuple[ArmEvidence, ...]], design: Design) -> Detectable | None:
+def _detectable(evidence: Mapping[str, tuple[Evidence, ...]], design: Design) -> Detectable | None:
     leading = [every[0] for every in evidence.values()]
     spreads = [own.sd for own in leading if own.sd is not None]
     patients = max((own.patients for own in leading), default=0)

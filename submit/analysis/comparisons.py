@@ -1,7 +1,7 @@
 """Every arm against the reference arm: differences, intervals, effect sizes, tests."""
 
 from collections.abc import Mapping
-from math import inf
+from math import inf, isinf
 from typing import Literal
 
 import numpy as np
@@ -9,15 +9,14 @@ from numpy.typing import NDArray
 from pandas import concat
 from scipy import stats
 
-from job.contract.grid import REFERENCE
 from job.contract.results import Record
 from submit.analysis.adjustment import adjusted
 from submit.analysis.design import ALPHA, LIMITS, Design
 from submit.analysis.differences import Differences
-from submit.analysis.evidence import ArmEvidence
 from submit.analysis.paired_tests import signed_rank
-from submit.analysis.pairing import EXAM, by_patient
+from submit.analysis.pairing import EXAM
 from submit.analysis.sign_flips import SignFlips
+from submit.analysis.verdict import Evidence
 
 FEWEST_FOR_T = 3
 """Patients of whom a t-interval is given, where there are too few for sign flips."""
@@ -45,6 +44,7 @@ class Comparison(Record):
     low: float | None
     """Of its 95 % interval: simultaneous over the arms for the primary endpoint, else of this comparison alone."""
     high: float | None
+    """None also where a distance has no upper end."""
     cut: bool = False
     """Whether an end lies where the metric ends (a Dice of 1, a distance of 0), and not where the data say."""
     relative: float | None
@@ -70,7 +70,7 @@ class Comparison(Record):
 
 
 def compare(
-    found: Differences, design: Design, evidence: Mapping[str, tuple[ArmEvidence, ...]]
+    found: Differences, design: Design, evidence: Mapping[str, tuple[Evidence, ...]]
 ) -> tuple[Comparison, ...]:
     """All comparisons: those of the primary endpoint first, by structure and in the order of the arms."""
     primary = design.endpoints
@@ -87,13 +87,13 @@ def compare(
     )
 
 
-def _primary(each: Comparison, own: ArmEvidence, design: Design, found: Differences) -> Comparison:
+def _primary(each: Comparison, own: Evidence, design: Design, found: Differences) -> Comparison:
     """With the interval and the p that decide."""
     low, high = own.low, own.high
     if low is not None:
         high = inf if high is None else high
         low, high = (-high, -low) if design.sign < 0 else (low, high)
-    ends = _cut(low, high, _reference_mean(found, each.endpoint, each.arm), each.metric)
+    ends = _cut(low, high, found.reference(each.endpoint, each.arm) or 0.0, each.metric)
     return each.model_copy(update={**ends, "p_adjusted": own.p, "adjustment": "max-t"})
 
 
@@ -145,7 +145,7 @@ def _compare(found: Differences, key: tuple[str, str], arm: str, flips: _Alone) 
     if not len(values):
         return empty
     pairs = found.by_test[key][arm].dropna()
-    mean, reference = float(values.mean()), _reference_mean(found, key, arm)
+    mean, reference = float(values.mean()), found.reference(key, arm) or 0.0
     sd = float(values.std(ddof=1)) if len(values) > 1 else None
     p, interval = flips.p_and_interval(key, arm, values)
     low, high = interval or (None, None)
@@ -166,20 +166,14 @@ def _compare(found: Differences, key: tuple[str, str], arm: str, flips: _Alone) 
     )
 
 
-def _reference_mean(found: Differences, key: tuple[str, str], arm: str) -> float:
-    """Mean of the reference over the pairs of an arm, patients weighing equally."""
-    if arm not in found.by_test[key] or REFERENCE not in found.tests[key]:
-        return 0.0
-    tests = found.tests[key][[REFERENCE]][found.by_test[key][arm].notna()]
-    return float(by_patient(tests)[REFERENCE].mean()) if len(tests) else 0.0
-
-
 def _cut(low: float | None, high: float | None, reference: float, metric: str) -> dict[str, object]:
     """An interval where the mean can be: no metric is below 0, so no mean falls by more than the reference has.
 
-    None where it has no end, and the metric has none.
+    Without an upper end where it has none, and the metric has none.
     """
-    least, most = -reference, LIMITS.get(metric, inf) - reference
-    if low is None or high is None or high == most == inf:
+    if low is None or high is None:
         return {"low": None, "high": None}
-    return {"low": max(low, least), "high": min(high, most), "cut": max(least - low, high - most) > NEAR}
+    least, most = -reference, LIMITS.get(metric, inf) - reference
+    cut = least - low > NEAR or high - min(high, most) > NEAR
+    end = min(high, most)
+    return {"low": max(low, least), "high": None if isinf(end) else end, "cut": cut}

@@ -24,6 +24,12 @@ class Discordance:
     both: int
     tests: int
     """That both arms did, and in which it could be."""
+    more: int
+    """Patients in whom the arm has it more often than the reference."""
+    fewer: int
+    """Patients in whom the reference has it more often."""
+    patients: int
+    """Of misses, in whom the reference finds a lesion; of false alarms, with an exam without one."""
     p: float | None
     """That arm and reference have it as often: exact McNemar test, two-sided, by patient; None without a patient in
     whom they differ."""
@@ -72,18 +78,27 @@ def detection(statuses: DataFrame, arm: str) -> Detection:
         arm: Its name.
     """
     if arm not in statuses or REFERENCE not in statuses:
-        nothing = Discordance(only_arm=0, only_reference=0, both=0, tests=0, p=None)
+        nothing = Discordance(
+            only_arm=0, only_reference=0, both=0, tests=0, more=0, fewer=0, patients=0, p=None
+        )
         return Detection(misses=nothing, false_alarms=nothing)
     both = statuses[[arm, REFERENCE]].dropna()
     without = both.isin((FALSE_ALARM, CORRECT_ABSENCE)).any(axis=1)
+    missed, alarmed = both[~without] == MISS, both[without] == FALSE_ALARM
     return Detection(
-        misses=_discordance(both[~without] == MISS, arm),
-        false_alarms=_discordance(both[without] == FALSE_ALARM, arm),
+        misses=_discordance(missed, arm, missed[~missed[REFERENCE]]),
+        false_alarms=_discordance(alarmed, arm, alarmed),
     )
 
 
-def _discordance(has: DataFrame, arm: str) -> Discordance:
-    """Of tests x (arm, reference): counts by test, and the test by patient, in whom the more frequent one counts."""
+def _discordance(has: DataFrame, arm: str, of: DataFrame) -> Discordance:
+    """Of tests x (arm, reference): counts by test, and the test by patient, in whom the more frequent one counts.
+
+    Args:
+        has: Whether a test has it.
+        arm: Its name.
+        of: Tests of the patients who count as those who could have it.
+    """
     of_arm, of_reference = has[arm].to_numpy(dtype=bool), has[REFERENCE].to_numpy(dtype=bool)
     balance = (has[arm].astype(int) - has[REFERENCE].astype(int)).groupby(level="patient").sum()
     more, fewer = int((balance > 0).sum()), int((balance < 0).sum())
@@ -92,5 +107,8 @@ def _discordance(has: DataFrame, arm: str) -> Discordance:
         only_reference=int(np.count_nonzero(of_reference & ~of_arm)),
         both=int(np.count_nonzero(of_arm & of_reference)),
         tests=len(has),
+        more=more,
+        fewer=fewer,
+        patients=of.index.get_level_values("patient").nunique(),
         p=float(stats.binomtest(more, more + fewer).pvalue) if more + fewer else None,
     )

@@ -1,10 +1,31 @@
 """The tests of a run and the patients' differences in every structure and metric, computed once."""
 
+from dataclasses import dataclass
+
 from pandas import DataFrame
 
+from job.contract.grid import REFERENCE
 from submit.analysis.design import Design
 from submit.analysis.detection import Detection, detection
-from submit.analysis.pairing import OVERLAPS, by_arm, by_patient, differences_by_test, metrics_in, statuses
+from submit.analysis.pairing import (
+    FOUND,
+    OVERLAPS,
+    by_arm,
+    by_patient,
+    differences_by_test,
+    metrics_in,
+    statuses,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BothFound:
+    """How much worse or better lesions are drawn, where arm and reference both found them."""
+
+    metric: str
+    patients: int
+    mean: float | None
+    """Mean over patients of arm - reference, in the metric's unit; None without a patient."""
 
 
 class Differences:
@@ -27,8 +48,27 @@ class Differences:
         """Arm - reference: patients x arms."""
         self._detections: dict[tuple[str, str], Detection] = {}
 
+    def reference(self, key: tuple[str, str], arm: str) -> float | None:
+        """Mean of the reference over an arm's pairs, patients weighing equally; None without a pair."""
+        if arm not in self.by_test[key]:
+            return None
+        tests = self.tests[key][[REFERENCE]][self.by_test[key][arm].notna()]
+        return float(by_patient(tests)[REFERENCE].mean()) if len(tests) else None
+
     def detection(self, structure: str, arm: str) -> Detection:
         """Lesions found and false alarms of an arm beside the reference."""
         if (structure, arm) not in self._detections:
             self._detections[structure, arm] = detection(self.statuses[structure], arm)
         return self._detections[structure, arm]
+
+    def both_found(self, structure: str, arm: str) -> tuple[BothFound, ...]:
+        """Dice and distances over the lesions that arm and reference both found, patients weighing equally."""
+        found = (self.statuses[structure] == FOUND).reindex(columns=[arm, REFERENCE], fill_value=False)
+        overlaps = []
+        for metric in OVERLAPS:
+            if (structure, metric) in self.by_test:
+                pairs = self.by_test[structure, metric].reindex(columns=[arm])[found.all(axis=1)]
+                values = by_patient(pairs)[arm].dropna()
+                mean = float(values.mean()) if len(values) else None
+                overlaps.append(BothFound(metric=metric, patients=len(values), mean=mean))
+        return tuple(overlaps)

@@ -1,7 +1,6 @@
 """What the verdicts are decided by, from the patients' differences in the structures of the endpoint."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import isfinite
 
 import numpy as np
@@ -11,7 +10,7 @@ from scipy import stats
 
 from job.contract.grid import REFERENCE
 from submit.analysis.adjustment import adjusted
-from submit.analysis.bootstrap import bootstrap_means, draws_for
+from submit.analysis.bootstrap import DRAWS, Bootstrap, draws_for
 from submit.analysis.design import ALPHA, Design, trainings
 from submit.analysis.differences import Differences
 from submit.analysis.noise import Noise
@@ -24,31 +23,9 @@ MIN_FREEDOM = 5
 """Further trainings; fewer do not say what the noise is."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ArmEvidence(Evidence):
-    """The same with what a verdict's sentence and plan need."""
-
-    arm: str
-    losses: Mapping[str, float]
-    """By patient."""
-    exams: tuple[int, ...]
-    """Of each patient with a pair."""
-    sd: float | None
-    """Of the patients' losses."""
-    reference: float | None
-    """Mean of the reference over the same tests."""
-    p_equivalent: float | None
-    """That the difference is within the margin on both sides: the larger of two one-sided p, not adjusted."""
-
-    @property
-    def beyond_margin(self) -> int | None:
-        """Patients who lose more than the margin; None without a margin."""
-        return None if self.margin is None else sum(loss > self.margin for loss in self.losses.values())
-
-
 def gather(
     found: Differences, design: Design, noise: Mapping[str, Noise | None]
-) -> dict[str, tuple[ArmEvidence, ...]]:
+) -> dict[str, tuple[Evidence, ...]]:
     """The evidence on every arm but the reference, in their order: one for each structure of the endpoint.
 
     Args:
@@ -82,8 +59,13 @@ class _Tested:
         self._place = {key: number for number, key in enumerate(keys)}
         values = self.losses.to_numpy(dtype=np.float64)
         self._flips = SignFlips(values, design.seed)
-        level = ALPHA if design.margin is None else margin_level(len(values)) / len(design.compared)
-        self._draws = bootstrap_means(values, design.seed, draws_for(level)) if len(values) else None
+        arms = len(design.compared)
+        # Holm's first step multiplies p by the arms.
+        self._means = Bootstrap(
+            values,
+            design.seed,
+            lambda n: DRAWS if design.margin is None else draws_for(margin_level(n) / arms),
+        )
 
     def p_and_interval(self, structure: str, arm: str) -> tuple[float | None, float | None, float | None]:
         """P that a loss is 0, and the ends of its interval, adjusted over all arms and structures.
@@ -94,30 +76,29 @@ class _Tested:
         """
         column, family = self._place[structure, arm], range(len(self._place))
         p, interval = self._flips.p(column, family), self._flips.interval(column, family)
-        if p is None or interval is None or self._draws is None:
+        if p is None or interval is None:
             return p, None, None
         low, high = interval
-        upper, p_gain = self._draws.simultaneous_upper(column, ALPHA / 2)
+        upper, p_gain = self._means.simultaneous_upper(column, ALPHA / 2)
         high = high if upper is None else max(high, upper)
         if p_gain is not None and self._flips.means[column] < 0:
             p = max(p, min(2 * p_gain, 1.0))
         return p, low, high if isfinite(high) else None
 
-    def p_at_or_above(self, structure: str, arm: str, margin: float) -> float:
+    def p_at_or_above(self, structure: str, arm: str, margin: float) -> float | None:
         """Of how few draws of patients it is to see so small a loss if the true one were the margin."""
-        assert self._draws is not None
-        return float(self._draws.p_at_or_above(margin)[self._place[structure, arm]])
+        return self._means.p_at_or_above(self._place[structure, arm], margin)
 
 
 def _of_structure(
     structure: str, found: Differences, tested: _Tested, design: Design, noise: Noise | None
-) -> dict[str, ArmEvidence]:
+) -> dict[str, Evidence]:
     """The evidence of all arms on one structure."""
     losses = {
         arm: {str(patient): float(loss) for patient, loss in tested.losses[structure, arm].dropna().items()}
         for arm in design.compared
     }
-    reference = {arm: _reference(found, structure, arm, design) for arm in design.compared}
+    reference = {arm: found.reference((structure, design.metric), arm) for arm in design.compared}
     margins = {arm: design.margin_beside(reference[arm]) for arm in design.compared}
     sides = _sides(losses, margins)
     not_worse = _not_worse(structure, margins, sides, tested)
@@ -129,7 +110,7 @@ def _of_structure(
         exams = tuple(int(n) for n in counts[arm] if n) if arm in counts else ()
         p, low, high = tested.p_and_interval(structure, arm)
         side = sides[arm]
-        evidence[arm] = ArmEvidence(
+        evidence[arm] = Evidence(
             arm=arm,
             structure=structure,
             loss=float(values.mean()) if len(values) else None,
@@ -172,17 +153,8 @@ def _not_worse(
         margin = margins[arm]
         p[arm] = None
         if side is not None and margin is not None:
-            p[arm] = float(np.fmax(side.p_below_upper, tested.p_at_or_above(structure, arm, margin)))
+            p[arm] = max(side.p_below_upper, tested.p_at_or_above(structure, arm, margin) or 0.0)
     return adjusted(p, "holm")
-
-
-def _reference(found: Differences, structure: str, arm: str, design: Design) -> float | None:
-    """Mean of the reference over an arm's pairs, patients weighing equally."""
-    by_test = found.by_test[structure, design.metric]
-    if arm not in by_test:
-        return None
-    tests = found.tests[structure, design.metric][[REFERENCE]][by_test[arm].notna()]
-    return float(by_patient(tests)[REFERENCE].mean()) if len(tests) else None
 
 
 def _can_see(found: Differences, structure: str, design: Design) -> bool:
@@ -214,5 +186,4 @@ def _floor(
         for level in (1 - ALPHA / 2, ALPHA / 2)
     )
     scatter = float(values.var(ddof=1) / len(values)) if len(values) > 1 else 0.0
-    share = min(variance / scatter, 1.0) if scatter > 0 else 1.0
-    return Floor(value=value, low=low, high=high, share=share)
+    return Floor(value=value, low=low, high=high, share=variance / scatter if scatter > 0 else 1.0)

@@ -7,12 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from submit.analysis.bootstrap import FEWEST
+from submit.analysis.sign_flips import FEWEST, NO_SPREAD
 
 Vector = NDArray[np.float64]
 
-NO_SPREAD = 1e-9
-"""Differences that are closer are equal but for rounding."""
 EXACT_UP_TO = 200
 """Patients; beyond, the normal approximation's p differs in its third digit at most."""
 

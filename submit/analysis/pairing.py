@@ -15,8 +15,8 @@ TEST = ["repeat", "patient", "exam"]
 EXAM = ["patient", "exam"]
 FALSE_ALARM, CORRECT_ABSENCE = "false-alarm", "both-empty"
 """Statuses of tests of exams without a lesion."""
-MISS = "miss"
-"""Status of a test in which none of a lesion is found."""
+MISS, FOUND = "miss", "ok"
+"""Statuses of tests of exams with a lesion, of which nothing or some is found."""
 
 
 OVERLAPS = ("dice", "hd95_mm", "hd95_voxels_mm")

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from math import ceil
 
 from submit.analysis.design import ALPHA, Design, trainings
-from submit.analysis.evidence import MIN_FREEDOM, ArmEvidence
+from submit.analysis.evidence import MIN_FREEDOM
 from submit.analysis.noise import Noise
-from submit.analysis.power import FEWEST, POWER, detectable, patients_needed, power_of, repeats_needed
-from submit.analysis.verdict import MOST_TIMES, margin_level
+from submit.analysis.power import POWER, detectable, patients_needed, power_of, repeats_needed
+from submit.analysis.sign_flips import FEWEST
+from submit.analysis.verdict import MOST_TIMES, Evidence, margin_level
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,7 @@ class Plan:
     """Of every arm, with the patients that there are; None: none would do, or the noise is not known."""
 
 
-def plan_for(evidence: ArmEvidence, design: Design, noise: Noise | None) -> Plan | None:
+def plan_for(evidence: Evidence, design: Design, noise: Noise | None) -> Plan | None:
     """The plan for an arm; None without a margin, a spread, or a want of patients.
 
     To show a loss of the margin where there is one, and to rule it out where there is none, whichever takes more.
@@ -36,7 +37,7 @@ def plan_for(evidence: ArmEvidence, design: Design, noise: Noise | None) -> Plan
         return None
     alpha = design.shared_level
     needed = patients_for_margin(margin, evidence.sd, alpha=alpha)
-    in_sds = detectable(1.0, patients, alpha=alpha)
+    in_sds = detectable(1.0, patients, alpha=_sharper(alpha, patients))
     repeats = None if in_sds is None else _repeats(margin / in_sds, evidence, design, noise)
     if needed is not None and needed <= patients:
         return None
@@ -59,18 +60,23 @@ def patients_for_margin(margin: float, sd: float, *, alpha: float) -> int | None
     Args:
         margin: The loss.
         sd: Of the patients' differences, in the same unit.
-        alpha: Level of one arm; of few patients the loss is ruled out at a sharper one (`verdict.margin_level`).
+        alpha: Level of one arm.
     """
     needed = patients_needed(margin, sd, alpha=alpha)
     if needed is None:
         return None
     needed = max(needed, FEWEST)
-    while power_of(margin, sd, needed, alpha=alpha * margin_level(needed) / (ALPHA / 2)) < POWER:
+    while power_of(margin, sd, needed, alpha=_sharper(alpha, needed)) < POWER:
         needed += 1
     return needed
 
 
-def _repeats(required_sd: float, evidence: ArmEvidence, design: Design, noise: Noise | None) -> int | None:
+def _sharper(alpha: float, patients: int) -> float:
+    """The level of one arm at which a loss of the margin is ruled out: of few patients a sharper one."""
+    return alpha * margin_level(patients) / (ALPHA / 2)
+
+
+def _repeats(required_sd: float, evidence: Evidence, design: Design, noise: Noise | None) -> int | None:
     if noise is None or noise.degrees_of_freedom < MIN_FREEDOM or evidence.sd is None:
         return None
     variances = [

@@ -7,19 +7,17 @@ flips can show anything; of few, p comes in steps, and the level is the step bel
 
 from collections.abc import Sequence
 from functools import cache
-from math import ceil, log2, sqrt
+from math import ceil, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
 from submit.analysis.design import ALPHA
+from submit.analysis.sign_flips import FEWEST
 
 POWER = 0.8
 QUANTILES = (np.arange(2000) + 0.5) / 2000
-FEWEST = ceil(1 - log2(ALPHA) + 1e-9)
-"""Patients of whom sign flips can show a difference at all: of n, 2 of 2^n flips are as extreme as all of one
-sign."""
 MAX_PATIENTS = 100_000
 MAX_REPEATS = 1000
 LARGEST_EFFECT = 100.0

@@ -10,7 +10,7 @@ from scipy import stats
 from job.contract.grid import REFERENCE
 from job.contract.results import Record
 from submit.analysis.adjustment import adjusted
-from submit.analysis.bootstrap import bootstrap_means
+from submit.analysis.bootstrap import Bootstrap
 from submit.analysis.design import HIGHER_IS_BETTER, LIMITS, Design
 from submit.analysis.differences import Differences
 from submit.analysis.evidence import gather
@@ -175,7 +175,7 @@ def structure_contrasts(
     if not columns:
         return ()
     values = concat(columns.values(), axis=1).to_numpy(dtype=np.float64)
-    lows, highs = bootstrap_means(values, design.seed).intervals()
+    lows, highs = Bootstrap(values, design.seed).intervals()
     bounds = dict(zip(columns, zip(lows, highs, strict=True), strict=True))
     p = {
         column: signed_rank(own.to_numpy(dtype=np.float64)).p if len(own) else None

@@ -9,19 +9,24 @@ exact.
 
 For a value other than 0 the same is done with the differences less that value: the values that are not rejected are
 the simultaneous interval, so that interval and p never contradict each other. The other arms take part as they
-scatter about their own means: an arm with a large effect does not hide another one.
+scatter about their own means: an arm with a large effect does not hide another one. Those of too few patients to
+reject anything take no part: they need no adjustment, and t of two patients is infinite in half of all flips.
 """
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from math import ceil, isinf
+from math import ceil, isinf, log2
 
 import numpy as np
 from numpy.typing import NDArray
 
+from submit.analysis.design import ALPHA
+
 Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]
 
+FEWEST = ceil(1 - log2(ALPHA) + 1e-9)
+"""Patients of whom anything can be shown: of n, 2 of 2^n flips are as extreme as all of one sign."""
 ENUMERATED_UP_TO = 13
 """Patients, of whom all flips are taken; the first patient's sign is kept, since |t| does not know it."""
 FLIPS = 10_000
@@ -31,13 +36,14 @@ FLIPS_AT_ONCE = 500
 SAME = 1e-9
 """Relative difference up to which two t are one: sums in another order."""
 NO_SPREAD = 1e-9
-"""SD, in the columns' unit or as a share of a larger mean, below which all differences are one."""
+"""SD or range, in the differences' unit or as a share of a larger mean, below which all of them are one."""
 
 
 class SignFlips:
     """Columns of differences in the same patients, each ready to be tested against any value.
 
-    A *family* is a list of columns among which a test is adjusted; the column itself belongs to it in any case.
+    A *family* is a list of columns among which a test is adjusted; the column itself belongs to it in any case, any
+    other one if it has `FEWEST` patients.
     """
 
     def __init__(self, values: Matrix, seed: int) -> None:
@@ -96,8 +102,8 @@ class SignFlips:
         return spread if spread > NO_SPREAD * max(abs(mean), 1.0) else 0.0
 
     def _others(self, column: int, family: Sequence[int]) -> Vector:
-        """Of every flip, the largest |t| over the family's other columns."""
-        others = [self._scatter(other) for other in family if other != column and self.count[other] > 1]
+        """Of every flip, the largest |t| over the family's other columns of patients enough."""
+        others = [self._scatter(other) for other in family if other != column and self.count[other] >= FEWEST]
         return np.max(others, axis=0) if others else np.zeros(len(self._sums[0]))
 
     def p(self, column: int, family: Sequence[int] = (), value: float = 0.0) -> float | None:

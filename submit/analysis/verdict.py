@@ -1,6 +1,6 @@
 """The answer for each arm, by rules that are written down in docs/statistics.md."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, log
 from typing import Literal
@@ -8,6 +8,10 @@ from typing import Literal
 from submit.analysis.design import ALPHA
 
 VerdictName = Literal["needed", "worse", "droppable", "not distinguishable", "undecided"]
+LOSSES: tuple[VerdictName, ...] = ("needed", "worse")
+"""Verdicts that say that a loss is shown: nobody takes them for leave to stop a scan."""
+DECIDED: tuple[VerdictName, ...] = ("needed", "droppable")
+"""Verdicts that no further test would make plainer."""
 RARE = 0.05
 """Share of patients who lose much, that a study should have seen at least once before it calls a channel
 droppable."""
@@ -28,13 +32,21 @@ class Floor:
     """Of its own 95 % interval: it is measured on few further trainings. So is `high`."""
     high: float
     share: float
-    """Of the variance of the arm's mean difference, at most 1."""
+    """Of the variance of the arm's mean difference; 1 of an arm that does not scatter.
+
+    More than 1 where retraining makes less than its variance, doubled, says: all arms share their draws with the
+    reference, and two trainings of the reference do not.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What decides a verdict on one structure. A loss is how much worse the arm is; below 0 it is better."""
+    """What decides a verdict on an arm in one structure, with what its sentence and plan need.
 
+    A loss is how much worse the arm is; below 0 it is better.
+    """
+
+    arm: str
     structure: str
     loss: float | None
     """Mean over patients, in the unit of the endpoint's metric; None without a pair."""
@@ -55,6 +67,21 @@ class Evidence:
     """Of retraining; None if it was not measured."""
     can_see: bool = True
     """Whether the reference itself is good enough that a loss could be seen."""
+    losses: Mapping[str, float]
+    """By patient."""
+    exams: tuple[int, ...]
+    """Of each patient with a pair."""
+    sd: float | None
+    """Of the patients' losses."""
+    reference: float | None
+    """Mean of the reference over the same tests."""
+    p_equivalent: float | None
+    """That the difference is within the margin on both sides: the larger of two one-sided p, not adjusted."""
+
+    @property
+    def beyond_margin(self) -> int | None:
+        """Patients who lose more than the margin; None without a margin."""
+        return None if self.margin is None else sum(loss > self.margin for loss in self.losses.values())
 
     @property
     def margin_level(self) -> float:
@@ -83,8 +110,11 @@ class Evidence:
 
     @property
     def is_noise(self) -> bool:
-        """Whether the difference is within what retraining surely makes, and retraining is most of the scatter."""
-        if self.loss is None or self.floor is None:
+        """Whether the difference is within what retraining surely makes, and retraining is most of the scatter.
+
+        Not a gain that is shown.
+        """
+        if self.loss is None or self.floor is None or self.is_better:
             return False
         return abs(self.loss) <= self.floor.low and self.floor.share >= HALF
 
@@ -92,9 +122,11 @@ class Evidence:
 def margin_level(patients: int) -> float:
     """The one-sided level at which a loss of the margin is ruled out: 2.5 %, less below 72 patients.
 
-    Losses have a long tail. Of few patients, a loss that hits one in twenty may not be among those who were studied,
-    who then look better than they are. The level is 2.5 % times 2.5 % over the chance that none of them is hit: what
-    it takes to keep the error below 2.5 % in simulated worlds with such losses (benchmarks/calibration.py).
+    Losses have a long tail, and few patients show little of it: they look better than they are. The level is 2.5 %
+    times 2.5 % over the chance that a loss that hits one in twenty hit none of them, which is what it takes to keep
+    the error below 2.5 % in simulated worlds with such losses and as much other scatter as trainings have
+    (benchmarks/calibration.py). Where there is next to no scatter, nothing that is computed of patients who were
+    spared can tell of those who were not: `Analysis.unseen` says how many these may be.
     """
     unseen = (1 - RARE) ** patients
     return ALPHA / 2 * (ALPHA / 2 / max(unseen, ALPHA / 2))
@@ -105,8 +137,7 @@ def decide(evidence: Evidence) -> VerdictName:
 
     The rules are tried in this order:
 
-    1. droppable: a loss of the margin or more is ruled out (or, where no margin was stated, a gain is shown), beside
-       a reference that can see;
+    1. droppable: a loss of the margin or more is ruled out, or a gain is shown, beside a reference that can see;
     2. needed: a loss of more than the margin is shown;
     3. worse: a loss is shown, which may be below the margin;
     4. not distinguishable: the difference is within what retraining makes;
@@ -114,7 +145,7 @@ def decide(evidence: Evidence) -> VerdictName:
     """
     if evidence.loss is None:
         return "undecided"
-    if evidence.can_see and (evidence.margin_ruled_out or (evidence.margin is None and evidence.is_better)):
+    if evidence.can_see and (evidence.margin_ruled_out or evidence.is_better):
         return "droppable"
     if evidence.exceeds_margin:
         return "needed"
@@ -130,7 +161,7 @@ def decide_all(evidence: Sequence[Evidence]) -> VerdictName:
     each at its full level).
     """
     verdicts = [decide(each) for each in evidence]
-    for name in ("needed", "worse"):
+    for name in LOSSES:
         if name in verdicts:
             return name
     if all(verdict == "droppable" for verdict in verdicts):

@@ -26,6 +26,14 @@ class MetricStyle:
         """A number with its unit."""
         return f"{self.text(value, signed=signed)} {self.unit}".rstrip()
 
+    def interval(self, low: float | None, high: float | None) -> str:
+        """The ends of an interval, signed; of one without an upper end the lower one "and more", a dash for none."""
+        if low is None:
+            return self.text(None)
+        if high is None:
+            return f"{self.with_unit(low, signed=True)} and more"
+        return f"{self.text(low, signed=True)} to {self.text(high, signed=True)}"
+
     def threshold(self, value: float | None) -> str:
         """The same, to one digit of its own where the metric's decimals would show none."""
         if value is None or round(value, self.decimals) or not value:
@@ -60,6 +68,11 @@ def probability(p: float | None) -> str:
     return (
         f"p = {p:.4f}" if f"{p:.3f}" in ("0.050", "0.025") else f"p = {p:.3f}"
     )  # on which side of the level
+
+
+def precise(p: float | None) -> str:
+    """A p value that is held against a small level, to two digits."""
+    return "p –" if p is None else f"p = {p:.2g}"
 
 
 def percent(fraction: float | None) -> str:

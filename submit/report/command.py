@@ -24,10 +24,10 @@ from submit.analysis.aggregate import Aggregate, aggregate
 from submit.analysis.analysis import Analysis, Verdict, analyse
 from submit.analysis.comparisons import Comparison
 from submit.analysis.design import Design
+from submit.analysis.headline import harm_pictures, harmful_arms, headline, in_order, verdict_words, warning
 from submit.analysis.results_table import Results, collect_results
-from submit.analysis.wording import METRIC_STYLES, percent, probability
+from submit.analysis.wording import METRIC_STYLES, percent, precise, probability
 from submit.report.chosen_exams import Endpoint
-from submit.report.headline import harm_pictures, harms, headline, in_order, verdict_words, warning
 from submit.report.material import Extras, Price, Report, read_curves
 from submit.report.montage import ExamImages, Montages, montages_of
 from submit.report.pages import write_report
@@ -181,15 +181,18 @@ def _summary(whole: Aggregate, analysis: Analysis) -> list[str]:
     lines += ["", *headline(analysis), "", *_table(analysis, verdicts), ""]
     if any(verdict.depends_on_missing for verdict in verdicts):
         lines.append("* missing tests could change it")
-    if found := harms(analysis):
+    if found := harmful_arms(analysis):
         lines.append(f"! {warning(analysis)}")
-        lines += [f"  {harm.name}: {'; '.join(harm.endpoints)}" for harm in found]
+        lines += [f"  {harm.name}: {'; '.join(harm.harms)}" for harm in found]
+        lines.append(
+            f"  (of all that was compared, about {analysis.named_by_chance:.1f} would be named by chance)"
+        )
     return lines
 
 
 def _table(analysis: Analysis, verdicts: Sequence[Verdict]) -> list[str]:
     """A line for every arm, the largest loss first."""
-    metric, harmful = analysis.endpoint["metric"], {harm.arm for harm in harms(analysis)}
+    metric, harmful = analysis.endpoint["metric"], {harm.arm for harm in harmful_arms(analysis)}
     rows = [("arm", "verdict", "mean difference (95 % interval)", "decided by")]
     rows += [
         (
@@ -211,9 +214,9 @@ def _table(analysis: Analysis, verdicts: Sequence[Verdict]) -> list[str]:
 
 def _reason(verdict: Verdict, metric: str) -> str:
     """The number that a verdict was decided by."""
-    own = verdict.leading
+    own = next((each for each in verdict.structures if each.verdict == verdict.verdict), verdict.leading)
     if own.verdict == "droppable" and own.p_not_worse is not None:
-        return f"margin, {probability(own.p_not_worse)}"
+        return f"margin, {precise(own.p_not_worse)}"
     if own.verdict == "not distinguishable" and own.floor is not None:
         return f"retraining, ±{METRIC_STYLES[metric].text(own.floor.value)}"
     return probability(own.p) if own.p is not None else ""
@@ -224,9 +227,5 @@ def _difference(found: Comparison) -> str:
     style = METRIC_STYLES[found.metric]
     if found.mean is None:
         return "no pairs"
-    interval = (
-        f" ({style.text(found.low, signed=True)} to {style.text(found.high, signed=True)})"
-        if found.low is not None
-        else ""
-    )
+    interval = "" if found.low is None else f" ({style.interval(found.low, found.high)})"
     return f"{style.with_unit(found.mean, signed=True)}{interval}, {percent(found.relative)}"

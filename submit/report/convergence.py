@@ -1,6 +1,7 @@
 """Whether trainings had levelled off when they ended."""
 
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ WINDOW = 0.1
 """Share of the steps over which a level is averaged."""
 LAST = 0.2
 """Share of the steps over which a fall is looked for."""
+STILL = 0.05
+"""Share of the loss; what falls by less has levelled off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +26,8 @@ class Convergence:
     """Mean loss over folds where the last fifth of the steps begins: of the tenth of the steps that ends there."""
     end: float
     """The same of the last tenth."""
-    scatter: float | None
-    """SD between folds of the loss in the last tenth; None for a single fold."""
+    error: float | None
+    """Standard error of the mean fall, fold by fold; None for a single fold."""
 
     @property
     def fall(self) -> float:
@@ -32,9 +35,9 @@ class Convergence:
         return self.before - self.end
 
     @property
-    def falls(self) -> bool | None:
-        """Whether it fell by more than folds differ by; None if that is not known."""
-        return None if self.scatter is None else self.fall > self.scatter
+    def falls(self) -> bool:
+        """Whether it fell by more than a twentieth, and by more than two standard errors of that."""
+        return self.fall > max(STILL * self.before, 2 * (self.error or 0.0))
 
 
 def convergence(curves: Curves) -> list[Convergence]:
@@ -55,7 +58,7 @@ def _of_arm(arm: str, steps: NDArray[np.int64], losses: NDArray[np.float64]) -> 
         folds=len(end),
         before=float(before.mean()),
         end=float(end.mean()),
-        scatter=float(end.std(ddof=1)) if len(end) > 1 else None,
+        error=float((before - end).std(ddof=1) / sqrt(len(end))) if len(end) > 1 else None,
     )
 
 
@@ -72,9 +75,8 @@ def in_words(found: list[Convergence]) -> list[str]:
     """What the curves say, a sentence for each kind."""
     said = []
     for falls, text in (
-        (True, "Still falling over the last fifth of the steps, by more than folds differ by: {}."),
-        (False, "Fell by no more than folds differ by: {}."),
-        (None, "Of one fold only, which says nothing of how folds differ: {}."),
+        (True, "Still falling by more than a twentieth over the last fifth of the steps: {}."),
+        (False, "Levelled off: {}."),
     ):
         arms = [each.arm for each in found if each.falls is falls]
         if arms:

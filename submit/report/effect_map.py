@@ -1,13 +1,14 @@
 """The map of all arms in all endpoints: where something is worse, at a glance."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from submit.analysis.analysis import Analysis
 from submit.analysis.comparisons import Comparison
-from submit.analysis.design import ALPHA, HIGHER_IS_BETTER, METRICS
+from submit.analysis.design import HIGHER_IS_BETTER, METRICS
 from submit.analysis.harms import is_worse
-from submit.report.headline import in_order
+from submit.analysis.headline import in_order
 
 Mark = Literal["worse", "better"]
 SHADES = (0.2, 0.5, 0.8, 1.2)
@@ -41,8 +42,6 @@ class EffectMap:
     """Structures with their metrics; those of the primary endpoint first."""
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
     """Arms with their cells, the largest loss in the primary endpoint first."""
-    by_chance: float
-    """How many secondary cells would be marked as worse if nothing were."""
 
     @property
     def cells(self) -> list[Cell]:
@@ -65,11 +64,7 @@ def effect_map(analysis: Analysis) -> EffectMap:
         )
         for each in in_order(analysis)
     )
-    primary = {(structure, leading) for structure in analysis.structures}
-    secondary = [
-        each for each in analysis.comparisons if each.low is not None and each.endpoint not in primary
-    ]
-    return EffectMap(columns=columns, rows=rows, by_chance=len(secondary) * ALPHA / 2)
+    return EffectMap(columns=columns, rows=rows)
 
 
 def _cell(found: Comparison) -> Cell:
@@ -80,6 +75,6 @@ def _cell(found: Comparison) -> Cell:
 
 def mark_of(found: Comparison) -> Mark | None:
     """To which side of 0 a whole 95 % interval lies; None: it holds 0, or there is none."""
-    if found.low is None or found.high is None or found.low <= 0 <= found.high:
+    if found.low is None or found.low <= 0 <= (inf if found.high is None else found.high):
         return None
     return "worse" if is_worse(found) else "better"

@@ -10,10 +10,10 @@ from matplotlib.patches import Patch
 from submit.analysis.analysis import Analysis, StructureVerdict, Verdict
 from submit.analysis.comparisons import Comparison
 from submit.analysis.design import HIGHER_IS_BETTER
-from submit.analysis.verdict import VerdictName
+from submit.analysis.headline import in_order, short_name
+from submit.analysis.verdict import LOSSES, VerdictName
 from submit.analysis.wording import METRIC_STYLES, shortened
 from submit.report.figures import AMBER, DARK, GREEN, GREY, VERMILLION
-from submit.report.headline import DECIDED, in_order
 
 MARKERS: dict[VerdictName, tuple[str, str]] = {
     "needed": ("o", VERMILLION),
@@ -29,6 +29,8 @@ HARM = VERMILLION
 """Colour of a verdict, whatever it is, where something beside the endpoint is worse; the shape is then hollow."""
 MOST_SPANS = 6.0
 """An axis is at most as long as so many times the span of the means and the margin; intervals may run out of it."""
+ENDLESS = 1e6
+"""Where the line of an interval without an upper end goes to, beyond every axis."""
 FOREST_INCHES = 5.6
 """Beside a table, half as wide as the page."""
 
@@ -46,7 +48,7 @@ def forest_figure(analysis: Analysis, width_inches: float = FOREST_INCHES) -> Fi
         found = [_compared(analysis, verdict, structure) for verdict in order]
         for place, (verdict, own) in enumerate(zip(order, found, strict=True)):
             _draw_arm(axes, place, verdict, verdict.structures[number], own)
-        axes.set_xlim(*_span(found, analysis.margin))
+        axes.set_xlim(*_span(found, analysis.margin))  # which cuts off a line without an end
         axes.set_yticks(range(len(order)), [shortened(each.arm, 24) for each in order], parse_math=False)
         axes.set_ylim(len(order) - 0.4, -0.6)
         axes.grid(axis="x", color="#E0E0E0", linewidth=0.8)
@@ -77,8 +79,8 @@ def _draw_arm(axes: Axes, place: int, verdict: Verdict, decided: StructureVerdic
         ends = (-decided.floor.value, decided.floor.value)
         axes.plot(ends, (place, place), "|", color=GREY, ms=14, mew=1.2)
     marker, colour, fill = _look(verdict, decided)
-    if found.low is not None and found.high is not None:
-        axes.hlines(place, found.low, found.high, color=colour, lw=2)
+    if found.low is not None:
+        axes.hlines(place, found.low, ENDLESS if found.high is None else found.high, color=colour, lw=2)
     axes.plot(found.mean, place, marker, color=colour, markersize=8, markerfacecolor=fill, mew=1.6)
 
 
@@ -87,8 +89,8 @@ def _look(verdict: Verdict, decided: StructureVerdict) -> tuple[str, str, str]:
     if not verdict.complete:
         return (*UNFINISHED, UNFINISHED[1])
     marker, colour = MARKERS[decided.verdict]
-    missed_elsewhere = verdict.verdict in DECIDED or bool(verdict.harmed)
-    if missed_elsewhere and decided.verdict not in DECIDED:
+    missed_elsewhere = verdict.verdict in LOSSES or bool(verdict.harmed)
+    if missed_elsewhere and decided.verdict not in LOSSES:
         return marker, HARM, "white"
     if decided.verdict == "droppable" and verdict.verdict != "droppable":
         colour = GREY
@@ -100,17 +102,18 @@ def _legend(analysis: Analysis) -> list[Line2D | Patch]:
         (verdict, own) for verdict in in_order(analysis) for own in verdict.structures if own.loss is not None
     ]
     looks = [_look(*each) for each in drawn]
-    names: dict[str, tuple[str, str]] = {
+    names: dict[VerdictName, tuple[str, str]] = {
         own.verdict: MARKERS[own.verdict] for verdict, own in drawn if verdict.complete
     }
     if "droppable" in names and not any(colour == GREEN for _, colour, _ in looks):
         names["droppable"] = (MARKERS["droppable"][0], GREY)
-    if not all(verdict.complete for verdict, _ in drawn):
-        names["unfinished"] = UNFINISHED
     handles: list[Line2D | Patch] = [
-        Line2D([], [], marker=marker, color=colour, ms=7, lw=2, label=name)
+        Line2D([], [], marker=marker, color=colour, ms=7, lw=2, label=short_name(name, analysis))
         for name, (marker, colour) in names.items()
     ]
+    if not all(verdict.complete for verdict, _ in drawn):
+        marker, colour = UNFINISHED
+        handles.append(Line2D([], [], marker=marker, color=colour, ms=7, lw=2, label="unfinished"))
     if any(fill == "white" for _, _, fill in looks):
         handles.append(Line2D([], [], marker="o", color=HARM, markerfacecolor="white", mew=1.6, ms=7, lw=2))
         handles[-1].set_label("hollow: harm elsewhere")

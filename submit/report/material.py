@@ -17,10 +17,10 @@ from job.storage import Storage
 from job.storage.concurrency import map_files
 from submit.analysis.aggregate import Aggregate
 from submit.analysis.analysis import Analysis
+from submit.analysis.headline import in_order
 from submit.analysis.pairing import by_arm, by_patient, differences, paired_block, statuses
 from submit.analysis.results_table import Results
 from submit.analysis.sensitivity import volumes
-from submit.report.headline import in_order
 from submit.report.montage import Montages
 from submit.report.run_figures import Curves
 

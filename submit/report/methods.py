@@ -6,11 +6,11 @@ from job.contract.wording import dimensions
 from submit.analysis.analysis import Analysis
 from submit.analysis.bootstrap import DRAWS
 from submit.analysis.design import ALPHA
+from submit.analysis.headline import endpoint_name
 from submit.analysis.sign_flips import ENUMERATED_UP_TO, FLIPS
 from submit.analysis.verdict import FULL_LEVEL_FROM, RARE
 from submit.analysis.wording import METRIC_STYLES
 from submit.report.distances import DEFINITIONS
-from submit.report.headline import endpoint_name
 from submit.wording import counted
 
 LEFT_OUT = {
@@ -202,11 +202,12 @@ def _rules(manifest: Manifest, analysis: Analysis) -> str:
     at_most = share if analysis.endpoint["metric"] == "dice" else ""
     level = f"{100 * ALPHA / 2:g} %"
     return f"""The margin was {style.name} {style.with_unit(analysis.margin)}{at_most}{reason}. A channel was called
-    droppable if a loss of the margin or more was ruled out (one-sided, the larger p of a t-test against the margin
-    and of the studentised bootstrap, with Holm's adjustment, below {level}; where fewer than {FULL_LEVEL_FROM}
-    patients had a pair, below {level} x {level} / {1 - RARE:g}^n, so that rare losses do not pass unseen) beside a
-    {REFERENCE} arm whose mean Dice was shown to exceed {analysis.smallest_dice:g}; needed if a loss of more than the
-    margin was shown; worse if a loss was shown that may be below the margin; otherwise it was left undecided."""
+    droppable if a gain was shown or a loss of the margin or more was ruled out (one-sided, the larger p of a t-test
+    against the margin and of the studentised bootstrap, with Holm's adjustment, below {level}; where fewer than
+    {FULL_LEVEL_FROM} patients had a pair, below the stricter {level} x {level} / {1 - RARE:g}^n) beside a {REFERENCE}
+    arm whose mean Dice was shown to exceed {analysis.smallest_dice:g}; needed if a loss of more than the margin was
+    shown; worse if a loss was shown that may be below the margin; otherwise it was left undecided. All of this is
+    about means: losses that are too rare to have hit any of these patients cannot be ruled out."""
 
 
 def _flat(text: str) -> str:

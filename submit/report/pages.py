@@ -17,12 +17,23 @@ from job.contract.fold_ranges import format_folds
 from job.contract.grid import REFERENCE
 from job.contract.manifest import Manifest
 from job.storage import Storage
+from submit.analysis.adjustment import adjusted
 from submit.analysis.aggregate import arms_table
 from submit.analysis.analysis import Analysis, Verdict
 from submit.analysis.comparisons import Comparison
+from submit.analysis.headline import (
+    endpoint_name,
+    harmful_arms,
+    headline,
+    in_order,
+    short_name,
+    verdict_words,
+    warning,
+)
 from submit.analysis.pairing import metrics_in
 from submit.analysis.results_table import Results, structures_of
 from submit.analysis.sensitivity import StructureContrast
+from submit.analysis.verdict import LOSSES
 from submit.analysis.wording import METRIC_STYLES, number, percent, probability
 from submit.report.charts import Chart, charts_of, figures_of
 from submit.report.convergence import convergence, in_words
@@ -30,15 +41,6 @@ from submit.report.distances import DEFINITIONS, flips
 from submit.report.effect_map import effect_map
 from submit.report.exam_detection import exam_detection
 from submit.report.figures import encode
-from submit.report.headline import (
-    DECIDED,
-    endpoint_name,
-    harms,
-    headline,
-    in_order,
-    verdict_words,
-    warning,
-)
 from submit.report.material import PatientRow, Report, arm_costs, patient_rows
 from submit.report.methods import methods
 from submit.wording import counted
@@ -115,8 +117,10 @@ def _answer(report: Report) -> dict[str, Any]:
             if each.metric == endpoint.metric
         },
         "headline": headline(analysis),
-        "harms": harms(analysis),
+        "harms": harmful_arms(analysis),
         "warning": warning(analysis),
+        "losses": LOSSES,
+        "wilcoxon": _wilcoxon(analysis),
         "lesions_differ": any(
             own.detection.lost or own.detection.gained
             for each in analysis.verdicts
@@ -218,6 +222,7 @@ def _template(analysis: Analysis) -> Template:
         "counted": counted,
         "folds": format_folds,
         "data_url": _data_url,
+        "verdict_name": partial(short_name, analysis=analysis),
         "verdict_words": partial(verdict_words, analysis=analysis),
         "verdict_class": _verdict_class,
         "by_loss": partial(_by_loss, {each.arm: n for n, each in enumerate(in_order(analysis))}),
@@ -234,8 +239,17 @@ def _verdict_class(verdict: Verdict) -> str:
     """What a verdict is coloured by: nothing is green without which something else is worse."""
     if not verdict.complete:
         return "unfinished"
-    spared = verdict.verdict not in DECIDED
+    spared = verdict.verdict not in LOSSES
     return "harmed" if verdict.harmed and spared else verdict.verdict.replace(" ", "-")
+
+
+def _wilcoxon(analysis: Analysis) -> dict[tuple[str, str], float | None]:
+    """By arm and structure of the endpoint, p of the signed-rank test, adjusted over all of them."""
+    metric = analysis.endpoint["metric"]
+    own = [
+        each for each in analysis.comparisons if each.endpoint in {(s, metric) for s in analysis.structures}
+    ]
+    return adjusted({(each.arm, each.structure): each.p_wilcoxon for each in own}, "holm")
 
 
 def _margin_level(analysis: Analysis) -> str:
@@ -257,10 +271,10 @@ def _margin_in_effect(analysis: Analysis) -> str:
 
 def _interval(found: Comparison | StructureContrast, metric: str) -> str:
     style = METRIC_STYLES[metric]
-    if found.low is None or found.high is None:
+    if found.low is None:
         return "–"
     cut = ", cut" if isinstance(found, Comparison) and found.cut else ""
-    return f"{style.text(found.low, signed=True)} to {style.text(found.high, signed=True)}{cut}"
+    return f"{style.interval(found.low, found.high)}{cut}"
 
 
 def _patients_table(report: Report) -> DataFrame:

@@ -7,10 +7,11 @@ from pandas import DataFrame
 
 from submit.analysis.design import Design
 from submit.analysis.differences import Differences
-from submit.analysis.evidence import ArmEvidence, gather
+from submit.analysis.evidence import gather
 from submit.analysis.noise import Noise
 from submit.analysis.pairing import paired_block
 from submit.analysis.results_table import SCORE_COLUMNS
+from submit.analysis.verdict import Evidence
 
 REFERENCE = "reference"
 ARMS = (REFERENCE, "without a", "without b")
@@ -124,13 +125,11 @@ def design(
     return Design(**{**values, **changes})
 
 
-def all_evidence(
-    rows: DataFrame, of: Design, noise: Noise | None = None
-) -> dict[str, tuple[ArmEvidence, ...]]:
+def all_evidence(rows: DataFrame, of: Design, noise: Noise | None = None) -> dict[str, tuple[Evidence, ...]]:
     found = Differences(paired_block(rows, of.repeats), of)
     return gather(found, of, dict.fromkeys(of.endpoint_structures, noise))
 
 
-def gathered(rows: DataFrame, of: Design, noise: Noise | None = None) -> tuple[ArmEvidence, ...]:
+def gathered(rows: DataFrame, of: Design, noise: Noise | None = None) -> tuple[Evidence, ...]:
     """Of each arm, in the leading structure."""
     return tuple(every[0] for every in all_evidence(rows, of, noise).values())

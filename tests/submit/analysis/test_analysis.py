@@ -7,11 +7,12 @@ import pytest
 
 from submit.analysis.adjustment import adjusted
 from submit.analysis.analysis import Analysis, analyse
-from submit.analysis.bootstrap import bootstrap_means
+from submit.analysis.bootstrap import Bootstrap, draws_for
 from submit.analysis.paired_tests import equivalence
 from submit.analysis.pairing import by_arm, differences
 from submit.analysis.plan import patients_for_margin, rounded
 from submit.analysis.power import detectable
+from submit.analysis.verdict import margin_level
 from tests.submit.analysis.tables import REFERENCE, Test, design, paired, table
 
 ARMS = (REFERENCE, "without a", "without b", "without c", "without d")
@@ -48,22 +49,22 @@ def test_each_planted_effect_gets_its_verdict(whole: Analysis) -> None:
     assert [each.verdict for each in whole.verdicts] == ["needed", "droppable", "undecided", "droppable"]
     assert [each.left_out for each in whole.verdicts] == [("a",), ("b",), ("c",), ("d",)]
     assert whole.answer == [
+        "Most influential: a; least: d.",
+        "With patients drawn anew from these 20, a is first 100 times of 100, d last 100 times.",
         "Needed: a.",
-        "Can be left out, one at a time: d, b.",
+        "Can be left out, one of these at a time: d, b.",
+        "This is said of the mean: a large loss that none of 20 patients had may still happen in up to 14 of 100 "
+        "others (95 % bound).",
         "Undecided: c (with harm to HD95 of tumour).",
     ]
-    assert whole.influence == "Most influential: a; least: d."
 
 
 def test_every_verdict_has_its_numbers_in_a_sentence(whole: Analysis) -> None:
     needed, droppable, undecided, better = (each.sentence for each in whole.verdicts)
     assert needed.startswith("Dice of tumour changes by −0.1")
-    assert (
-        "20 patients), p < 0.001 (sign flips, max-t over 4 arms): a loss of more than the margin, 0.020"
-        in needed
-    )
+    assert "20 patients), p < 0.001: a loss of more than the margin, 0.020" in needed
     assert needed.endswith("is shown. 20 of 20 patients lose more than the margin.")
-    assert "a loss of 0.020 or more is ruled out, p < 0.001 (one-sided, Holm; below 0.0017)" in droppable
+    assert "a loss of 0.020 or more is ruled out, p = 0.00035 (one-sided; below 0.0017)" in droppable
     assert "a difference is not shown, and a loss of 0.020 is not ruled out." in undecided
     assert "a loss of 0.020 or more is ruled out" in better
 
@@ -92,9 +93,8 @@ def test_where_retraining_explains_all_an_arm_is_not_distinguishable() -> None:
     assert floor is not None
     assert found.verdict == "not distinguishable"
     assert (
-        f"training the same network again changes it by up to ±{floor.value:.3f} in 95 of 100 studies (known to "
-        f"{floor.low:.3f} to {floor.high:.3f}), and is {100 * floor.share:.0f} % of the scatter."
-        in found.sentence
+        f"training the same network again changes it by up to ±{floor.value:.3f} ({floor.low:.3f} to "
+        f"{floor.high:.3f}), which is {100 * floor.share:.0f} % of the scatter." in found.sentence
     )
 
 
@@ -133,7 +133,7 @@ def test_the_first_comparison_alone_is_analysed() -> None:
 def test_nothing_at_all_is_undecided(metric: str) -> None:
     found = analyse(table([]), design(5, arms=ARMS, metric=metric), run="r", manifest="m")
     assert {each.verdict for each in found.verdicts} == {"undecided"}
-    assert "No test of this arm has a partner" in found.verdicts[0].sentence
+    assert "has no pair of tests" in found.verdicts[0].sentence
     assert found.missing_tests == 25
 
 
@@ -184,10 +184,13 @@ def test_each_family_has_its_own_adjustment(whole: Analysis) -> None:
     raw = {each.arm: each.leading.p_not_worse for each in whole.verdicts}
     tests = by_arm(table(simulated()), "tumour", "dice").loc[[0]]
     losses = -differences(tests)
-    means = bootstrap_means(losses[list(ARMS[1:])].to_numpy(), 0)
+    means = Bootstrap(
+        losses[list(ARMS[1:])].to_numpy(), 0, lambda patients: draws_for(margin_level(patients) / 4)
+    )
     one_sided = {}
-    for arm, p in zip(ARMS[1:], means.p_at_or_above(0.02), strict=True):
-        equal = equivalence(losses[arm].to_numpy(), 0.02)
+    for column, arm in enumerate(ARMS[1:]):
+        p, equal = means.p_at_or_above(column, 0.02), equivalence(losses[arm].to_numpy(), 0.02)
+        assert p is not None
         assert equal is not None
         one_sided[arm] = max(equal.p_below_upper, p)
     assert raw == pytest.approx(adjusted(one_sided, "holm"))
@@ -232,10 +235,11 @@ def test_an_incomplete_arm_never_reaches_the_headline() -> None:
     assert (a.verdict, a.pairs, a.planned, a.complete) == ("needed", 26, 30, False)
     assert (b.verdict, b.pairs, b.complete) == ("droppable", 27, True)
     assert found.answer == [
-        "Can be left out, one at a time: b.",
+        "Can be left out, one of these at a time: b (27 of 30 tests, the others could change it).",
+        "This is said of the mean: a large loss that none of 27 patients had may still happen in up to 11 of 100 "
+        "others (95 % bound).",
         "Too few tests for a verdict yet: a (26 of 30).",
     ]
-    assert found.influence == ""
     assert found.unseen == (27, pytest.approx(1 - 0.05 ** (1 / 27)))
 
 

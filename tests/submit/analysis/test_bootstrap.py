@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from submit.analysis.bootstrap import DRAWS, bootstrap_means, draws, draws_for, rank_shares
+from submit.analysis.bootstrap import DRAWS, Bootstrap, draws, draws_for, rank_shares
 from submit.analysis.verdict import margin_level
 
 
@@ -19,7 +19,7 @@ def test_patients_are_drawn_with_replacement_and_the_same_for_the_same_seed() ->
 
 def test_an_interval_is_near_the_t_interval_where_that_is_right() -> None:
     values = np.random.default_rng(0).normal(0.3, 1, (60, 1))
-    low, high = bootstrap_means(values, 0).intervals()[:, 0]
+    low, high = Bootstrap(values, 0).intervals()[:, 0]
     half = 2.001 * values.std(ddof=1) / np.sqrt(60)
     assert low == pytest.approx(values.mean() - half, abs=0.05)
     assert high == pytest.approx(values.mean() + half, abs=0.05)
@@ -27,7 +27,7 @@ def test_an_interval_is_near_the_t_interval_where_that_is_right() -> None:
 
 def test_an_interval_is_longer_on_the_side_of_the_long_tail() -> None:
     values = -np.random.default_rng(0).lognormal(0, 1, (30, 1))
-    low, high = bootstrap_means(values, 0).intervals()[:, 0]
+    low, high = Bootstrap(values, 0).intervals()[:, 0]
     assert values.mean() - low > 1.3 * (high - values.mean())
 
 
@@ -35,49 +35,79 @@ def test_a_column_is_no_other_for_what_stands_beside_it() -> None:
     values = np.random.default_rng(0).normal(size=(20, 2))
     gaps = values.copy()
     gaps[:6, 1] = np.nan
-    assert bootstrap_means(values[:, :1], 3).intervals()[:, 0] == pytest.approx(
-        bootstrap_means(gaps, 3).intervals()[:, 0]
+    assert Bootstrap(values[:, :1], 3).intervals()[:, 0] == pytest.approx(
+        Bootstrap(gaps, 3).intervals()[:, 0]
     )
 
 
-def test_missing_patients_do_not_count() -> None:
-    values = np.random.default_rng(0).normal(size=(40, 1))
-    gaps = np.vstack([values, np.full((10, 1), np.nan)])
-    assert bootstrap_means(gaps, 0).intervals()[:, 0] == pytest.approx(
-        bootstrap_means(values, 0).intervals()[:, 0], abs=0.05
-    )
+def test_of_a_rare_structure_only_those_who_have_it_are_drawn() -> None:
+    """Of draws of 36 patients one in 50 holds fewer than two of these six, and has no spread; of six one in 7776."""
+    draw = np.random.default_rng(0)
+    everyone, few = draw.normal(0.0, 0.004, (36, 3)), draw.normal(0.0, 0.004, (6, 3))
+    both = np.hstack([everyone, np.vstack([few, np.full((30, 3), np.nan)])])
+    beside, alone = (Bootstrap(each, 0) for each in (both, few))
+    assert beside.intervals()[:, 3:].tolist() == alone.intervals().tolist()
+    for column in range(3):
+        assert beside.p_at_or_above(3 + column, 0.01) == alone.p_at_or_above(column, 0.01)
+        # At once with the other set of patients: at half of the tail, and so twice the p.
+        p = alone.simultaneous_upper(column, 0.01)[1]
+        assert p is not None
+        assert beside.simultaneous_upper(3 + column, 0.02) == (
+            alone.simultaneous_upper(column, 0.01)[0],
+            min(2 * p, 1.0),
+        )
+
+
+def test_the_upper_end_is_below_0_where_p_is_below_the_tail() -> None:
+    draw = np.random.default_rng(0)
+    signs = set()
+    for shift in np.linspace(0.3, 1.2, 40):
+        values = draw.normal(-shift, 1, (12, 3))
+        values[10:, 2] = np.nan
+        means = Bootstrap(values, 0)
+        for column in range(3):
+            upper, p = means.simultaneous_upper(column, 0.025)
+            assert upper is not None
+            assert p is not None
+            assert (upper < 0) == (p < 0.025)
+            signs.add(upper < 0)
+    assert signs == {True, False}
 
 
 def test_too_few_patients_have_no_interval() -> None:
-    assert np.isnan(bootstrap_means(np.array([[1.0], [2.0]]), 0).intervals()).all()
-    assert np.isnan(bootstrap_means(np.array([[1.0]]), 0).intervals()).all()
-    assert np.isnan(bootstrap_means(np.full((4, 1), np.nan), 0).intervals()).all()
-    assert not np.isnan(bootstrap_means(np.array([[1.0], [2.0], [4.0], [3.0], [2.5]]), 0).intervals()).any()
+    values = np.array([[1.0], [2.0], [4.0], [3.0], [2.5], [2.7]])
+    for few in (values[:0], values[:1], values[:5], np.full((6, 1), np.nan)):
+        means = Bootstrap(few, 0)
+        assert np.isnan(means.intervals()).all()
+        assert means.p_at_or_above(0, 9.0) is None
+        assert means.simultaneous_upper(0, 0.025) == (None, None)
+    assert not np.isnan(Bootstrap(values, 0).intervals()).any()
 
 
 def test_values_without_a_spread_have_an_interval_without_length() -> None:
-    assert bootstrap_means(np.full((6, 1), 0.25), 0).intervals()[:, 0] == pytest.approx([0.25, 0.25])
+    assert Bootstrap(np.full((6, 1), 0.25), 0).intervals()[:, 0] == pytest.approx([0.25, 0.25])
 
 
 def test_p_of_a_limit_is_the_level_at_which_the_upper_bound_reaches_it() -> None:
     values = np.random.default_rng(0).lognormal(0, 1, (25, 2))
-    means = bootstrap_means(values, 0)
+    means = Bootstrap(values, 0)
     for level in (0.9, 0.95, 0.99):
         for column, high in enumerate(means.intervals(level)[1]):
-            p = means.p_at_or_above(high)[column]
+            p = means.p_at_or_above(column, high)
             assert p == pytest.approx((1 - level) / 2, abs=3e-4)
-    assert means.p_at_or_above(100.0) == pytest.approx([1 / (DRAWS + 1)] * 2)
-    assert (means.p_at_or_above(0.0) > 0.99).all()
+    assert means.p_at_or_above(0, 100.0) == pytest.approx(1 / (DRAWS + 1))
+    assert (means.p_at_or_above(1, 0.0) or 0) > 0.99
 
 
 def test_p_of_a_limit_asks_more_of_a_long_tail_than_the_t_test() -> None:
     values = np.random.default_rng(0).lognormal(0, 1, (25, 1))
     limit = values.mean() + 2 * values.std(ddof=1) / 5
-    assert bootstrap_means(values, 0).p_at_or_above(limit)[0] > 2 * stats.t.sf(2, 24)
+    assert (Bootstrap(values, 0).p_at_or_above(0, limit) or 0) > 2 * stats.t.sf(2, 24)
 
 
 def test_without_a_spread_there_is_no_p() -> None:
-    assert np.isnan(bootstrap_means(np.full((6, 1), 0.25), 0).p_at_or_above(1.0)).all()
+    for value in (0.25, 0.7):  # whose mean is not 0.7 to a computer
+        assert Bootstrap(np.full((6, 1), value), 0).p_at_or_above(0, 1.0) is None
 
 
 def test_equal_means_share_their_ranks() -> None:

@@ -6,13 +6,16 @@ from pandas import DataFrame, concat
 from scipy import stats
 
 from submit.analysis.adjustment import adjusted
+from submit.analysis.analysis import analyse
 from submit.analysis.comparisons import Comparison, compare
 from submit.analysis.design import Design
 from submit.analysis.differences import Differences
-from submit.analysis.evidence import ArmEvidence, gather
+from submit.analysis.evidence import gather
 from submit.analysis.paired_tests import signed_rank
 from submit.analysis.pairing import paired_block
 from submit.analysis.sign_flips import SignFlips
+from submit.analysis.verdict import Evidence, decide
+from submit.analysis.wording import METRIC_STYLES
 from tests.submit.analysis.tables import ARMS, REFERENCE, Test, design, measured, paired, table
 
 REFERENCE_DICE = [0.7, 0.8, 0.6, 0.9, 0.75, 0.65]
@@ -20,7 +23,7 @@ A = [-0.1, -0.12, -0.08, -0.2, -0.09, -0.11]
 B = [0.01, -0.02, 0.03, -0.01, 0.0, 0.02]
 
 
-Every = dict[str, tuple[ArmEvidence, ...]]
+Every = dict[str, tuple[Evidence, ...]]
 
 
 def both(rows: DataFrame, of: Design) -> tuple[tuple[Comparison, ...], Every]:
@@ -127,7 +130,7 @@ def test_an_interval_ends_where_the_mean_cannot_be() -> None:
     assert (b.low, b.cut, b.high) == (pytest.approx(-0.1), True, pytest.approx(0.9))
 
 
-def test_where_an_interval_has_no_end_it_ends_where_the_metric_does() -> None:
+def test_where_an_interval_has_no_end_it_ends_where_the_metric_does_if_it_does() -> None:
     """Of six patients five lose nothing: 33 % of draws are of these alone. A distance can grow without end."""
     losses = [0.0] * 5 + [-0.05]
     (dice, *_), evidence = both(table(paired([0.7] * 6, a=[*losses])), design(6))
@@ -136,7 +139,23 @@ def test_where_an_interval_has_no_end_it_ends_where_the_metric_does() -> None:
     (distance, *_), evidence = both(table(paired([0.7] * 6, a=[*losses])), design(6, metric="hd95_mm"))
     assert evidence["without a"][0].low == pytest.approx(0, abs=1e-8)
     assert evidence["without a"][0].high is None
-    assert (distance.low, distance.high, distance.cut) == (None, None, False)
+    assert (distance.low, distance.high, distance.cut) == (evidence["without a"][0].low, None, False)
+
+
+def test_the_low_end_of_a_distance_that_is_needed_is_kept_and_printed() -> None:
+    """Five patients lose 8 mm and one 9: a third of draws are of the five alone, and say nothing of the upper end."""
+    of = design(6, arms=ARMS[:2], metric="hd95_mm", margin=2.0)
+    losses = [-0.8] * 5 + [-0.9]
+    rows = table(paired([1.0] * 6, a=[*losses]))
+    (distance, *_), evidence = both(rows, of)
+    (own,) = evidence["without a"]
+    assert (distance.low, distance.high, decide(own)) == (own.low, None, "needed")
+    assert distance.low == pytest.approx(8)
+    assert METRIC_STYLES["hd95_mm"].interval(6.84, None) == "+6.8 mm and more"
+    assert METRIC_STYLES["hd95_mm"].interval(-0.5, 6.84) == "−0.5 to +6.8"
+    assert METRIC_STYLES["hd95_mm"].interval(None, None) == "–"
+    sentence = analyse(rows, of, run="r", manifest="m").verdicts[0].sentence
+    assert f"(95 % interval +{distance.low:.1f} mm and more; " in sentence
 
 
 def test_no_distance_shrinks_by_more_than_the_reference_has() -> None:

@@ -50,6 +50,7 @@ def test_a_patient_counts_once_however_many_visits_are_lost() -> None:
     arm = [0.0, 0.0, 0.0, 0.0, 0.8, 0.7, 0.0, 0.7, 0.7]
     found = seen([*reference], [*arm], visits=3)
     assert (found.lost, found.gained) == (5, 1)
+    assert (found.misses.more, found.misses.fewer, found.misses.patients) == (2, 0, 3)
     assert found.misses.p == pytest.approx(2 / 2**2)
 
 
@@ -59,6 +60,7 @@ def test_false_alarms_are_those_of_exams_without_a_lesion() -> None:
     alarms = found.false_alarms
     assert (alarms.only_arm, alarms.only_reference, alarms.both, alarms.tests) == (1, 1, 2, 5)
     assert (alarms.arm, alarms.reference, alarms.p) == (3, 3, 1.0)
+    assert (alarms.more, alarms.fewer, alarms.patients) == (1, 1, 5)
     assert (found.misses.tests, found.gained) == (1, 1)
 
 

@@ -1,12 +1,14 @@
 """What verdicts are decided by, from tables of results."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from submit.analysis.bootstrap import bootstrap_means, draws_for
+from submit.analysis.bootstrap import Bootstrap, draws_for
 from submit.analysis.sign_flips import SignFlips
-from submit.analysis.verdict import Evidence, decide, margin_level
+from submit.analysis.verdict import decide, margin_level
 from tests.submit.analysis.tables import ARMS, REFERENCE, design, gathered, measured, paired, table
 
 LITTLE = [0.001 * (-1) ** n for n in range(40)]
@@ -59,13 +61,13 @@ LOSSES = np.random.default_rng(2).normal(0.013, 0.02, (200, 36))
 def test_a_loss_below_the_margin_is_never_needed() -> None:
     """Not even where nothing could be droppable, and of an arm alone, which is adjusted for no other."""
     verdicts = []
+    rows = table(paired([0.8] * 36, a=[0.0] * 36))
+    (arm,) = gathered(rows, design(36, arms=ARMS[:2]))
     for losses in LOSSES:
         interval = SignFlips(losses[:, None], 0).interval(0)
         assert interval is not None
-        found = {"structure": "tumour", "loss": losses.mean(), "p": None, "margin": 0.02, "patients": 36}
-        verdicts.append(
-            decide(Evidence(**found, low=interval[0], high=interval[1], p_not_worse=None, floor=None))
-        )
+        own = replace(arm, loss=losses.mean(), p=None, p_not_worse=None)
+        verdicts.append(decide(replace(own, low=interval[0], high=interval[1])))
     assert set(verdicts) == {"worse", "undecided"}
     assert verdicts.count("worse") > 180  # it is a loss by 3.9 standard errors
 
@@ -158,9 +160,8 @@ def test_both_families_are_adjusted_over_all_arms() -> None:
     tiny = [0.001, -0.001, 0.002, -0.002, 0.0015, -0.0015]
     rows = table(paired([0.7] * 6, a=[*tiny], b=[-0.2, -0.21, -0.22, -0.23, -0.24, -0.25]))
     a, b = gathered(rows, design(6))
-    draws = draws_for(margin_level(6) / 2)
-    raw = bootstrap_means(np.array([tiny]).T, 0, draws).p_at_or_above(0.02)[0]
-    assert a.p_not_worse == pytest.approx(2 * raw)  # Holm's first step
+    means = Bootstrap(np.array([tiny]).T, 0, lambda patients: draws_for(margin_level(patients) / 2))
+    assert a.p_not_worse == pytest.approx(2 * (means.p_at_or_above(0, 0.02) or 0))  # Holm's first step
     assert a.p_not_worse < margin_level(6)
     assert b.p_not_worse == pytest.approx(1)
     assert b.p == 2 / 2**6

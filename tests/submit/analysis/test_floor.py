@@ -39,7 +39,14 @@ def test_the_share_of_retraining_is_of_what_the_mean_scatters_by() -> None:
     assert floor.share == pytest.approx(of_retraining / variance)
     most = gathered(rows, design(8), noise(0.5))[0].floor
     assert most is not None
-    assert most.share == 1
+    assert most.share == pytest.approx(2 * 0.5**2 / 8 / variance)  # 175, as arms share their draws
+    assert decide(gathered(rows, design(8), noise(0.5))[0]) == "not distinguishable"
+
+
+def test_of_an_arm_that_does_not_scatter_the_share_of_retraining_is_all() -> None:
+    floor = gathered(table(paired([0.7] * 8, a=[0.01] * 8, b=[0.0] * 8)), design(8), noise())[0].floor
+    assert floor is not None
+    assert floor.share == 1
 
 
 def test_where_the_arm_s_own_scatter_decides_it_is_undecided() -> None:

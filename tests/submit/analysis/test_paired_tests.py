@@ -91,16 +91,16 @@ def test_arms_that_are_all_equal_agree_in_nothing() -> None:
 
 
 def test_two_one_sided_tests_are_those_computed_by_hand() -> None:
-    """Mean 0, SE 0.01 of 4 patients: 2 SE from the margin on both sides; P(t_3 > 2) = 0.0697."""
-    differences = np.array([-1, -1, 1, 1]) * 0.02 * np.sqrt(3 / 4)
+    """Mean 0, SE 0.01 of 6 patients: 2 SE from the margin on both sides; P(t_5 > 2) = 0.05097."""
+    differences = np.array([-1, -1, -1, 1, 1, 1]) * 0.01 * np.sqrt(5)
     found = equivalence(differences, 0.02)
     assert found is not None
     assert found.p_above_lower == pytest.approx(found.p_below_upper)
-    assert found.p == pytest.approx(stats.t.sf(2, 3), rel=1e-6)
+    assert found.p == pytest.approx(0.05097, rel=1e-4)
 
 
 def test_a_loss_beyond_the_margin_is_on_one_side_only() -> None:
-    differences = np.array([0.1, 0.11, 0.12, 0.13])
+    differences = np.array([0.1, 0.11, 0.12, 0.13, 0.11, 0.12])
     found = equivalence(differences, 0.02)
     assert found is not None
     assert found.p_above_lower < 0.001
@@ -109,8 +109,8 @@ def test_a_loss_beyond_the_margin_is_on_one_side_only() -> None:
 
 
 def test_differences_without_a_spread_are_what_they_are() -> None:
-    inside, outside = equivalence(np.full(4, 0.01), 0.02), equivalence(np.full(4, -0.02), 0.02)
+    inside, outside = equivalence(np.full(6, 0.01), 0.02), equivalence(np.full(6, -0.02), 0.02)
     assert inside is not None
     assert outside is not None
-    assert (inside.p, outside.p) == (1 / 16, 1)  # of four signs
-    assert equivalence(np.full(3, 0.01), 0.02) is None
+    assert (inside.p, outside.p) == (1 / 64, 1)  # of six signs
+    assert equivalence(np.full(5, 0.01), 0.02) is None

@@ -6,15 +6,14 @@ from typing import Any
 import pytest
 
 from submit.analysis.design import Design
-from submit.analysis.evidence import ArmEvidence
 from submit.analysis.noise import Noise
 from submit.analysis.plan import Plan, patients_for_margin, plan_for, rounded
 from submit.analysis.power import patients_needed, power_of
-from submit.analysis.verdict import margin_level
+from submit.analysis.verdict import Evidence, margin_level
 from tests.submit.analysis.tables import design
 
 
-def undecided(**changes: Any) -> ArmEvidence:
+def undecided(**changes: Any) -> Evidence:
     """A loss of 0.005 of 20 patients, half of them with two exams; the margin is 0.02."""
     values: dict[str, Any] = {
         "arm": "without a",
@@ -33,10 +32,10 @@ def undecided(**changes: Any) -> ArmEvidence:
         "reference": 0.8,
         "p_equivalent": None,
     }
-    return ArmEvidence(**values | changes)
+    return Evidence(**values | changes)
 
 
-def planned(evidence: ArmEvidence, of: Design | None = None, noise: Noise | None = None) -> Plan:
+def planned(evidence: Evidence, of: Design | None = None, noise: Noise | None = None) -> Plan:
     plan = plan_for(evidence, of or design(20), noise)
     assert plan is not None
     return plan
@@ -95,6 +94,22 @@ def test_more_than_ten_times_the_cohort_is_no_plan() -> None:
     assert planned(undecided(sd=50.0)).patients is None  # more than any study has
 
 
+LEVEL = 0.025 * 0.025 / 0.95**20
+"""At which 20 patients rule a loss of the margin out, two-sided and shared by two arms."""
+
+
+def test_repeats_are_as_many_as_rule_the_margin_out_of_these_patients() -> None:
+    """Ten patients, seven arms: 0.10 % / 7 one-sided. At 2.5 % / 7 it was 4 repeats, which rule it out in 39 %."""
+    of = design(10, arms=("reference", *(f"without {n}" for n in range(7))))
+    evidence = undecided(sd=0.025, patients=10, exams=(1,) * 10)
+    plan = planned(evidence, of, Noise(sd=0.5, degrees_of_freedom=50, exams=10))
+    assert plan.repeats == 8
+    level = 2 * 0.025 * 0.025 / 0.95**10 / 7
+    power = [power_of(0.02, 0.025 / repeats**0.5, 10, alpha=level) for repeats in (4, 7, 8)]
+    assert power[0] == pytest.approx(0.39, abs=0.01)
+    assert power[1] < 0.8 < power[2]
+
+
 def test_repeats_help_as_far_as_the_spread_is_of_retraining() -> None:
     """A patient of one exam has 2 s^2, of two exams s^2: with s = 0.04 nearly all of the variance of 0.0025."""
     noise = Noise(sd=0.04, degrees_of_freedom=50, exams=20)
@@ -102,7 +117,7 @@ def test_repeats_help_as_far_as_the_spread_is_of_retraining() -> None:
     assert plan.repeats is not None
     between = 0.05**2 - 1.5 * 0.04**2
     power = [
-        power_of(0.02, (between + 1.5 * 0.04**2 / (plan.repeats - n)) ** 0.5, 20, alpha=0.025) for n in (0, 1)
+        power_of(0.02, (between + 1.5 * 0.04**2 / (plan.repeats - n)) ** 0.5, 20, alpha=LEVEL) for n in (0, 1)
     ]
     assert power[0] >= 0.799 > power[1]
     for little in (Noise(sd=0.001, degrees_of_freedom=50, exams=20), replace(noise, degrees_of_freedom=4)):
@@ -113,19 +128,19 @@ def test_noise_is_never_more_than_all_that_differences_scatter_by() -> None:
     """Then repeats divide the whole variance."""
     plan = planned(undecided(), noise=Noise(sd=0.5, degrees_of_freedom=50, exams=20))
     assert plan.repeats is not None
-    power = [power_of(0.02, 0.05 / (plan.repeats - n) ** 0.5, 20, alpha=0.025) for n in (0, 1)]
+    power = [power_of(0.02, 0.05 / (plan.repeats - n) ** 0.5, 20, alpha=LEVEL) for n in (0, 1)]
     assert power[0] >= 0.799 > power[1]
 
 
 def test_visits_that_one_training_tests_have_its_noise_in_common() -> None:
     """Three visits each: the noise of a patient is that of one training and not of three."""
-    noise = Noise(sd=0.023, degrees_of_freedom=50, exams=20)
+    noise = Noise(sd=0.025, degrees_of_freedom=50, exams=20)
     evidence = undecided(sd=0.038, exams=(3,) * 20)
     by_patient = planned(evidence, design(20, test_unit="patient"), noise).repeats
     assert by_patient is not None
-    between = 0.038**2 - 2 * 0.023**2
+    between = 0.038**2 - 2 * 0.025**2
     power = [
-        power_of(0.02, (between + 2 * 0.023**2 / (by_patient - n)) ** 0.5, 20, alpha=0.025) for n in (0, 1)
+        power_of(0.02, (between + 2 * 0.025**2 / (by_patient - n)) ** 0.5, 20, alpha=LEVEL) for n in (0, 1)
     ]
     assert power[0] >= 0.799 > power[1]
     assert planned(evidence, design(20), noise).repeats is None

@@ -5,14 +5,13 @@ import pytest
 from statsmodels.stats.power import TTestPower
 
 from submit.analysis.power import (
-    FEWEST,
     detectable,
     patients_needed,
     power_of,
     repeats_needed,
     sd_of_patients,
 )
-from submit.analysis.sign_flips import SignFlips
+from submit.analysis.sign_flips import FEWEST, SignFlips
 
 
 def test_power_is_how_often_the_test_finds_it() -> None:

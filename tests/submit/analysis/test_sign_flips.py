@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from submit.analysis.sign_flips import ENUMERATED_UP_TO, FLIPS, SignFlips
+from submit.analysis.sign_flips import ENUMERATED_UP_TO, FEWEST, FLIPS, SignFlips
 
 Matrix = NDArray[np.float64]
 Column = list[int | None]
@@ -42,8 +42,10 @@ def enumerated(columns: Sequence[Column], number: int, family: Sequence[int], va
 
     flips = list(product((1, -1), repeat=len(columns[0])))
     found = largest(flips[0], [number])
-    several = [each for each in centred if sum(x is not None for x in columns[each]) > 1]
-    return float(np.mean([largest(signs, several) >= found for signs in flips]))
+    family = [
+        each for each in centred if each == number or sum(x is not None for x in columns[each]) >= FEWEST
+    ]
+    return float(np.mean([largest(signs, family) >= found for signs in flips]))
 
 
 def matrix(columns: Sequence[Column]) -> Matrix:
@@ -106,6 +108,26 @@ def test_eight_patients_who_all_lose_have_two_of_256() -> None:
     interval = among.interval(0, range(7))
     assert interval is not None
     assert 0.5 < interval[0] < losses.mean() < interval[1] < 0.7
+
+
+@pytest.mark.parametrize(("few", "in_family"), [(2, False), (3, False), (5, False), (6, True), (20, True)])
+def test_columns_of_too_few_patients_to_show_anything_are_in_nobody_s_family(
+    few: int, in_family: bool
+) -> None:
+    """With two patients, t about their mean is infinite in half of all flips, and would be the largest."""
+    draw = np.random.default_rng(1)
+    values = draw.normal(0.0, 1.0, (36, 8))
+    values[:, 0] += 0.6
+    values[few:, 1:] = nan
+    flips = SignFlips(values, 0)
+    p, alone = flips.p(0, range(8)), flips.p(0)
+    assert p is not None
+    assert alone is not None
+    assert alone < 0.01
+    assert (p > alone) == in_family
+    assert (flips.interval(0, range(8)) == flips.interval(0)) != in_family
+    # The few themselves are adjusted for all that could be shown, and show nothing.
+    assert (flips.p(1, range(8)) or 0) >= 2 ** (1 - few)
 
 
 def test_a_column_belongs_to_its_family_in_any_case() -> None:

@@ -14,7 +14,9 @@ FLOOR = Floor(value=0.06, low=0.05, high=0.08, share=0.5)
 def evidence(**changes: Any) -> Evidence:
     """A loss of 0.05 of 80 patients that is not shown; a loss of the margin, 0.02, is not ruled out."""
     values = {"structure": "tumour", "loss": 0.05, "p": 0.06, "low": -0.01, "high": 0.11, "margin": 0.02}
-    return Evidence(**{**values, "p_not_worse": 0.5, "patients": 80, "floor": None, **changes})
+    values |= {"p_not_worse": 0.5, "patients": 80, "floor": None}
+    values |= {"arm": "without a", "losses": {}, "exams": (1,) * 80, "sd": 0.3, "reference": 0.8}
+    return Evidence(**{**values, "p_equivalent": None, **changes})
 
 
 def test_needed_asks_for_a_loss_of_more_than_the_margin() -> None:
@@ -47,12 +49,12 @@ def test_nothing_is_droppable_beside_a_reference_that_sees_nothing() -> None:
     assert decide(evidence(low=0.01, can_see=False)) == "worse"
 
 
-def test_a_gain_is_droppable_where_no_margin_was_stated() -> None:
-    better = {"loss": -0.05, "low": -0.09, "p_not_worse": None}
-    assert decide(evidence(**better, high=-BIT, margin=None)) == "droppable"
-    assert decide(evidence(**better, high=0.0, margin=None)) == "undecided"
-    assert decide(evidence(**better, high=None, margin=None)) == "undecided"
-    assert decide(evidence(**better, high=-BIT)) == "undecided"  # with a margin it is the margin that decides
+@pytest.mark.parametrize("margin", [None, 0.02])
+def test_a_gain_that_is_shown_is_no_loss_of_the_margin(margin: float | None) -> None:
+    better = {"loss": -0.05, "low": -0.09, "margin": margin, "p_not_worse": margin and 0.5}
+    assert decide(evidence(**better, high=-BIT)) == "droppable"
+    assert decide(evidence(**better, high=0.0)) == "undecided"
+    assert decide(evidence(**better, high=None)) == "undecided"
 
 
 def test_a_loss_that_is_not_shown_is_never_droppable_for_that() -> None:
@@ -85,6 +87,9 @@ def test_where_the_arm_s_own_scatter_is_the_larger_part_nothing_is_said_of_retra
 def test_retraining_never_takes_away_what_is_shown() -> None:
     assert decide(evidence(low=0.001, floor=FLOOR)) == "worse"
     assert decide(evidence(low=0.021, floor=FLOOR)) == "needed"
+    gain = {"loss": -0.04, "low": -0.06, "margin": None, "p_not_worse": None, "floor": FLOOR}
+    assert decide(evidence(**gain, high=-BIT, can_see=False)) == "undecided"
+    assert decide(evidence(**gain, high=0.0, can_see=False)) == "not distinguishable"
 
 
 def test_without_a_pair_nothing_is_decided() -> None:

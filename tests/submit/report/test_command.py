@@ -38,9 +38,9 @@ def test_the_answer_comes_first_and_every_arm_has_a_line_with_what_decided_it(de
     assert lines[1] == "Dice of tumour: 0.755 ± 0.036 with all channels (12 tests); margin 0.020"
     assert lines[3:7] == [
         "Most influential: t2; least: t1.",
-        "Of 100 draws of patients, t2 is first in 100, t1 last in 100.",
+        "With patients drawn anew from these 12, t2 is first 100 times of 100, t1 last 100 times.",
         "Needed: t2.",
-        "Can be left out, one at a time: t1.",
+        "Can be left out, one of these at a time: t1.",
     ]
     cells = table_of(lines)
     assert [row[:2] for row in cells] == [
@@ -49,7 +49,7 @@ def test_the_answer_comes_first_and_every_arm_has_a_line_with_what_decided_it(de
         ["without t1", "droppable"],
     ]
     assert cells[1][2].startswith("−0.217 (−0.2")
-    assert [row[3] for row in cells[1:]] == ["p < 0.001", "margin, p < 0.001"]
+    assert [row[3] for row in cells[1:]] == ["p < 0.001", "margin, p = 0.001"]
     assert lines[-2].startswith("report: ")
     assert not any("interim" in line or "*" in line or "!" in line for line in lines)
 

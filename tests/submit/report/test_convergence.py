@@ -19,15 +19,24 @@ def test_a_fall_is_that_over_the_last_fifth_of_the_steps() -> None:
     (found,) = convergence({"reference": (STEPS, np.stack([curve(0.5, 0.3), curve(0.6, 0.4)]))})
     assert (found.folds, found.before, found.end) == (2, pytest.approx(0.55), pytest.approx(0.35))
     assert found.fall == pytest.approx(0.2)
-    assert found.scatter == pytest.approx(np.sqrt(2) * 0.05)  # of 0.3 and 0.4
+    assert found.error == pytest.approx(0.0)  # both folds fell by 0.2
     assert found.falls
 
 
-def test_a_fall_within_what_folds_differ_by_is_none() -> None:
+def test_a_fall_is_seen_fold_by_fold_however_folds_differ() -> None:
+    """Two folds that fall by 0.05 each; and two that fall by a tenth, 0.02 and 0.1, with an error of 0.04."""
+    (found,) = convergence({"reference": (STEPS, np.stack([curve(0.55, 0.5), curve(1.05, 1.0)]))})
+    assert found.fall == pytest.approx(0.05)
+    assert found.falls
+    (found,) = convergence({"reference": (STEPS, np.stack([curve(0.2, 0.18), curve(1.0, 0.9)]))})
+    assert found.error == pytest.approx(0.04)
+    assert not found.falls  # within two errors
+
+
+def test_a_fall_of_less_than_a_twentieth_is_none() -> None:
     (found,) = convergence({"reference": (STEPS, np.stack([curve(0.31, 0.3), curve(0.51, 0.5)]))})
     assert found.fall == pytest.approx(0.01)
-    assert found.scatter == pytest.approx(np.sqrt(2) * 0.1)
-    assert found.falls is False
+    assert not found.falls
 
 
 def test_a_rise_is_no_fall() -> None:
@@ -42,10 +51,10 @@ def test_folds_that_ended_early_do_not_count() -> None:
     assert (found.folds, found.before) == (2, pytest.approx(0.5))
 
 
-def test_one_fold_says_nothing_of_how_folds_differ() -> None:
-    found = convergence({"reference": (STEPS, curve(0.5, 0.3)[None])})
-    assert [each.falls for each in found] == [None]
-    assert in_words(found) == ["Of one fold only, which says nothing of how folds differ: reference."]
+def test_of_one_fold_the_fall_alone_counts() -> None:
+    (found,) = convergence({"reference": (STEPS, curve(0.5, 0.3)[None])})
+    assert found.error is None
+    assert found.falls
 
 
 def test_steps_that_are_far_apart_have_levels_too() -> None:
@@ -67,6 +76,6 @@ def test_arms_are_named_by_what_their_curves_say() -> None:
         {"reference": (STEPS, falls), "without a": (STEPS, level), "without b": (STEPS, falls)}
     )
     assert in_words(found) == [
-        "Still falling over the last fifth of the steps, by more than folds differ by: reference, without b.",
-        "Fell by no more than folds differ by: without a.",
+        "Still falling by more than a twentieth over the last fifth of the steps: reference, without b.",
+        "Levelled off: without a.",
     ]

@@ -228,8 +228,8 @@ def test_the_page_begins_with_the_answer(decided, page_of):
     assert page.html.split("<title>")[1].startswith("small</title>")
     assert page.says(
         "Answer: Dice of tumour Most influential: t2; least: t1. "
-        "Of 100 draws of patients, t2 is first in 100, t1 last in 100. "
-        "Needed: t2. Can be left out, one at a time: t1."
+        "With patients drawn anew from these 12, t2 is first 100 times of 100, t1 last 100 times. "
+        "Needed: t2. Can be left out, one of these at a time: t1."
     )
     assert page.says("a loss of 0.020 or more is ruled out")
     assert page.says("12 further trainings of 12 exams")
@@ -276,7 +276,7 @@ def test_what_harms_another_structure_is_nothing_to_stop(storage, harmful, page_
     assert page.says("node (Dice) is worse without t1.")
     assert page.says("Can be left out: none is shown.")
     assert page.says(
-        "Not to be left out, although tumour loses nothing that matters: t1 (with harm to node)."
+        "Look elsewhere first, although tumour loses nothing that matters: t1 (with harm to node)."
     )
     assert page.says(
         "Do not stop these scans because of this verdict: something else is worse without them. "
@@ -403,10 +403,8 @@ def test_the_end_of_the_training_curves_is_judged(decided, page_of):
     steps = np.arange(1, 11)
     falling = np.array([np.linspace(1.0, 0.1, 10), np.linspace(1.01, 0.11, 10)])
     page = page_of(decided, curves={"reference": (steps, falling), "without t2": (steps, falling * 0 + 0.5)})
-    assert page.says(
-        "Still falling over the last fifth of the steps, by more than folds differ by: reference."
-    )
-    assert page.says("Fell by no more than folds differ by: without t2.")
+    assert page.says("Still falling by more than a twentieth over the last fifth of the steps: reference.")
+    assert page.says("Levelled off: without t2.")
 
 
 def test_what_is_explained_is_explained_once(decided, page_of):
@@ -446,7 +444,7 @@ def test_the_methods_are_those_of_the_study(decided, page_of):
     assert page.says("All arms together were compared by Friedman's test (asymptotic), with Kendall's W.")
     assert page.says("flipping the signs of whole patients (two-sided, with the largest t over 2 comparisons")
     assert page.says(
-        "A channel was called droppable if a loss of the margin or more was ruled out (one-sided"
+        "A channel was called droppable if a gain was shown or a loss of the margin or more was ruled out (one-sided"
     )
     assert page.says("estimated from 12 repeated trainings of the reference arm")
     assert page.says("tested by two one-sided t-tests")
@@ -475,7 +473,7 @@ def test_patients_are_listed_with_their_differences(decided, page_of):
 
 def test_droppable_says_how_rare_a_loss_may_be_that_no_patient_had(decided, page_of):
     assert page_of(decided).says(
-        "in up to 22 % of patients may not have happened in any of 12"
+        "a large loss that none of 12 patients had may still happen in up to 22 of 100 others"
     )  # 0.78^12 = 0.05
 
 

@@ -7,8 +7,18 @@ import pytest
 from pandas import concat
 
 from submit.analysis.analysis import Analysis, analyse
-from submit.report.headline import harm_pictures, harms, headline, in_order, verdict_words, warning
-from tests.submit.analysis.tables import design, paired, table
+from submit.analysis.headline import (
+    ALONE,
+    WITHOUT,
+    harm_pictures,
+    harmful_arms,
+    headline,
+    in_order,
+    short_name,
+    verdict_words,
+    warning,
+)
+from tests.submit.analysis.tables import design, measured, paired, table
 
 N = 12
 WOBBLE = [0.001 * (-1) ** n for n in range(N)]
@@ -34,30 +44,48 @@ def harmful() -> Analysis:
 def test_the_answer_says_what_matters_what_can_go_and_what_must_not(harmful: Analysis) -> None:
     assert headline(harmful) == [
         "Most influential: a; least: b (with harm to node).",
-        "Of 100 draws of patients, a is first in 100, b last in 100.",
+        "With patients drawn anew from these 12, a is first 100 times of 100, b last 100 times.",
         "node (Dice) is worse without b.",
         "Needed: a.",
         "Can be left out: none is shown.",
-        "Not to be left out, although tumour loses nothing that matters: b (with harm to node).",
+        "Look elsewhere first, although tumour loses nothing that matters: b (with harm to node).",
     ]
 
 
 def test_a_harm_is_named_with_its_numbers_and_hd95_once(harmful: Analysis) -> None:
-    (harm,) = harms(harmful)
+    (harm,) = harmful_arms(harmful)
     assert (harm.arm, harm.name) == ("without b", "b")
     # The table's HD95 is 10 mm less 10 mm for each Dice: a Dice of 0.111 less is 1.1 mm more.
-    assert [each.split(" (")[0] for each in harm.endpoints] == ["Dice of node −0.111", "HD95 of node +1.1 mm"]
+    assert [each.split(" (")[0] for each in harm.harms] == ["Dice of node −0.111", "HD95 of node +1.1 mm"]
     assert harm_pictures(harmful) == [("without b", ("node", "dice"))]
     assert warning(harmful).startswith("Do not stop these scans")
+
+
+def test_lesions_that_are_lost_are_a_harm_which_no_metric_s_picture_shows() -> None:
+    """Six of twelve nodes are lost, and others better drawn, so that of nodes nothing else is shown."""
+    rows = [
+        table(paired([0.7] * N, a=WOBBLE, b=WOBBLE), structure="tumour"),
+        table(paired([0.4] * N, a=[-0.4] * 6 + [0.5] * 6, b=WOBBLE), structure="node"),
+    ]
+    whole = concat(rows, ignore_index=True)
+    whole["status"] = whole["status"].mask(whole["dice"] == 0, "miss")
+    found = analyse(whole, design(N, structures=("tumour", "node")), run="r", manifest="m")
+    (harm,) = harmful_arms(found)
+    assert (harm.name, harm.harms) == ("a", ("loses 6 of 12 lesions of node (McNemar, p = 0.031)",))
+    assert harm_pictures(found) == []
+    assert (
+        "Look elsewhere first, although tumour loses nothing that matters: a (with harm to node)."
+        in headline(found)
+    )
 
 
 def test_what_is_needed_has_no_warning_as_nobody_takes_it_for_leave_to_stop() -> None:
     large = [-0.2 - 0.003 * n for n in range(N)]
     found = analysed({"tumour": {"a": large, "b": WOBBLE}, "node": {"a": large, "b": WOBBLE}})
     assert "node" in found.verdicts[0].harmed
-    assert harms(found) == []
+    assert harmful_arms(found) == []
     assert headline(found)[0] == "Most influential: a; least: b."
-    assert "Can be left out, one at a time: b." in headline(found)
+    assert "Can be left out, one of these at a time: b." in headline(found)
 
 
 def test_the_order_is_that_of_the_loss_with_unfinished_arms_last() -> None:
@@ -66,7 +94,7 @@ def test_the_order_is_that_of_the_loss_with_unfinished_arms_last() -> None:
     found = analysed({"tumour": {"a": large, "b": small}})
     assert [each.arm for each in in_order(found)] == ["without b", "without a"]
     assert headline(found)[-1] == "Too few tests for a verdict yet: a (8 of 12)."
-    assert not any("influential" in line or "draws" in line for line in headline(found))  # of one arm alone
+    assert not any("influential" in line or "drawn" in line for line in headline(found))  # of one arm alone
     assert verdict_words(in_order(found)[1], found) == "unfinished (8 of 12)"
 
 
@@ -76,7 +104,7 @@ def test_an_unfinished_arm_does_no_harm_yet() -> None:
         {"tumour": {"a": WOBBLE, "b": WOBBLE[:8] + [None] * 4}, "node": {"a": WOBBLE, "b": some}}
     )
     assert not found.verdicts[1].complete
-    assert harms(found) == []
+    assert harmful_arms(found) == []
     assert not any("node" in line for line in headline(found))
 
 
@@ -102,13 +130,13 @@ def test_several_other_structures_have_a_line_each_with_the_largest_loss_first()
     )
     assert "node (Dice) is worse without b, a." in headline(found)
     assert not any(line.startswith("union") for line in headline(found))  # of which the node is a part
-    assert all("union" not in text for harm in harms(found) for text in harm.endpoints)
+    assert all("union" not in text for harm in harmful_arms(found) for text in harm.harms)
 
 
 def test_without_a_result_nothing_is_said_beyond_that() -> None:
     found = analysed({"tumour": {"a": [None] * 6, "b": [None] * 6}}, patients=6)
     assert headline(found) == ["Too few tests for a verdict yet: a (0 of 6), b (0 of 6)."]
-    assert harms(found) == []
+    assert harmful_arms(found) == []
 
 
 @pytest.mark.parametrize(
@@ -127,3 +155,44 @@ def make_verdict() -> Callable[..., Any]:
         return analysis.verdicts[0].model_copy(update={"verdict": name})
 
     return make
+
+
+def test_where_nothing_is_shown_no_channel_is_the_most_influential() -> None:
+    """Nor is it said how often chance would put it first."""
+    found = analysed({"tumour": {"a": WOBBLE, "b": [each - 0.0005 for each in WOBBLE]}})
+    assert headline(found)[0].startswith(
+        "No channel is shown to be missed for tumour. The largest loss is without "
+    )
+    assert not any("drawn anew" in line or "influential" in line for line in headline(found))
+
+
+def test_what_can_be_left_out_is_said_of_the_mean_of_so_many_patients() -> None:
+    """Of 12 patients: 1 - 0.05^(1/12) = 22 %."""
+    found = analysed({"tumour": {"a": WOBBLE, "b": [-0.2 - 0.003 * n for n in range(N)]}})
+    place = headline(found).index("Can be left out, one of these at a time: a.")
+    assert "none of 12 patients had may still happen in up to 22 of 100 others" in headline(found)[place + 1]
+
+
+def test_a_loss_that_may_be_small_has_its_size() -> None:
+    found = analysed({"tumour": {"a": [-0.022 + 5 * each for each in WOBBLE], "b": WOBBLE}})
+    assert found.verdicts[0].verdict == "worse"
+    assert "A loss is shown, which may be smaller than the margin: a (−0.022)." in headline(found)
+    without = found.model_copy(update={"margin": None})
+    assert "A loss is shown, and no margin says whether it matters: a (−0.022)." in headline(without)
+
+
+def test_lost_lesions_stand_beside_the_arm() -> None:
+    dice = {"reference": [0.8] * N, "without a": [0.0] * 4 + [0.8] * 8, "without b": [0.8] * N}
+    found = analyse(measured(design(N), dice), design(N), run="r", manifest="m")
+    (line,) = (line for line in headline(found) if line.startswith("Undecided"))
+    assert "a (loses 4 of 12 lesions of tumour" in line
+
+
+def test_no_verdict_of_one_channel_alone_reads_as_that_of_leaving_it_out(harmful: Analysis) -> None:
+    alone = harmful.model_copy(update={"only_one_in": True})
+    for verdict in WITHOUT.verdicts:
+        own = harmful.verdicts[0].model_copy(update={"verdict": verdict})
+        assert (verdict_words(own, alone) == verdict_words(own, harmful)) == (verdict == "undecided")
+    assert short_name("droppable", alone) == "enough alone"
+    assert short_name("needed", alone) == "not enough alone"
+    assert WITHOUT.answers.keys() == ALONE.answers.keys() == WITHOUT.verdicts.keys() == ALONE.verdicts.keys()
