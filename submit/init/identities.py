@@ -12,14 +12,22 @@ from dataclasses import dataclass
 
 from job.data.visits import BRATS_2023, ENDS_WITH_VISIT, GROUP, VISIT
 from submit.init.files import Image
-from submit.init.words import ENTITY, LABELS, WORD, WORD_OR_DATE, Kind, is_kind_word, kind_of, words_of
+from submit.init.words import (
+    ENTITY,
+    LABELS,
+    WORD,
+    WORD_OR_DATE,
+    Kind,
+    is_kind_word,
+    kind_of,
+    standing,
+    words_of,
+)
 
 Unit = tuple[str, str]
 """A patient and an exam; the exam is empty where every patient has one."""
 MANY_EXAMS = 6
 """Of a patient; folders with more on average are parts of a cohort rather than patients."""
-MOST_FILES = 200
-"""Of an exam."""
 Column = Sequence[str]
 """A part of each of some files' paths."""
 
@@ -50,7 +58,7 @@ def candidates(images: Sequence[Image]) -> Iterator[Candidate]:
 def _may_be(units: frozenset[Unit], files: int) -> bool:
     """Whether exams may have so many files, a channel and labels at least, and patients such names."""
     kinds = sum(_names_a_kind(patient) for patient, _ in units)
-    return 2 * len(units) <= files <= MOST_FILES * len(units) and 4 * kinds < 3 * len(units)
+    return 2 * len(units) <= files and 4 * kinds < 3 * len(units)
 
 
 def _names_a_kind(name: str) -> bool:
@@ -117,7 +125,13 @@ def _columns(files: Sequence[Image], shared: Collection[str]) -> Iterator[Sequen
 def _with_rests(folders: Sequence[Column], rests: Column) -> Iterator[Sequence[Column]]:
     """Folders and the rests of the files' names; a folder `anna_nifti` of files `anna_t1` is the same as the rest."""
     if len(set(rests)) > 1:
-        same = [n for n, names in enumerate(folders) if all(map(_holds, names, rests))]
+        same = [
+            n
+            for n, names in enumerate(folders)
+            if all(
+                name != rest and standing(rest).search(name) for name, rest in zip(names, rests, strict=True)
+            )
+        ]
         yield [*(names for n, names in enumerate(folders) if n not in same[:1]), rests]
 
 
@@ -125,16 +139,8 @@ def _without(names: Collection[str], stem: str) -> str:
     for name in sorted(names, key=len, reverse=True):
         if VISIT.fullmatch(stem) and stem not in names:  # the 1 of `ses-1` is no patient
             return stem
-        stem = re.sub(rf"{_between_separators(name)}[_\-. ]*", "", stem, count=1).strip("_-. ")
+        stem = re.sub(rf"{standing(name).pattern}[_\-. ]*", "", stem, count=1).strip("_-. ")
     return stem
-
-
-def _holds(text: str, name: str) -> bool:
-    return text != name and re.search(_between_separators(name), text) is not None
-
-
-def _between_separators(name: str) -> str:
-    return rf"(?<![^_\-. ]){re.escape(name)}(?![^_\-. ])"
 
 
 def _name_in(stem: str, shared: Collection[str]) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from submit.init.reading import Role
@@ -29,11 +29,7 @@ def joined(templates: Sequence[Template], placeholder: str) -> Joined | None:
         templates: Of the roles, all different.
         placeholder: `{channel}` or `{class}`.
     """
-    if len(templates) == 1:
-        return _of_one(templates[0], placeholder)
-    tries: tuple[Callable[[Sequence[Template], str], Joined | None], ...] = (_by_component, _by_path)
-    for attempt in tries:
-        found = attempt(templates, placeholder)
+    for found in (_by_component(templates, placeholder), _by_path(templates, placeholder)):
         if found is not None and _is_sound(found, templates, placeholder):
             return found
     return None
@@ -45,7 +41,8 @@ def largest_joined(roles: Sequence[Role], placeholder: str) -> tuple[Joined, tup
     by_folders: dict[Template, list[Role]] = defaultdict(list)
     by_name: dict[str, list[Role]] = defaultdict(list)
     for role in roles:
-        by_shape[_shape(role.template)].append(role)
+        shape = tuple(tuple(re.findall(r"\{\w+\}", component)) for component in role.template)
+        by_shape[shape].append(role)
         by_folders[role.template[:-1]].append(role)
         by_name[role.template[-1]].append(role)
     # Of roles of one name in several folders, the one that lies with most others.
@@ -69,31 +66,6 @@ def ending_of(roles: Iterable[Role]) -> str:
     letters = ".nii.gz" if ".nii.gz" in lower else ".nii"
     either = "".join(f"[{c}{c.upper()}]" if c.isalpha() else c for c in letters)
     return either if len(lower) == 1 else either.removesuffix(".[gG][zZ]") + "*"
-
-
-def _shape(template: Template) -> tuple[tuple[str, ...], ...]:
-    """Where the names of patient and exam are in a path."""
-    return tuple(tuple(re.findall(r"\{\w+\}", component)) for component in template)
-
-
-def _of_one(template: Template, placeholder: str) -> Joined | None:
-    """The pattern of a single role: the last telling word of its name, or all of it, is the placeholder's."""
-    stem = template[-1]
-    pieces = _PIECE.findall(stem)
-    words = [n for n, piece in enumerate(pieces) if piece.strip("_-. ") and not _has_placeholder(piece)]
-    if words:
-        first = words[-1]
-        while first - 2 in words and is_telling(pieces[first - 2]):
-            first -= 2
-        text = "".join(pieces[first : words[-1] + 1])
-        before, after = "".join(pieces[:first]), "".join(pieces[words[-1] + 1 :])
-        pattern = "/".join((*template[:-1], f"{before}{placeholder}{after}"))
-        return Joined(pattern=pattern, texts=(text,))
-    for position in reversed(range(len(template) - 1)):
-        if not _has_placeholder(template[position]):
-            folders = (*template[:position], placeholder, *template[position + 1 :])
-            return Joined(pattern="/".join(folders), texts=(template[position],))
-    return None
 
 
 def _by_component(templates: Sequence[Template], placeholder: str) -> Joined | None:

@@ -134,7 +134,8 @@ def _labels(clues: Clues) -> tuple[tuple[Role, ...], bool]:
     maps = [role for role in candidates if not clues.example(role).is_binary]
     generic = [role for role in candidates if is_generic_label(clues.own_text(role))]
     if len(chosen) + len(beside) > 1 and not maps and not generic:
-        return _files_of_classes(clues, chosen, beside), True
+        chosen = _files_of_classes(clues, chosen, beside)
+        return tuple(chosen), len(chosen) > 1
     candidates = [role for role in generic if role in maps] or maps or generic or candidates
     first = max(candidates, key=lambda role: (len(role.files), -len(role.text)))
     if others := [role for role in chosen if role is not first]:
@@ -186,7 +187,7 @@ def _of_one_rater(clues: Clues, roles: Sequence[Role]) -> list[Role]:
     return kept
 
 
-def _files_of_classes(clues: Clues, chosen: Sequence[Role], beside: Sequence[Role]) -> tuple[Role, ...]:
+def _files_of_classes(clues: Clues, chosen: Sequence[Role], beside: Sequence[Role]) -> list[Role]:
     """Files of one class each, those with other names beside them too."""
     if beside:
         clues.tell(f"{_names(beside)}: taken for classes, as files of 0 and 1 beside the others")
@@ -207,7 +208,7 @@ def _files_of_classes(clues: Clues, chosen: Sequence[Role], beside: Sequence[Rol
             'give it a text that fits all: "gtv*"',
             rare,
         )
-    return tuple(classes or rare)
+    return classes or rare
 
 
 # --- mask

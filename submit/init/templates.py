@@ -3,13 +3,12 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Literal
 
 from job.data.visits import VISIT
 from submit.init.files import Image
 from submit.init.identities import Candidate, Unit
-from submit.init.words import ENTITY, LABELS, WORD, is_kind_word, kind_of, words_of
+from submit.init.words import ENTITY, LABELS, WORD, is_kind_word, kind_of, standing, words_of
 
 Template = tuple[str, ...]
 """Folders and name of a role's files, in the words of a pattern, without ending."""
@@ -65,16 +64,12 @@ def placed_by(
 def _unit_in(image: Image, names: frozenset[str], exams: Mapping[str, set[str]]) -> Unit | None:
     """The patient and exam that a path names; the longest names count, then those that come first."""
     path = " ".join(image.components)
-    starts = {
-        name: match.start()
-        for name in names & exams.keys()
-        if (match := _between_separators(name).search(path))
-    }
+    starts = {name: match.start() for name in names & exams.keys() if (match := standing(name).search(path))}
     if not starts:
         return None
     patient = min(starts, key=lambda name: (-len(name), starts[name]))
-    rest = _between_separators(patient).sub("", path, count=1)
-    found = [exam for exam in exams[patient] & names if _between_separators(exam).search(rest)]
+    rest = standing(patient).sub("", path, count=1)
+    found = [exam for exam in exams[patient] & names if standing(exam).search(rest)]
     return (patient, max(found, key=len, default="")) if found or "" in exams[patient] else None
 
 
@@ -100,16 +95,11 @@ def _replaced(pieces: Pieces, name: str, placeholder: str, *, once: bool) -> Pie
     replaced: Pieces = []
     for text, done in pieces:
         most = 1 if once and (placeholder, True) not in replaced else 0
-        parts = [text] if done or name not in text else _between_separators(name).split(text, maxsplit=most)
+        parts = [text] if done or name not in text else standing(name).split(text, maxsplit=most)
         for n, part in enumerate(parts):
             replaced += [(placeholder, True)] if n else []
             replaced += [(part, done)] if part else []
     return replaced
-
-
-@lru_cache(maxsize=2**16)
-def _between_separators(name: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<![^_\-. ]){re.escape(name)}(?![^_\-. ])")
 
 
 def literal(text: str) -> str:
@@ -134,7 +124,9 @@ def with_groups(placed: Placed) -> Placed:
         for unit, template, _ in placed:
             if _is_above_patient(template, position):
                 groups[_with_star(template, position)][template[position]].add(unit)
-        alike = {name for own in groups.values() if len(own) > 1 and _apart(own.values()) for name in own}
+        several = [own for own in groups.values() if len(own) > 1]
+        apart = [own for own in several if sum(map(len, own.values())) == len(set().union(*own.values()))]
+        alike = {name for own in apart for name in own}
         labelled = {
             name
             for rest, own in groups.items()
@@ -159,11 +151,6 @@ def _with_star(template: Template, position: int) -> Template:
     return (*template[:position], "*", *template[position + 1 :])
 
 
-def _apart(units: Collection[set[Unit]]) -> bool:
-    """Whether no exam is in two of the sets."""
-    return sum(map(len, units)) == len(set().union(*units))
-
-
 def without_noise(placed: Placed) -> Placed:
     """The same with one template for files' names that differ by what says nothing of the file, and by case.
 
@@ -175,9 +162,9 @@ def without_noise(placed: Placed) -> Placed:
         for word in WORD.findall(template[-1]):
             having[word].add(unit)
     few = max(1, NOISE_SHARE * len(units)) if len(units) > 1 else 0
-    noise = {
-        word for word, own in having.items() if word.isdecimal() or (len(own) <= few and _may_be_noise(word))
-    }
+    rare = {word for word, own in having.items() if len(own) <= few and "{" not in word}
+    noise = {word for word in rare if not is_kind_word(word) and VISIT.fullmatch(word) is None}
+    noise |= {word for word in having if word.isdecimal()}
     cleaned = {template: _cleaned(template, noise) for _, template, _ in placed}
     alike: dict[Template, dict[Template, set[Unit]]] = defaultdict(lambda: defaultdict(set))
     for unit, template, _ in placed:
@@ -191,10 +178,6 @@ def without_noise(placed: Placed) -> Placed:
                 own, tuple(map(_either_case, zip(*(name for name, _ in names), strict=True)))
             )
     return [(unit, one.get(template, template), image) for unit, template, image in placed]
-
-
-def _may_be_noise(word: str) -> bool:
-    return "{" not in word and not is_kind_word(word) and VISIT.fullmatch(word) is None
 
 
 def _cleaned(template: Template, noise: Collection[str]) -> Template:

@@ -88,6 +88,12 @@ def kind_of(words: frozenset[str]) -> Kind | None:
     return "channel" if has(_CHANNEL) else None
 
 
+@lru_cache(maxsize=2**16)
+def standing(name: str) -> re.Pattern[str]:
+    """A name where it stands between separators."""
+    return re.compile(rf"(?<![^_\-. ]){re.escape(name)}(?![^_\-. ])")
+
+
 def is_kind_word(word: str) -> bool:
     """Whether a word says what a file is, or what was done to it, and not whose it is."""
     if VISIT.fullmatch(word):

@@ -39,20 +39,6 @@ def test_what_differs_becomes_the_placeholder(
     assert (found.pattern, found.texts) == (pattern, texts)
 
 
-@pytest.mark.parametrize(
-    ("template", "pattern", "text"),
-    [
-        ("{patient}/masks/GTVp", "{patient}/masks/{class}", "GTVp"),
-        ("{patient}_seg_gtv", "{patient}_seg_{class}", "gtv"),
-        ("lesion/{patient}", "{class}/{patient}", "lesion"),
-    ],
-)
-def test_a_single_role_has_a_pattern_too(template: str, pattern: str, text: str) -> None:
-    found = joined([tuple(template.split("/"))], "{class}")
-    assert found is not None
-    assert (found.pattern, found.texts) == (pattern, (text,))
-
-
 def test_names_around_the_patient_have_no_one_pattern() -> None:
     assert joined([("{patient}_t1",), ("t2_{patient}",)], "{channel}") is None
 
