@@ -13,6 +13,10 @@ from job.data.nifti import Volume, integral
 
 OUTSIDE_MASK_SHARE = 0.01
 """Of a class's voxels in an exam; a rim that a mask cuts off is usual, a structure outside is a mistake."""
+FEW_OUTSIDE = 10
+"""Voxels; so few are a rim of a small structure too, unless they are much of it."""
+MOST_OUTSIDE = 0.25
+"""Of a class's voxels."""
 COUNTED_VALUES = 2**16
 """Range of label values up to which each has a counter."""
 SHOWN_VALUES = 5
@@ -239,7 +243,7 @@ def clear_outside(
     for label, share in cut.items():
         name, file = classes[label - 1]
         found = f"{lost[label]} of {voxels[label]} voxels of class {name} outside the mask ({share:.2%})"
-        if share > OUTSIDE_MASK_SHARE:
+        if share > OUTSIDE_MASK_SHARE and (lost[label] > FEW_OUTSIDE or share > MOST_OUTSIDE):
             problems.append(_lost_outside(file, found, name))
         else:
             warnings.append(_cut_off(file, found, name))
