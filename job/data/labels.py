@@ -17,6 +17,8 @@ FEW_OUTSIDE = 10
 """Voxels; so few are a rim of a small structure too, unless they are much of it."""
 MOST_OUTSIDE = 0.25
 """Of a class's voxels."""
+WORTH_A_WORD = 0.001
+"""Of a class's voxels; masks of sound cohorts cut off less."""
 COUNTED_VALUES = 2**16
 """Range of label values up to which each has a counter."""
 SHOWN_VALUES = 5
@@ -245,7 +247,7 @@ def clear_outside(
         found = f"{lost[label]} of {voxels[label]} voxels of class {name} outside the mask ({share:.2%})"
         if share > OUTSIDE_MASK_SHARE and (lost[label] > FEW_OUTSIDE or share > MOST_OUTSIDE):
             problems.append(_lost_outside(file, found, name))
-        else:
+        elif share > WORTH_A_WORD:  # the summary of the cohort counts them all
             warnings.append(_cut_off(file, found, name))
     if problems:
         raise DataError(problems)

@@ -166,6 +166,9 @@ def test_labels_outside_the_mask_are_cleared_up_to_a_rim() -> None:
         "f: found 10 of 1000 voxels of class tumour outside the mask (1.00%); expected"
     )
     np.testing.assert_array_equal(label, mask)
+    almost, whole = np.ones_like(mask), np.ones_like(mask)
+    almost[0, 0, 0] = 0
+    assert clear_outside(almost, whole, [("tumour", "f")]) == (1, [])  # 0.1 %: counted, and no word
     assert clear_outside(mask, label, [("tumour", "f")]) == (0, [])
     mask[0, 1], label = 0, np.ones_like(mask)
     with pytest.raises(
