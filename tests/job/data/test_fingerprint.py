@@ -57,7 +57,7 @@ def test_a_volume_without_contrast_has_none(value: float) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_copies_of_8_and_16_bits_are_alike(shape: tuple[int, int, int], seed: int) -> None:
     image = exam_of(seed, shape)["t1"]
-    assert unlikeness(image, rounded(image, 255)) < ALIKE / 50
+    assert unlikeness(image, rounded(image, 255)) < ALIKE / 20
     assert unlikeness(image, rounded(image, 65535)) < 1e-9
     assert unlikeness(image, image.astype(np.float16)) < 1e-6
     assert unlikeness(image, 0.5 * image - 3) < 1e-9
@@ -73,8 +73,18 @@ def test_two_heads_within_one_mask_are_not_alike(sd: float, blur: float) -> None
         noise = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal(inside.shape), blur)
         heads.append(np.where(inside, 40 + sd * noise / noise.std(), -1024))
     assert unlikeness(*heads) > 100 * ALIKE
-    assert unlikeness(heads[0], np.rint(heads[0])) < ALIKE
-    assert unlikeness(heads[0], np.where(inside, heads[0] / 3, 0)) < 1e-9
+    assert unlikeness(heads[0], np.rint(heads[0])) < ALIKE / 2
+    assert unlikeness(heads[0], np.where(inside, heads[0] / 3, -200)) < 1e-6
+
+
+def test_a_copy_whose_air_was_cut_off_is_alike(tmp_path: Path) -> None:
+    """As an export in 8 bits with a window does: noise of some 50 becomes 0, and the largest values one."""
+    images = phantom_images(tmp_path)
+    image = next(own for name, own in images.items() if name[2].startswith("t1."))
+    exported = np.clip(np.rint((image - 60) / (np.percentile(image, 99.9) - 60) * 255), 0, 255)
+    assert np.mean(image == 0) < 0.01
+    assert np.mean(exported == 0) > 0.2
+    assert unlikeness(image, exported) < ALIKE
 
 
 def test_even_copies_of_noise_are_alike() -> None:
@@ -99,9 +109,9 @@ def test_visits_patients_and_channels_of_the_phantom_are_not_alike(tmp_path: Pat
     def least(chosen: Callable[[Any, Any], bool]) -> float:
         return min(value for (one, other), value in pairs.items() if chosen(one, other))
 
-    assert least(lambda a, b: a[0] == b[0] and a[1] != b[1] and a[2] == b[2]) > 5 * ALIKE
-    assert least(lambda a, b: a[0] != b[0]) > 30 * ALIKE
-    assert least(lambda a, b: a[:2] == b[:2]) > 2 * ALIKE
+    assert least(lambda a, b: a[0] == b[0] and a[1] != b[1] and a[2] == b[2]) > 50 * ALIKE
+    assert least(lambda a, b: a[0] != b[0]) > 300 * ALIKE
+    assert least(lambda a, b: a[:2] == b[:2]) > 50 * ALIKE
     assert all(unlikeness(image, rounded(image, 255)) < ALIKE / 20 for image in images.values())
 
 
@@ -118,8 +128,12 @@ def test_real_scans_are_alike_to_their_copies_only(cohort: str) -> None:
     assert len(images) >= 4
     least = min(unlikeness(images[one], images[other]) for one, other in combinations(images, 2)
                 if images[one].shape == images[other].shape)  # fmt: skip
-    assert least > 50 * ALIKE
-    assert all(unlikeness(image, rounded(image, 255)) < 0.6 * ALIKE for image in images.values())
+    assert least > 20 * ALIKE
+    assert all(unlikeness(image, rounded(image, 255)) < ALIKE / 100 for image in images.values())
+    assert all(
+        unlikeness(image, np.clip(image, *np.percentile(image, (0, 99.9)))) < ALIKE
+        for image in images.values()
+    )
 
 
 def test_pairs_are_found_once_among_fingerprints_of_several_lengths() -> None:
@@ -166,7 +180,7 @@ def test_a_copy_in_any_of_the_48_ways_is_alike(shape: tuple[int, int, int]) -> N
 def test_a_copy_along_other_axes_that_was_rounded_is_alike() -> None:
     image = exam_of(0)["t1"]
     for way in WAYS:
-        assert unlikeness(image, stored_in(rounded(image, 255), way)) < ALIKE / 50
+        assert unlikeness(image, stored_in(rounded(image, 255), way)) < ALIKE / 20
 
 
 @pytest.mark.parametrize("shape", [(6, 5, 4), (5, 5, 5), (5, 5, 3)])
