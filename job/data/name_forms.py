@@ -25,7 +25,7 @@ Form = tuple[str, ...]
 
 def odd_forms(exams: Sequence[ExamFiles], cohort: Cohort) -> list[Problem]:
     """A warning for each channel, class and mask that some exams take from files of another form."""
-    form_of = {key: form for exam in exams for key, form in _forms(exam).items()}
+    form_of = {key: form for exam in exams for key, form in _forms(exam, cohort.pattern).items()}
     texts = zip(cohort.class_names, cohort.class_files or (), strict=cohort.class_files is not None)
     stated = {f"class {name}" for name, own in texts if len(own) > 1}  # in the study, one by one
     problems: dict[tuple[str, ...], Problem] = {}  # by files: the channels of a 4-D file are one cause
@@ -50,22 +50,24 @@ def _by_role(exams: Sequence[ExamFiles], cohort: Cohort) -> dict[str, list[Store
     return files
 
 
-def _forms(exam: ExamFiles) -> dict[str, Form]:
+def _forms(exam: ExamFiles, pattern: str) -> dict[str, Form]:
     """The form of each file of an exam, by its key.
 
     Words that all channels have are the exam's, its date, scanner or folder, and say nothing of a channel.
     """
-    words = {item.key: _words(item, exam) for item in exam.all}
+    words = {item.key: _words(item, exam, pattern) for item in exam.all}
     channels = [frozenset(words[key]) for key in {item.key for item in exam.channels}]
     own = frozenset.intersection(*channels) if len(channels) > 1 else frozenset()
     return {key: tuple(word for word in each if word not in own) for key, each in words.items()}
 
 
-def _words(item: StoredObject, exam: ExamFiles) -> list[str]:
+def _words(item: StoredObject, exam: ExamFiles, pattern: str) -> list[str]:
     """The words of a path without the names of patient and exam, as they are compared."""
     name = folded(item.key).replace("ization", "isation").replace("ized", "ised")
-    for own in filter(None, (exam.patient, exam.visit)):
-        name = re.sub(rf"(?<![^_\-. /]){re.escape(folded(own))}(?![^_\-. /])", " ", name)
+    for own, placeholder in ((exam.patient, "{patient}"), (exam.visit, "{exam}")):
+        if own:  # only as often as the pattern has it: patient 4 may have a channel 4
+            standing = rf"(?<![^_\-. /]){re.escape(folded(own))}(?![^_\-. /])"
+            name = re.sub(standing, " ", name, count=pattern.count(placeholder))
     name = re.sub(r"\.nii(?:\.gz)?$", "", name)
     return [_without_number(word) for word in re.split(r"[_\-. /()]+", name) if word]
 

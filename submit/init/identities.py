@@ -57,13 +57,9 @@ def candidates(images: Sequence[Image]) -> Iterator[Candidate]:
 
 def _may_be(units: frozenset[Unit], files: int) -> bool:
     """Whether exams may have so many files, a channel and labels at least, and patients such names."""
-    kinds = sum(_names_a_kind(patient) for patient, _ in units)
-    return 2 * len(units) <= files and 4 * kinds < 3 * len(units)
-
-
-def _names_a_kind(name: str) -> bool:
-    words = words_of(name)
-    return kind_of(words) is not None and not any(word.isdecimal() for word in words)
+    words = [words_of(patient) for patient, _ in units]
+    kinds = all(kind_of(own) is not None and not any(map(str.isdecimal, own)) for own in words)
+    return 2 * len(units) <= files and not kinds
 
 
 def kinds_by_name(images: Sequence[Image]) -> dict[str, Kind | None]:

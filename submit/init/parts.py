@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from job.contract.errors import DataError
 from submit.init.examples import Example
@@ -13,6 +13,7 @@ from submit.init.templates import Template, readable, without_placeholders
 from submit.init.words import (
     WORD,
     is_channel_word,
+    is_copy,
     is_generic_label,
     is_rater,
     unnumbered,
@@ -90,7 +91,11 @@ def parts_of(reading: Reading, examples: Mapping[Template, Example], listing: Li
     Raises:
         DataError: There are no labels, or fewer than two channels.
     """
-    clues = Clues(reading, examples)
+    copies = [role for role in reading.roles if is_copy(role.template[-1])]
+    originals = [role for role in reading.roles if role not in copies]
+    clues = Clues(replace(reading, roles=tuple(originals)), examples)
+    if copies:
+        clues.tell(f"{_names(copies)}: copies by their names, not used")
     labels, per_class = _labels(clues)
     masks = _masks(clues, labels)
     channels, series = _channels(clues, (*labels, *masks))

@@ -195,8 +195,9 @@ def _either_case(spellings: Sequence[str]) -> str:
 
 
 def without_placeholders(template: Template) -> str:
-    """What a template says beside patient and exam."""
-    return "/".join(template).replace(PATIENT, "").replace(EXAM, "")
+    """What a template says beside patient and exam, of two letters the first."""
+    plain = "/".join(template).replace(PATIENT, "").replace(EXAM, "")
+    return re.sub(r"\[(\w)\w\]", r"\1", plain)
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -42,6 +42,10 @@ _PREDICTION = re.compile(
 _RATER = re.compile(
     r"(?:raters?|readers?|observers?|experts?|annotators?|manual|consensus|obs)\d*", re.IGNORECASE
 )
+_COPY = re.compile(
+    r"^(?:copy|kopie|copie)(?: ?\(\d+\))? (?:of|von|de) |[-_ ](?:copy|kopie|copie)(?: ?\(?\d+\)?)?$| \(\d+\)$|~$|^~",
+    re.IGNORECASE,
+)
 _MAP = re.compile(
     r"adc\w*|ktrans|kep|ve|vp|[tr][12](?:star)?_?map|[tr][12]star|r?cb[vf]|mtt|ttp|tmax|fa|md|suv\w*|ct|cect|ncct|qsm"
 )
@@ -124,6 +128,11 @@ def is_telling(word: str) -> bool:
 def is_rater(word: str) -> bool:
     """Whether a word names one of several people who drew the same structures, or all of them."""
     return _RATER.fullmatch(word) is not None
+
+
+def is_copy(name: str) -> bool:
+    """Whether a file's name says that it is a copy, a backup, or a program's own."""
+    return _COPY.search(name) is not None
 
 
 def unnumbered(text: str) -> str:

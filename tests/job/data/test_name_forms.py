@@ -102,6 +102,18 @@ def test_forms_that_many_exams_have_are_usual() -> None:
     assert odd(keys(**words)) == []
 
 
+def test_numbers_of_patients_may_be_those_of_channels() -> None:
+    cohort = {
+        "pattern": "{patient}/{channel}.nii.gz",
+        "labels": "{patient}/label.nii.gz",
+        "channels": ["1", "2", "3"],
+    }
+    assert (
+        odd([f"{p}/{role}" for p in ("1", "2", "3", "10") for role in ("1", "2", "3", "label")], **cohort)
+        == []
+    )
+
+
 def test_case_spelling_and_packing_make_no_form() -> None:
     files = keys(
         form="{p}/{role}_normalisation", t1_p2="{p}/{role}_Normalization", t2_p3="{p}/{role}-normalisation"
