@@ -2,9 +2,10 @@
 
     python benchmarks/calibration.py --studies 2000
 
-Family-wise error without any effect, coverage of the simultaneous intervals, power, false "droppable" at the margin,
-harm in a second structure, the mixed model's error, and verdicts by size of the effect. Tables of results are
-simulated, nothing is trained; about two hours. Prints tables in Markdown, each figure with its Monte-Carlo error.
+Family-wise error without any effect, coverage of the simultaneous intervals, power, false "droppable" at the margin
+and where misses are rare, an endpoint of two structures, harm, the mixed model's error, and verdicts by size of the
+effect. Tables of results are simulated, nothing is trained; about four hours on two cores, each table by `--only`.
+Prints tables in Markdown, each figure with its Monte-Carlo error.
 
 The old rules, those of before sign flips: needed by Wilcoxon's test with Holm's adjustment, where the bootstrap
 excludes 0 too; droppable by the margin at 2.5 % whatever the number of patients, or where needed says better; harm by
@@ -14,136 +15,91 @@ Wilcoxon's test with Benjamini and Hochberg's adjustment.
 import argparse
 import gc
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from pandas import DataFrame, Index, MultiIndex, concat
+from pandas import DataFrame
+from worlds import (
+    FEW,
+    ICC,
+    RARE,
+    SD,
+    SINGLE,
+    VISITS,
+    Draw,
+    Nodes,
+    RareMisses,
+    World,
+    found_in,
+    misses,
+    normal,
+    skewed,
+    table_of,
+    with_noise,
+)
 
 from submit.analysis.adjustment import adjusted
 from submit.analysis.bootstrap import Bootstrap
 from submit.analysis.comparisons import compare
 from submit.analysis.design import ALPHA, Design
-from submit.analysis.differences import Differences
 from submit.analysis.evidence import gather
-from submit.analysis.harms import harms_of
+from submit.analysis.harms import MISSES, harms_of
 from submit.analysis.mixed_model import mixed_model
 from submit.analysis.noise import Noise
 from submit.analysis.paired_tests import equivalence, signed_rank
-from submit.analysis.pairing import TEST, differences
+from submit.analysis.pairing import differences
 from submit.analysis.power import detectable, sd_of_patients
 from submit.analysis.sign_flips import SignFlips
-from submit.analysis.verdict import decide_all
+from submit.analysis.verdict import Evidence, decide_all
 
-ARMS = ("reference", *(f"without {n}" for n in range(7)))
-SD = 0.1
-"""Of the difference of two arms in one exam, as the reference study's group found it (0.107)."""
-ICC = 0.5
-"""Correlation of the differences in two exams of one patient."""
-VISITS = (1,) * 16 + (2,) * 7 + (3,) * 2
-"""36 exams of 25 patients."""
-SINGLE = (1,) * 36
-FEW = (1,) * 10
-LEVEL = 0.1
-"""SD of Dice between exams, the same in all arms."""
 RETRAINING = 0.02
 """SD of Dice when a network is trained again; part of the spread of an exam."""
+NODES = 10
+"""Patients with the second structure of an endpoint of two, of 36."""
 
-Draw = Callable[[np.random.Generator, tuple[int, ...]], NDArray[np.float64]]
-
-
-def normal(generator: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Mean 0, SD 1."""
-    return generator.normal(size=shape)
-
-
-def skewed(generator: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Mean 0, SD 1, a long tail of losses (gamma of shape 2), as Dice differences have."""
-    return (2 - generator.gamma(2, 1, size=shape)) / sqrt(2)
+Study = dict[str, list[object]]
+"""What one study found, by arm."""
+Found = dict[str, NDArray[np.object_]]
+"""The same of many: studies x arms."""
 
 
-def misses(generator: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Mean 0, SD 1: small differences, and now and then (10 %) a lesion that is missed altogether."""
-    missed = (generator.random(shape) < 0.1) - 0.1
-    return (0.3 * generator.normal(size=shape) - 2 * missed) / sqrt(0.09 + 4 * 0.09)
-
-
-@dataclass(frozen=True)
-class World:
-    """Where studies are drawn from."""
-
-    exams: tuple[int, ...]
-    """Of each patient."""
-    losses: tuple[float, ...] = (0.0,) * 7
-    """True mean loss of each arm."""
-    draw: Draw = normal
-    alike: bool = False
-    """Whether the reference is drawn as the arms are, as where a channel says nothing: differences are symmetric.
-    Otherwise their skew is the arms' own."""
-
-    @property
-    def design(self) -> Design:
-        """Of its studies."""
-        return Design(
-            arms=ARMS,
-            left_out=((), *((arm,) for arm in ARMS[1:])),
-            structures=("t",),
-            classes=("t",),
-            structure="t",
-            metric="dice",
-            margin=0.05,
-            exams=tuple((f"p{p}", f"e{p}.{e}") for p, n in enumerate(self.exams) for e in range(n)),
-            repeats=1,
-            seed=0,
-        )
-
-    def study(self, seed: int) -> DataFrame:
-        """Results of one study: exams x arms, differences correlated within patients."""
-        generator = np.random.default_rng(seed)
-        patient = np.repeat(np.arange(len(self.exams)), self.exams)
-
-        def visits(draw: Draw, columns: int) -> NDArray[np.float64]:
-            of_patients = draw(generator, (len(self.exams), columns))[patient]
-            return sqrt(ICC) * of_patients + sqrt(1 - ICC) * draw(generator, (len(patient), columns))
-
-        values = SD * visits(self.draw, len(ARMS)) * (sqrt(0.5) if self.alike else 1.0)
-        if not self.alike:
-            values[:, 0] = 0.0
-        values[:, 1:] -= self.losses
-        values += LEVEL * visits(normal, 1)  # how hard an exam is: it cancels in the differences
-        index = MultiIndex.from_tuples([(0, *exam) for exam in self.design.exams], names=TEST)
-        return DataFrame(values + 0.7, index=index, columns=Index(ARMS, name="arm"))
-
-
-def table_of(tests: DataFrame, structure: str = "t") -> DataFrame:
-    """A table of results with these Dice, tests x arms."""
-    rows = tests.stack().rename("dice").reset_index()
-    rows.columns = Index([*TEST, "arm", "dice"])
-    other = {"hd95_mm": 10.0 * (1 - rows["dice"]), "volume_error_ml": 0.0, "absolute_volume_error_ml": 0.0}
-    return rows.assign(structure=structure, status="ok", **other)
-
-
-def decided(world: World, seed: int) -> dict[str, list[object]]:
-    """What one study found, by arm."""
+def decided(world: World, seed: int) -> Study:
+    """Tests, intervals and verdicts of one study, by the old rules too."""
     tests, design = world.study(seed), world.design
     noise = Noise(sd=RETRAINING, degrees_of_freedom=2 * len(tests), exams=len(tests))
-    evidence = gather(Differences(table_of(tests), design), design, {"t": noise})
-    own = [each for every in evidence.values() for each in every]
-    truth = world.losses
+    evidence = gather(found_in(table_of(tests), design=design), design, {"t": noise})
+    return judged(list(evidence.values()), world.losses) | {"old": old_verdicts(tests, design)}
+
+
+def judged(evidence: Sequence[Sequence[Evidence]], losses: Sequence[float]) -> Study:
+    """What follows from the evidence, by arm: on the last structure, and the verdict on all."""
+    own = [every[-1] for every in evidence]
     return {
         "p": [each.p for each in own],
         "worse side": [each.p is not None and each.p < ALPHA and (each.loss or 0) > 0 for each in own],
         "covered": [
-            each.low is None or each.high is None or each.low <= loss <= each.high
-            for each, loss in zip(own, truth, strict=True)
+            (each.low is None or each.low <= loss) and (each.high is None or loss <= each.high)
+            for each, loss in zip(own, losses, strict=True)
         ],
-        "verdict": [decide_all(every) for every in evidence.values()],
-        "old": old_verdicts(tests, design),
+        "verdict": [decide_all(every) for every in evidence],
     }
+
+
+def both(worlds: tuple[World, World], seed: int) -> Study:
+    """One study with an endpoint of two structures, the second of which `NODES` patients have."""
+    first, second = worlds
+    design = replace(first.design, structures=("t", "n"), further_structures=("n",))
+    nodes = table_of(second.study(seed + 10**6), "n")
+    nodes = nodes[nodes["patient"].isin([f"p{n}" for n in range(NODES)])]
+    found = found_in(table_of(first.study(seed)), nodes, design=design)
+    evidence = list(gather(found, design, {}).values())
+    leading = judged([every[:1] for every in evidence], first.losses)
+    return judged(evidence, second.losses) | {f"first {key}": values for key, values in leading.items()}
 
 
 def old_verdicts(tests: DataFrame, design: Design) -> list[object]:
@@ -177,7 +133,7 @@ def old_verdicts(tests: DataFrame, design: Design) -> list[object]:
     return verdicts
 
 
-def naive(world: World, seed: int) -> dict[str, list[object]]:
+def naive(world: World, seed: int) -> Study:
     """The same test with exams taken for patients."""
     tests = world.study(seed)
     by_exam = tests.drop(columns="reference").sub(tests["reference"], axis=0).to_numpy()
@@ -188,7 +144,7 @@ def naive(world: World, seed: int) -> dict[str, list[object]]:
     }
 
 
-def modelled(world: World, seed: int) -> dict[str, list[object]]:
+def modelled(world: World, seed: int) -> Study:
     """The mixed model's p of every arm, and whether its marginal fallback had to be taken."""
     model = mixed_model(world.study(seed).clip(0, 1), "dice")
     assert model is not None
@@ -198,29 +154,33 @@ def modelled(world: World, seed: int) -> dict[str, list[object]]:
     }
 
 
-def harmed(world: World, seed: int) -> dict[str, list[object]]:
-    """Whether harm to a second structure, where the first arm loses 0.1 Dice, is named; by the old rule too."""
-    first, second = (
-        world.study(seed),
-        World(world.exams, (0.1, *world.losses[1:]), world.draw).study(seed + 10**6),
-    )
-    design = Design(**{**vars(world.design), "structures": ("t", "n")})
-    found = Differences(concat([table_of(first), table_of(second, "n")], ignore_index=True), design)
-    comparisons = compare(found, design, gather(found, design, {"t": None}))
+def screened(world: Nodes, seed: int) -> Study:
+    """Harms of one study beside an endpoint in which nothing is lost, by arm: of nodes, and of anything.
+
+    By the old rule, whether nodes lose Dice.
+    """
+    first = World(world.exams, alike=True)
+    design = replace(first.design, structures=("t", "n"), classes=("t", "n"))
+    tumours = with_noise(table_of(first.study(seed + 10**6)), seed + 10**6)
+    found = found_in(tumours, world.rows(seed), design=design)
+    comparisons = compare(found, design, gather(found, design, {}))
     secondary = [each for each in comparisons if each.endpoint not in design.endpoints]
-    old = adjusted({n: each.p_wilcoxon for n, each in enumerate(secondary)}, "fdr_bh")
-    dice = next(
-        n for n, each in enumerate(secondary) if (each.arm, each.endpoint) == (ARMS[1], ("n", "dice"))
-    )
-    p, mean = old[dice], secondary[dice].mean
-    names = {each.endpoint for each in harms_of(ARMS[1], comparisons, design)}
-    return {
-        "named": [("n", "dice") in names],
-        "old": [p is not None and p < ALPHA and mean is not None and mean < 0],
-    }
+    old = adjusted({(each.arm, *each.endpoint): each.p_wilcoxon for each in secondary}, "fdr_bh")
+    means = {(each.arm, *each.endpoint): each.mean or 0.0 for each in secondary}
+    study: Study = {key: [] for key in ("shown", "large", "nodes shown", "nodes large", "old")}
+    for arm in design.compared:
+        seen = {structure: found.detection(structure, arm) for structure in design.structures}
+        harms = harms_of(arm, comparisons, seen, design)
+        nodes = [each for each in harms if each.structure == "n" and each.what in ("dice", MISSES)]
+        for prefix, own in (("", harms), ("nodes ", nodes)):
+            study[f"{prefix}shown"].append(any(each.shown for each in own))
+            study[f"{prefix}large"].append(bool(own) and not any(each.shown for each in own))
+        p = old[arm, "n", "dice"]
+        study["old"].append(p is not None and p < ALPHA and means[arm, "n", "dice"] < 0)
+    return study
 
 
-def strong(world: World, seed: int) -> dict[str, list[object]]:
+def strong(world: World, seed: int) -> Study:
     """Whether the first arm's loss is found: by sign flips, by Wilcoxon's test with Holm's adjustment."""
     losses = (-differences(world.study(seed)))[list(world.design.compared)].to_numpy(dtype=np.float64)
     p = SignFlips(losses, seed).p(0, range(losses.shape[1]))
@@ -229,33 +189,44 @@ def strong(world: World, seed: int) -> dict[str, list[object]]:
 
 
 def simulate(
-    world: World,
+    world: World | tuple[World, World],
     studies: int,
     pool: Executor,
-    look: Callable[[World, int], dict[str, list[object]]] = decided,
-) -> dict[str, NDArray[np.object_]]:
-    """What many studies found: studies x arms."""
-    found = list(pool.map(partial(look, world), range(studies), chunksize=50))
+    look: Callable[..., Study] = decided,
+) -> Found:
+    """What many studies found."""
+    found = list(pool.map(partial(look, world), range(studies), chunksize=max(1, min(50, studies // 16))))
     return {key: np.array([each[key] for each in found]) for key in found[0]}
 
 
 def percent(hits: NDArray[np.generic]) -> str:
-    """A share with its Monte-Carlo error."""
+    """A share with its Monte-Carlo error; of studies x arms that of all arms, as sure as its studies are many."""
     share = float(np.mean(hits.astype(float)))
     return f"{100 * share:.1f} ± {100 * sqrt(share * (1 - share) / len(hits)):.1f} %"
 
 
+def flags(found: NDArray[np.object_]) -> NDArray[np.bool_]:
+    """As true or false."""
+    return found.astype(bool)
+
+
+def called(verdicts: NDArray[np.object_], *names: str) -> NDArray[np.bool_]:
+    """Which verdicts are among these."""
+    return np.isin(verdicts.astype(str), names)
+
+
 COHORTS = (("36 patients", SINGLE), ("25 patients, 36 exams", VISITS), ("10 patients", FEW))
+FEWER = tuple((f"{n} patients", (1,) * n) for n in (9, 8, 7, 6))
 WORLDS: tuple[tuple[Draw, bool], ...] = ((normal, False), (skewed, False), (misses, False), (misses, True))
 
 
 def main() -> None:
     """Prints the tables."""
+    tables = {each.__name__: each for each in (errors, two_structures, rare, power, harm, model, verdicts)}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--studies", type=int, default=2000)
-    parser.add_argument("--only", help="one table: errors, power, harm, model or verdicts")
+    parser.add_argument("--only", choices=tables, help="one table")
     arguments = parser.parse_args()
-    tables = {"errors": errors, "power": power, "harm": harm, "model": model, "verdicts": verdicts}
     # statsmodels collects garbage at every adjustment of p; what was loaded before is left out of it.
     with ProcessPoolExecutor(initializer=gc.freeze) as pool:
         for name, table in tables.items():
@@ -263,36 +234,91 @@ def main() -> None:
                 table(arguments.studies, pool)
 
 
+def heading(titles: str) -> None:
+    """The first lines of a table."""
+    print(f"\n| {titles} |\n|{'---|' * (titles.count('|') + 1)}")
+
+
 def errors(studies: int, pool: Executor) -> None:
     """Studies without any effect in which an arm is found to differ; and with all losses at the margin."""
-    print(
-        "\n| no effect | any p < 0.05 | on the worse side | called needed or worse | old: needed "
-        "| intervals that all cover | loss at the margin: needed | droppable | old: droppable |"
+    heading(
+        "no effect | any p < 0.05 | on the worse side | called needed or worse | old: needed | "
+        "intervals that all cover | loss at the margin: needed | droppable | old: droppable"
     )
-    print(f"|---|{'---|' * 8}")
-    for name, exams in COHORTS:
-        for draw, alike in WORLDS:
+    cohorts = [(*each, WORLDS) for each in COHORTS] + [(*each, WORLDS[:3]) for each in FEWER]
+    for name, exams, worlds in cohorts:
+        for draw, alike in worlds:
             free, at_margin = (
                 simulate(World(exams, (loss,) * 7, draw, alike), studies, pool) for loss in (0.0, 0.05)
             )
             cells = [
                 percent((free["p"] < ALPHA).any(axis=1)),
-                percent(free["worse side"].astype(bool).any(axis=1)),
-                percent(np.isin(free["verdict"].astype(str), ("needed", "worse")).any(axis=1)),
-                percent((free["old"] == "needed").any(axis=1)),
-                percent(free["covered"].astype(bool).all(axis=1)),
-                percent((at_margin["verdict"] == "needed").any(axis=1)),
-                percent((at_margin["verdict"] == "droppable").any(axis=1)),
-                percent((at_margin["old"] == "droppable").any(axis=1)),
+                percent(flags(free["worse side"]).any(axis=1)),
+                percent(called(free["verdict"], "needed", "worse").any(axis=1)),
+                percent(called(free["old"], "needed").any(axis=1)),
+                percent(flags(free["covered"]).all(axis=1)),
+                percent(called(at_margin["verdict"], "needed").any(axis=1)),
+                percent(called(at_margin["verdict"], "droppable").any(axis=1)),
+                percent(called(at_margin["old"], "droppable").any(axis=1)),
             ]
             kind = draw.__name__ + (", in all arms alike" if alike else "")
             print(f"| {name}, {kind} | {' | '.join(cells)} |", flush=True)
 
 
+def two_structures(studies: int, pool: Executor) -> None:
+    """Errors with an endpoint of two structures; what the second changes for the first, and the other way round."""
+    heading(
+        f"two structures, the second in {NODES} of 36 patients | no effect: any p < 0.05 | called needed "
+        "or worse | intervals that all cover, first / second | the second loses the margin: droppable | "
+        "the first loses 0.06 in one arm: p < 0.05 | with the first alone | no loss, SD 0.02: "
+        "droppable, each arm | with the second alone"
+    )
+    loss = (0.06, *(0.0,) * 6)
+    for draw in (normal, skewed, misses):
+        world = World(SINGLE, draw=draw)
+        small = replace(world, sd=0.02)
+        free = simulate((world, world), studies, pool, both)
+        lost = simulate((small, replace(world, losses=(world.margin,) * 7)), studies, pool, both)
+        first = simulate((replace(world, losses=loss), world), studies, pool, both)
+        alone = simulate(replace(world, losses=loss), studies, pool)
+        none = simulate((small, small), studies, pool, both)
+        nodes = simulate(replace(small, exams=FEW), studies, pool)
+        covered = [percent(flags(free[key]).all(axis=1)) for key in ("first covered", "covered")]
+        cells = [
+            percent(((free["first p"] < ALPHA) | (free["p"] < ALPHA)).any(axis=1)),
+            percent(called(free["verdict"], "needed", "worse").any(axis=1)),
+            " / ".join(covered),
+            percent(called(lost["verdict"], "droppable").any(axis=1)),
+            percent(first["first p"][:, 0] < ALPHA),
+            percent(alone["p"][:, 0] < ALPHA),
+            percent(called(none["verdict"], "droppable")),
+            percent(called(nodes["verdict"], "droppable")),
+        ]
+        print(f"| {draw.__name__} | {' | '.join(cells)} |", flush=True)
+
+
+def rare(studies: int, pool: Executor) -> None:
+    """Losses that may have hit nobody who was studied: no rule sees these; 1 - 0.05^(1/n) is printed as a bound."""
+    heading(
+        "5 % of patients lose 0.8, margin 0.02 | arms that hit nobody | droppable, each arm | any of 7 "
+        "arms | printed bound"
+    )
+    for patients in (6, 8, 10, 20, 36, 72):
+        for sd in (0.01, 0.02):
+            found = simulate(RareMisses((1,) * patients, (0.04,) * 7, sd=sd), studies, pool)
+            droppable = called(found["verdict"], "droppable")
+            cells = [
+                f"{100 * (1 - RARE) ** patients:.0f} %",
+                percent(droppable),
+                percent(droppable.any(axis=1)),
+                f"{100 * (1 - 0.05 ** (1 / patients)):.0f} %",
+            ]
+            print(f"| {patients} patients, SD {sd} | {' | '.join(cells)} |", flush=True)
+
+
 def power(studies: int, pool: Executor) -> None:
     """How often a loss is found: as large as the detectable one, and of 2 SD by few patients."""
-    print("\n| one arm with a loss | of | sign flips, max-t | Wilcoxon, Holm | promised |")
-    print("|---|---|---|---|---|")
+    heading("one arm with a loss | of | sign flips, max-t | Wilcoxon, Holm | promised")
     for name, exams in COHORTS:
         sd = sd_of_patients(SD, exams, icc=ICC)
         loss = detectable(sd, len(exams), alpha=ALPHA / 7) or 0.0
@@ -306,22 +332,28 @@ def power(studies: int, pool: Executor) -> None:
 
 
 def harm(studies: int, pool: Executor) -> None:
-    """How often a loss of 0.1 Dice in a second structure is named."""
-    print("\n| loss of 0.1 in a second structure | named | old: named |")
-    print("|---|---|---|")
-    for name, exams in COHORTS:
-        for draw in (normal, skewed):
-            found = simulate(World(exams, draw=draw), studies, pool, harmed)
-            print(
-                f"| {name}, {draw.__name__} | {percent(found['named'][:, 0])} | {percent(found['old'][:, 0])} |",
-                flush=True,
-            )
+    """How often harm to nodes, which half of the patients have, is named; and anything of six arms that do none."""
+    heading(
+        "without one arm, nodes | shown | only large | old: named | an arm without harm: shown | only "
+        "large | any of six: shown | only large"
+    )
+    none = (0.0,) * 6
+    for name, exams in (("36 patients", SINGLE), ("20 patients", (1,) * 20), ("10 patients", FEW)):
+        for kind, world in (
+            ("lose 0.1 Dice, normal", Nodes(exams, (0.1, *none), alike=True)),
+            ("lose 0.1 Dice, skewed", Nodes(exams, (0.1, *none), skewed, alike=True)),
+            ("are lost in 1 of 4", Nodes(exams, alike=True, lost=(0.25, *none))),
+        ):
+            found = {key: flags(each) for key, each in simulate(world, studies, pool, screened).items()}
+            cells = [percent(found[key][:, 0]) for key in ("nodes shown", "nodes large", "old")]
+            cells += [percent(found[key][:, 1:]) for key in ("shown", "large")]
+            cells += [percent(found[key][:, 1:].any(axis=1)) for key in ("shown", "large")]
+            print(f"| {name}: {kind} | {' | '.join(cells)} |", flush=True)
 
 
 def model(studies: int, pool: Executor) -> None:
     """How often the sensitivity analysis finds an arm to differ where none does; its p are not adjusted."""
-    print("\n| mixed model, no effect | p < 0.05, each arm | after Holm, any arm | marginal model instead |")
-    print("|---|---|---|---|")
+    heading("mixed model, no effect | p < 0.05, each arm | after Holm, any arm | marginal model instead")
     for name, exams in COHORTS:
         found = simulate(World(exams, alike=True), studies, pool, modelled)
         any_arm = np.array([min(adjusted(dict(enumerate(p)), "holm").values()) < ALPHA for p in found["p"]])
@@ -332,8 +364,7 @@ def model(studies: int, pool: Executor) -> None:
 def verdicts(studies: int, pool: Executor) -> None:
     """Verdicts by the size of the loss, with a margin of 0.05; new rules, then old."""
     names = ("needed", "worse", "droppable", "not distinguishable", "undecided")
-    print(f"\n| loss, 36 exams of 25 patients | {' | '.join(names)} | old: needed | old: droppable |")
-    print(f"|---|{'---|' * (len(names) + 2)}")
+    heading(f"loss, 36 exams of 25 patients | {' | '.join(names)} | old: needed | old: droppable")
     losses = (0.0, 0.02, 0.05, 0.08, 0.1, 0.15, -0.05)
     found = simulate(World(VISITS, losses), studies, pool)
     for loss, column, old in zip(losses, found["verdict"].T, found["old"].T, strict=True):
