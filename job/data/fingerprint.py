@@ -26,7 +26,7 @@ after contrast agent), 5e-3 (FLAIR images of two patients) or 1e-2 (the phantom'
 """
 USUAL_SD = 2.0
 """Around the mean of what is inside; values beyond are clipped."""
-PLACES = 64
+PLACES = 48
 """Along each axis, of which the limits are taken."""
 ROWS_AT_ONCE = 2048
 
@@ -54,13 +54,13 @@ def _usual(image_ZYX: NDArray[np.float32]) -> tuple[float, float]:
 
     Without these limits two heads within one mask would be alike, so far away is the air around them.
     """
-    sample = image_ZYX[np.ix_(*map(_places, image_ZYX.shape))].astype(np.float64)
-    mean, corners = sample.mean(), np.median(image_ZYX[np.ix_(*[(0, -1)] * 3)])
+    sample = image_ZYX[np.ix_(*map(_places, image_ZYX.shape))]
+    mean, corners = sample.mean(dtype=np.float64), np.median(image_ZYX[np.ix_(*[(0, -1)] * 3)])
     inside = sample[sample > mean if corners <= mean else sample < mean]
-    if not inside.size or not inside.std():
+    if not inside.size or not (sd := inside.std(dtype=np.float64)):
         return -math.inf, math.inf
-    middle, reach = inside.mean(), USUAL_SD * inside.std()
-    return float(middle - reach), float(middle + reach)
+    middle = inside.mean(dtype=np.float64)
+    return float(middle - USUAL_SD * sd), float(middle + USUAL_SD * sd)
 
 
 def _places(size: int) -> NDArray[np.intp]:
