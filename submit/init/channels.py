@@ -28,22 +28,14 @@ def channels_of(parts: Parts, described: Described) -> Piece:
     Raises:
         DataError: No two channels have one pattern.
     """
-    known = described.channels
-    texts: list[str] = []
-    if parts.series is not None:
-        pattern, roles, texts, left = (
-            f"{parts.series.text}{ending_of([parts.series])}",
-            [parts.series],
-            [],
-            "",
-        )
-        volumes = parts.examples[parts.series.template].volumes
-        names = names_of(known.get(n, f"channel_{n}") for n in range(volumes))
-        files = [parts.series] * len(names)
+    known, series, texts = described.channels, parts.series, list[str]()
+    if series is not None:
+        pattern, roles = f"{series.text}{ending_of([series])}", [series]
+        names = names_of(known.get(n, f"channel_{n}") for n in range(parts.examples[series.template].volumes))
     else:
         pattern, roles, texts = _joined(parts.channels)
-        names, files = _names(texts, known), roles
-        left = ", ".join(role.text for role in parts.channels if role not in roles)
+        names = _names(texts, known)
+    left = ", ".join(role.text for role in parts.channels if role not in roles)
     unsure = [f"no channels, since one pattern cannot name them with the others: {left}"] if left else []
     if numbers := [name for name in names if name.removeprefix("channel_").isdecimal()]:
         unsure.append(f"channels are numbers ({', '.join(numbers)}); give them the names of what they show")
@@ -52,8 +44,8 @@ def channels_of(parts: Parts, described: Described) -> Piece:
             f"{described.source} names {counted(len(known), 'channel')}, and the files have {len(names)}"
         )
     notes: dict[str, str] = {}
-    for name, role in zip(names, files, strict=True):
-        notes |= _notes(name, parts.examples[role.template], has_range=parts.series is None)
+    for name, role in zip(names, roles if texts else roles * len(names), strict=True):
+        notes |= _notes(name, parts.examples[role.template], has_range=series is None)
     return Piece(
         table={"pattern": pattern, "channels": _entries(names, texts)},
         notes=notes | ({"channels": MAPS} if any(map(is_parameter_map, names)) else {}),

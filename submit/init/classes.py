@@ -127,48 +127,45 @@ def _of_files(parts: Parts, counts: Counts, patients: int) -> Piece:
             remedy="rename the files, or write the study file by hand (docs/study.md)",
         )
     pattern, texts = f"{found.pattern}{ending_of(parts.labels)}", found.texts
-    classes, unsure = _joint(texts, counts)
-    order = in_order(readable(text) for text in classes)
-    bits = {
-        text: sum(1 << n for n in classes[text])
-        for text in sorted(classes, key=lambda t: order.index(readable(t)))
-    }
-    overlapping = [
-        (one, other) for one, other in combinations(bits, 2) if _shared(counts, bits[one], bits[other])
-    ]
-    if overlapping:  # a small one inside a large one would be hidden behind it
-        bits = dict(sorted(bits.items(), key=lambda each: _shared(counts, each[1])))
+    joint, doubts = _joint(texts, counts)
+    order = in_order(map(readable, joint))
+    stems = sorted(joint, key=lambda stem: order.index(readable(stem)))
+    files = dict(zip(names_of(map(readable, stems)), (joint[stem] for stem in stems), strict=True))
+    bits, overlaps = _unhidden({name: sum(1 << n for n in own) for name, own in files.items()}, counts)
     inner = {
-        text: [o for o in bits if o != text and _is_inside(counts, bits[o], bits[text])] for text in bits
+        name: [o for o in bits if o != name and _is_inside(counts, bits[o], bits[name])] for name in bits
     }
-    plain = dict(zip(bits, names_of(map(readable, bits)), strict=True))
-    names = {text: f"rest of {plain[text]}" if inner[text] else plain[text] for text in bits}
-    if overlapping:
-        shown = [
-            f"{plain[n]} and {plain[m]} ({_shared(counts, bits[n], bits[m]):,} voxels)"
-            for n, m in overlapping
-        ]
-        unsure.append(
-            f"files of classes overlap: {some(shown, 5)}; the class that comes first below has the voxel"
-        )
-    members = {text: [texts[n] for n in classes[text]] for text in bits}
+    names = {name: f"rest of {name}" if inner[name] else name for name in bits}
+    own_texts = {names[name]: [texts[n] for n in files[name]] for name in bits}
+    extents = {names[name]: counts.where(own.__and__) for name, own in bits.items()}
     return Piece(
         table={
             "labels": pattern,
-            "classes": {names[t]: own if len(own) > 1 else own[0] for t, own in members.items()},
+            "classes": {name: own if len(own) > 1 else own[0] for name, own in own_texts.items()},
             "structures": {
-                plain[t]: [names[o] for o in bits if o == t or o in inner[t]] for t in bits if inner[t]
+                name: [names[o] for o in bits if o == name or o in inner[name]]
+                for name in bits
+                if inner[name]
             },
         },
-        notes={
-            f"class {names[text]}": _said(counts.where(lambda found, own=own: found & own), patients)  # type: ignore[misc]
-            for text, own in bits.items()
-        },
+        notes={f"class {name}": _said(extent, patients) for name, extent in extents.items()},
         uses=tuple(
-            Use(pattern=pattern, text=texts[n], role=parts.labels[n]) for own in classes.values() for n in own
+            Use(pattern=pattern, text=texts[n], role=parts.labels[n]) for own in files.values() for n in own
         ),
-        unsure=tuple(unsure),
+        unsure=(*doubts, *overlaps),
     )
+
+
+def _unhidden(bits: Mapping[str, int], counts: Counts) -> tuple[dict[str, int], list[str]]:
+    """Classes in an order in which a small one does not hide behind a large one, and which overlap."""
+    shared = {pair: _shared(counts, bits[pair[0]], bits[pair[1]]) for pair in combinations(bits, 2)}
+    shown = [f"{one} and {other} ({count:,} voxels)" for (one, other), count in shared.items() if count]
+    if not shown:
+        return dict(bits), []
+    ordered = dict(sorted(bits.items(), key=lambda each: _shared(counts, each[1])))
+    return ordered, [
+        f"files of classes overlap: {some(shown, 5)}; the class that comes first below has the voxel"
+    ]
 
 
 def _joint(texts: Sequence[str], counts: Counts) -> tuple[dict[str, list[int]], list[str]]:
