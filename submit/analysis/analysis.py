@@ -199,7 +199,8 @@ class Analysis(Record):
     def unseen(self) -> tuple[int, float] | None:
         """Fewest patients behind a droppable channel, and what share of all could lose a lesion with none of these.
 
-        It is the 95 % bound, 1 - 0.05^(1/n), of what the headline calls droppable; None if it is nothing.
+        It is the 95 % bound, 1 - 0.05^(1/n), of what the headline calls droppable, in the structure of the endpoint
+        that fewest have; None if it is nothing.
         """
         patients = [
             own.patients

@@ -4,6 +4,7 @@ from math import ceil
 
 import numpy as np
 import pytest
+from pandas import concat
 
 from submit.analysis.adjustment import adjusted
 from submit.analysis.analysis import Analysis, analyse
@@ -215,6 +216,16 @@ def test_droppable_says_of_how_many_patients() -> None:
     assert [each.complete for each in found.verdicts] == [True, True, False]
     assert found.unseen == (34, pytest.approx(1 - 0.05 ** (1 / 34)))  # of what the headline names
     assert [each.depends_on_missing for each in found.verdicts] == [False, True, True]
+
+
+def test_of_several_structures_the_rarest_says_how_many_patients_are_behind_droppable() -> None:
+    of = design(36, arms=ARMS[:2], structures=("T", "N"), further_structures=("N",))
+    little = [0.001 * (-1) ** n for n in range(36)]
+    rows = [table(paired([0.7] * 36, a=little), structure="T")]
+    rows.append(table(paired([0.7] * 36, a=[*little[:12], *[None] * 24]), structure="N"))
+    found = analyse(concat(rows, ignore_index=True), of, run="r", manifest="m")
+    assert found.verdicts[0].verdict == "droppable"
+    assert found.unseen == (12, pytest.approx(1 - 0.05 ** (1 / 12)))
 
 
 def test_an_open_verdict_depends_on_what_is_missing() -> None:
