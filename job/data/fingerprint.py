@@ -19,17 +19,27 @@ visits; T1 images of two patients). A copy that was clipped (1e-3), or scaled ap
 ROWS_AT_ONCE = 2048
 
 
-def fingerprint_of(image_ZYX: NDArray[np.float32]) -> str | None:
-    """The standardised block means of a volume, as text; None for one without contrast."""
+def block_means(image_ZYX: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The means of a volume's blocks; not finite where a voxel is not.
+
+    64 bits hold the sums of 32-bit values to the last bit: the means of a constant volume are equal, and a block's
+    changes with any of its voxels.
+    """
     z, y, x = (np.linspace(0, size, min(BLOCKS, size) + 1).astype(int) for size in image_ZYX.shape)
-    # Slab by slab: reduceat along the first axis is six times as slow.
-    slabs = [image_ZYX[start:end].mean(axis=0, dtype=np.float64) for start, end in pairwise(z.tolist())]
-    means = np.add.reduceat(np.stack(slabs), y[:-1], axis=1) / np.diff(y)[:, None]
-    means = np.add.reduceat(means, x[:-1], axis=2) / np.diff(x)
-    spread = float(means.std())
-    if not np.isfinite(spread) or spread <= 1e-9 * float(np.abs(means).max(initial=0)):
+    with np.errstate(invalid="ignore"):  # infinities that cancel out
+        # Slab by slab: reduceat along the first axis is six times as slow.
+        slabs = (image_ZYX[start:end].mean(axis=0, dtype=np.float64) for start, end in pairwise(z.tolist()))
+        means = np.stack([np.add.reduceat(slab_YX, y[:-1]) for slab_YX in slabs]) / np.diff(y)[:, None]
+        means_ZYX: NDArray[np.float64] = np.add.reduceat(means, x[:-1], axis=2) / np.diff(x)
+    return means_ZYX
+
+
+def fingerprint_of(means_ZYX: NDArray[np.float64]) -> str | None:
+    """Block means, standardised, as text; None of a volume without contrast."""
+    spread = float(means_ZYX.std())
+    if not np.isfinite(spread) or spread <= 1e-9 * float(np.abs(means_ZYX).max(initial=0)):
         return None
-    standard = ((means - means.mean()) / spread).astype("<f4")
+    standard = ((means_ZYX - means_ZYX.mean()) / spread).astype("<f4")
     return base64.b64encode(standard.tobytes()).decode()
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from job.contract.cohort import Channel
 from job.data.channel_statistics import ChannelStatistics, statistics
+from job.data.fingerprint import block_means
 from job.data.normalisation import normalise, region_of
 from job.data.plausibility import beside_others, implausible, odd
 from tests.job.data.odd_cohorts import SHAPE, OddCohort, exam_of, nifti, sound_cohort
@@ -27,8 +28,7 @@ def found_in(image: NDArray[Any], own: Channel, mask: NDArray[np.uint8] | None =
     """The statistics of an image that is (Z, Y, X)."""
     values = image.astype(np.float32)
     region = region_of(values, mask, own)
-    normalised = normalise(values, region.inside_ZYX, own)
-    return statistics(values, normalised, region, own, masked=mask is not None)
+    return statistics(region, normalise(region, own), own, means_ZYX=block_means(values))
 
 
 def said_of(
