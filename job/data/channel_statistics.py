@@ -1,13 +1,12 @@
 """What is kept of a channel of an exam beside its voxels, to hold it against the other exams' and to show it."""
 
 from dataclasses import dataclass
-from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
 
 from job.contract.cohort import Channel
-from job.data.fingerprint import fingerprint_of
+from job.data.moments import sd_of
 from job.data.normalisation import Region
 
 SAMPLED = 100_000
@@ -50,7 +49,8 @@ class ChannelStatistics:
     fingerprint: str | None = None
     """As `fingerprint_of`; None of a constant volume."""
     sha256: str
-    """Of all voxels as float32 on the canonical grid: the same for the same image in another file."""
+    """Of all voxels as float32 on the canonical grid, or only of their block means: the same for the same image in
+    another file."""
 
     @property
     def spread(self) -> float:
@@ -59,60 +59,59 @@ class ChannelStatistics:
 
 
 def statistics(
-    image_ZYX: NDArray[np.float32],
-    normalised_ZYX: NDArray[np.floating],
     region: Region,
+    normalised: NDArray[np.float32],
     channel: Channel,
     *,
     filled: int = 0,
-    masked: bool = True,
+    fingerprint: str | None = None,
+    sha256: str = "",
 ) -> ChannelStatistics:
     """Statistics of a channel over a region that holds at least one voxel; SDs are of a population.
 
     Args:
-        image_ZYX: In the file's unit.
-        normalised_ZYX: The same, normalised.
-        region: Where.
-        channel: How it was normalised.
+        region: Where, and the values in the file's unit.
+        normalised: The same values, normalised.
+        channel: How they were normalised.
         filled: Voxels that were not finite.
-        masked: Whether the region is a mask's.
+        fingerprint: As `ChannelStatistics.fingerprint`.
+        sha256: As `ChannelStatistics.sha256`.
     """
-    inside = np.flatnonzero(region.inside_ZYX)
-    values = image_ZYX.ravel()[inside].astype(np.float64)
-    normalised = normalised_ZYX.ravel()[inside]
-    informative = values != region.empty
+    values = region.values
+    informative = values != np.float32(region.empty)
     count = int(np.count_nonzero(informative))
+    some: slice | NDArray[np.intp]
     if 0 < count < values.size:
-        some = np.flatnonzero(informative)[:: max(count // SAMPLED, 1)].copy()  # without the others' memory
+        some = np.flatnonzero(informative)[:: max(count // SAMPLED, 1)]
     else:
-        some = np.arange(0, values.size, max(values.size // SAMPLED, 1))
+        some = slice(0, None, max(values.size // SAMPLED, 1))
     sampled = values[some]
-    mean = values.mean()
+    mean, sd = region.moments
     low, high = channel.range if channel.normalisation == "fixed" and channel.range else (-np.inf, np.inf)
     scaled = channel.normalisation in ("zscore", "percentile")
     return ChannelStatistics(
         voxels=values.size,
-        mean=float(mean),
-        sd=float(values.std(mean=mean)),
+        mean=mean,
+        sd=sd,
         minimum=float(values.min()),
         maximum=float(values.max()),
-        normalised_sd=float(normalised.std(dtype=np.float64)),
+        normalised_sd=sd_of(normalised, float(normalised.mean(dtype=np.float64))),
         background=region.background,
-        no_background=scaled and not masked and region.background is None,
+        no_background=scaled and not region.masked and region.background is None,
         empty=region.empty if region.background is None else region.background,
-        region_share=values.size / image_ZYX.size,
+        region_share=values.size / region.inside_ZYX.size,
         informative_share=count / values.size,
         percentiles=_percentiles(sampled),
-        normalised_percentiles=_percentiles(normalised[some].astype(np.float64)),
-        at_low_end=float(np.mean(sampled <= low)),
-        at_high_end=float(np.mean(sampled >= high)),
+        normalised_percentiles=_percentiles(normalised[some]),
+        at_low_end=float(np.mean(sampled <= np.float64(low))),
+        at_high_end=float(np.mean(sampled >= np.float64(high))),
         filled=filled,
-        fingerprint=fingerprint_of(image_ZYX),
-        sha256=sha256(np.ascontiguousarray(image_ZYX).data).hexdigest(),
+        fingerprint=fingerprint,
+        sha256=sha256,
     )
 
 
-def _percentiles(values: NDArray[np.float64]) -> tuple[float, ...]:
-    """As numpy's, which takes three times as long over all of them as sorting does."""
+def _percentiles(values: NDArray[np.float32]) -> tuple[float, ...]:
+    """As numpy's of 64-bit floats, which takes three times as long over all of them as sorting does."""
     places = np.array(PERCENTILES) / 100 * (values.size - 1)
     return tuple(np.interp(places, np.arange(values.size), np.sort(values)).tolist())

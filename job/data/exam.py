@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +11,12 @@ from job.contract.cohort import Channel, Cohort
 from job.contract.errors import DataError, Problem, collecting
 from job.data.channel_statistics import ChannelStatistics, statistics
 from job.data.cohort_files import ExamFiles
+from job.data.fingerprint import block_means, fingerprint_of
 from job.data.geometry import Geometry
 from job.data.grid_reader import GridReader, filled_outside
 from job.data.labels import LabelMap, binary, classes_of, classes_of_files, clear_outside, mask_of
 from job.data.nifti import Volume
-from job.data.normalisation import normalise, region_of
+from job.data.normalisation import Region, normalise, region_of
 from job.data.plausibility import constant, implausible, odd
 from job.data.truth_as_channel import TruthFiles, like_labels
 from job.storage import Storage
@@ -95,7 +97,7 @@ def read_exam(
         cohort: Channels, classes and how they are coded.
         dtype: Number format that the normalised image must fit in.
         seen: Told of the image, channel by channel, also if the exam turns out to be wrong.
-        digests: Whether the digests of the files are asked for.
+        digests: Whether the digests of the files are asked for, and those of their voxels rather than block means.
 
     Raises:
         DataError: All that is wrong with the exam's files.
@@ -110,10 +112,12 @@ def read_exam(
             volume, values_ZYX, filled = reader.values(item.key, channel, truth.mask_ZYX)
             truth.files.require_other(volume, channel)
             if reader.grid is not None and truth.has_region:  # else it is reported
-                normalised_ZYX, found = _normalised(volume, values_ZYX, truth.mask_ZYX, channel, dtype)
+                region, normalised, found = _normalised(
+                    volume, values_ZYX, truth.mask_ZYX, channel, dtype, digest=digests
+                )
                 warnings += like_labels(values_ZYX, truth.mask_ZYX, truth.label_ZYX, channel, volume.name)
                 if seen is not None and truth.label_ZYX is not None:
-                    seen(position, normalised_ZYX, truth.label_ZYX, reader.grid.geometry)
+                    seen(position, region.image(normalised), truth.label_ZYX, reader.grid.geometry)
                 found = replace(found, filled=found.filled + filled)
                 stats.append(found)
                 warnings += odd(found, channel, volume.name)
@@ -220,18 +224,23 @@ def _normalised(
     mask_ZYX: NDArray[np.uint8] | None,
     channel: Channel,
     dtype: str,
-) -> tuple[NDArray[np.float32], ChannelStatistics]:
-    """A channel normalised, and its statistics.
+    *,
+    digest: bool,
+) -> tuple[Region, NDArray[np.float32], ChannelStatistics]:
+    """A channel's region, its values normalised, and their statistics.
 
     Raises:
         DataError: It is not finite where it counts, or says nothing.
     """
-    filled = filled_outside(values_ZYX, mask_ZYX, volume.name)
-    if values_ZYX.min() == values_ZYX.max():
+    means_ZYX, filled = block_means(values_ZYX), 0
+    if not np.isfinite(means_ZYX).all():
+        filled = filled_outside(values_ZYX, mask_ZYX, volume.name)
+        means_ZYX = block_means(values_ZYX)
+    if means_ZYX.min() == means_ZYX.max() and values_ZYX.min() == values_ZYX.max():
         raise DataError([constant(float(values_ZYX.min()), channel, volume.name)])
     region = region_of(values_ZYX, mask_ZYX, channel)
     try:
-        normalised_ZYX = normalise(values_ZYX, region.inside_ZYX, channel)
+        normalised = normalise(region, channel)
     except ValueError as error:
         raise DataError.of(
             file=volume.name,
@@ -240,18 +249,23 @@ def _normalised(
             remedy="correct the file or its mask, or leave the exam out with cohort.exclude",
             cause=f"constant: {channel.name}",
         ) from None
-    _require_fit(normalised_ZYX, channel, volume.name, dtype)
+    _require_fit(normalised, channel, volume.name, dtype)
     found = statistics(
-        values_ZYX, normalised_ZYX, region, channel, filled=filled, masked=mask_ZYX is not None
+        region,
+        normalised,
+        channel,
+        filled=filled,
+        fingerprint=fingerprint_of(values_ZYX),
+        sha256=sha256(values_ZYX.data if digest else means_ZYX.data).hexdigest(),
     )
     if problems := implausible(found, channel, volume.name):
         raise DataError(problems)
-    return normalised_ZYX, found
+    return region, normalised, found
 
 
-def _require_fit(normalised_ZYX: NDArray[np.float32], channel: Channel, name: str, dtype: str) -> None:
+def _require_fit(normalised: NDArray[np.float32], channel: Channel, name: str, dtype: str) -> None:
     """Refuses values that the store's number format cannot hold."""
-    largest = float(max(normalised_ZYX.max(), -normalised_ZYX.min()))
+    largest = float(max(normalised.max(), -normalised.min()))
     limits = np.finfo(np.dtype(dtype))
     if largest > float(limits.max) or 0 < largest < float(limits.tiny):
         raise DataError.of(

@@ -11,7 +11,8 @@ GZIP = b"\x1f\x8b"
 SMALLEST_MEMBER = 20
 """Bytes of a gzip file of nothing."""
 WINDOW = 2**16
-"""Bytes that are decompressed at a time: what a member leaves of them is copied, and files of thousands exist."""
+"""Bytes that are decompressed at a time after the first member, which is nearly always the only one: what a member
+leaves of them is copied, and files of thousands exist."""
 
 _SAVE_AS = "save it as .nii.gz"
 _PICTURE = "use the volume that it was made from"
@@ -198,17 +199,18 @@ def _decompressed(data: bytes, name: str) -> tuple[bytes, int]:
 
     As `gzip -d`, which warns of trailing bytes and ignores them. Each member's checksum is held against it.
     """
-    parts, start = [], 0
+    parts, start, window = [], 0, len(data)
     compressed = memoryview(data)
     try:
         while compressed[start : start + 2] == GZIP and len(data) - start >= SMALLEST_MEMBER:
             stream = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
             while not stream.eof:
-                window = compressed[start : start + WINDOW]
-                if not window:
+                some = compressed[start : start + window]
+                if not some:
                     raise EOFError("the compressed data end too early")
-                parts.append(stream.decompress(window))
-                start += len(window) - len(stream.unused_data)
+                parts.append(stream.decompress(some))
+                start += len(some) - len(stream.unused_data)
+            window = WINDOW
     except (EOFError, zlib.error) as error:
         raise damaged(name, error) from None
     if not parts:

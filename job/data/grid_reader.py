@@ -70,7 +70,8 @@ class GridReader:
         axes = self._axes(volume)
         if axes is None or self.grid is None:
             return volume.stored_ZYX(), volume
-        return volume.stored_ZYX(axes, self.grid.geometry), volume
+        # In order, since all that is made of a flipped view takes three times as long.
+        return np.ascontiguousarray(volume.stored_ZYX(axes, self.grid.geometry)), volume
 
     def placed(
         self, names_ZYX: NDArray[np.uint8], volume: Volume, classes: Sequence[str] = ()

@@ -20,7 +20,7 @@ MOST_OUTSIDE = 0.25
 WORTH_A_WORD = 0.001
 """Of a class's voxels; masks of sound cohorts cut off less."""
 COUNTED_VALUES = 2**16
-"""Range of label values up to which each has a counter."""
+"""Range of label values, 0 among them, up to which each has a counter."""
 SHOWN_VALUES = 5
 """Unknown label values that an error names."""
 
@@ -87,9 +87,11 @@ def _scaled_classes(
 
 def _counts(values: NDArray[np.integer]) -> dict[int, int]:
     """Voxels of each value that occurs, in ascending order; Python's integers, of which none is rounded."""
-    low, high = int(values.min()), int(values.max())
-    if high - low < COUNTED_VALUES and -(2**31) <= low <= high < 2**31:
-        counts = np.bincount(values.ravel().astype(np.intp) - low)  # sorting takes six times as long
+    low, high = min(int(values.min()), 0), int(values.max())
+    if high - low < COUNTED_VALUES:  # sorting takes six times as long
+        labelled = values[values != 0].astype(np.intp)  # few: most voxels are 0
+        counts = np.bincount(labelled - low, minlength=1 - low)
+        counts[-low] += values.size - labelled.size
         return {low + int(place): int(counts[place]) for place in np.flatnonzero(counts)}
     present, counts = np.unique(values, return_counts=True)
     return dict(zip(present.tolist(), counts.tolist(), strict=True))

@@ -1,11 +1,13 @@
 """Intensity normalisation of one channel of one exam, and the region that it is measured over."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from job.contract.cohort import Channel
+from job.data.moments import mean_of, sd_of
 
 DEFAULT_PERCENTILES = (0.5, 99.5)
 BORDER_SHARE = 0.5
@@ -26,21 +28,46 @@ class Region:
     """The voxels that a channel is scaled over."""
 
     inside_ZYX: NDArray[np.bool_]
+    values: NDArray[np.float32]
+    """The channel's, of these voxels in their order."""
     background: float | None
     """The value of the voxels that were left out for it; None: a mask decides, or no value is the background."""
+    masked: bool = False
+    """Whether a mask decides."""
     empty: float = 0.0
     """The value of voxels that tell nothing, inside the region."""
+
+    @cached_property
+    def moments(self) -> tuple[float, float]:
+        """Mean and SD (of a population)."""
+        mean = mean_of(self.values)
+        return mean, sd_of(self.values, mean)
+
+    def image(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The (Z, Y, X) volume that has these values in the region, and 0 outside."""
+        image_ZYX = np.zeros(self.inside_ZYX.shape, np.float32)
+        image_ZYX[self.inside_ZYX] = values
+        return image_ZYX
 
 
 def region_of(image_ZYX: NDArray[np.float32], mask_ZYX: NDArray[np.uint8] | None, channel: Channel) -> Region:
     """The mask's voxels; without a mask those that are not background, or all where the scale is given."""
+    background, empty = None, 0.0
     if mask_ZYX is not None:
-        return Region(inside_ZYX=mask_ZYX > 0, background=None)
-    if channel.normalisation in ("fixed", "none"):
-        everywhere = np.ones(image_ZYX.shape, bool)  # 0 is a value like any other
-        return Region(inside_ZYX=everywhere, background=None, empty=background_of(image_ZYX) or 0.0)
-    background = background_of(image_ZYX)
-    return Region(inside_ZYX=image_ZYX != (background or 0), background=background)
+        inside_ZYX = mask_ZYX > 0
+    elif channel.normalisation in ("fixed", "none"):
+        inside_ZYX = np.ones(image_ZYX.shape, bool)  # 0 is a value like any other
+        empty = background_of(image_ZYX) or 0.0
+    else:
+        background = background_of(image_ZYX)
+        inside_ZYX = image_ZYX != (background or 0)
+    return Region(
+        inside_ZYX=inside_ZYX,
+        values=image_ZYX[inside_ZYX],
+        background=background,
+        masked=mask_ZYX is not None,
+        empty=empty,
+    )
 
 
 def background_of(image_ZYX: NDArray[np.float32]) -> float | None:
@@ -66,27 +93,20 @@ def sample_of(image_ZYX: NDArray[np.float32]) -> NDArray[np.float32]:
     return values[(np.arange(SAMPLED) * 0.6180339887498949 % 1 * values.size).astype(np.intp)]
 
 
-def normalise(
-    image_ZYX: NDArray[np.float32], region_ZYX: NDArray[np.bool_], channel: Channel
-) -> NDArray[np.float32]:
-    """The channel as the study says (`Channel.normalisation`), 0 outside the region.
+def normalise(region: Region, channel: Channel) -> NDArray[np.float32]:
+    """The region's values as the study says (`Channel.normalisation`).
 
     Raises:
         ValueError: The region is empty, or its values are too equal to be scaled.
     """
-    if not region_ZYX.any():
+    values = region.values
+    if not values.size:
         raise ValueError("no voxel in the region (mask, or voxels that are not background)")
-    normalised_ZYX = np.zeros(image_ZYX.shape, np.float32)
-    normalised_ZYX[region_ZYX] = _scaled(image_ZYX[region_ZYX], channel)
-    return normalised_ZYX
-
-
-def _scaled(values: NDArray[np.float32], channel: Channel) -> NDArray[np.float32]:
     if channel.normalisation == "none":
         return values
     if channel.normalisation == "zscore":
-        exact = values.astype(np.float64)
-        offset, scale, spread = float(exact.mean()), float(exact.std()), "SD"
+        offset, scale = region.moments
+        spread = "SD"
     else:
         low, high = channel.range or DEFAULT_PERCENTILES
         if channel.normalisation == "percentile":
@@ -95,5 +115,6 @@ def _scaled(values: NDArray[np.float32], channel: Channel) -> NDArray[np.float32
         offset, scale, spread = low, high - low, "range"
     if scale <= 1e-6 * max(abs(offset), 1e-30):
         raise ValueError(f"hardly any contrast in the region: {spread} {scale:g} at {offset:g}")
-    scaled: NDArray[np.float32] = (values - np.float32(offset)) / np.float32(scale)
+    scaled: NDArray[np.float32] = values - np.float32(offset)
+    scaled /= np.float32(scale)
     return scaled

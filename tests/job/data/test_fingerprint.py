@@ -11,16 +11,20 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from job.data.fingerprint import ALIKE, alike, blocks_of, fingerprint_of, label_digest
+from job.data.fingerprint import ALIKE, alike, block_means, blocks_of, fingerprint_of, label_digest
 from job.data.phantom import make_phantom
 from tests.job.data.odd_cohorts import exam_of
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 
 
+def print_of(image: NDArray[Any]) -> str | None:
+    return fingerprint_of(np.ascontiguousarray(image, np.float32))
+
+
 def unlikeness(*images: NDArray[Any]) -> float:
     """1 - correlation of the fingerprints of two images, in the way of storage for which it is largest."""
-    prints = [fingerprint_of(np.ascontiguousarray(image, np.float32)) for image in images]
+    prints = [print_of(image) for image in images]
     one, other = (blocks_of(text).astype(np.float64) for text in prints if text is not None)
     likeness = max(
         float((np.flip(one.transpose(order), axes) * other).sum())
@@ -41,16 +45,37 @@ def test_a_fingerprint_is_the_standardised_means_of_blocks() -> None:
     """Two blocks along an axis of two voxels, eight along one of sixteen: here each has mean 0 or 1."""
     image = np.zeros((2, 16, 1), np.float32)
     image[1] = 1
-    text = fingerprint_of(image)
+    text = print_of(image)
     assert text is not None
     np.testing.assert_array_equal(blocks_of(text), [[[-1] * 8, [1] * 8]])
-    assert fingerprint_of(7 - 3 * image) is not None
+    assert print_of(7 - 3 * image) is not None
     assert unlikeness(image, 5 * image - 100) < 1e-12
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -7e5, 1e-30])
 def test_a_volume_without_contrast_has_none(value: float) -> None:
-    assert fingerprint_of(np.full((9, 9, 9), value, np.float32)) is None
+    assert print_of(np.full((9, 9, 9), value)) is None
+
+
+@pytest.mark.parametrize("value", [0.1, -7e37, 1e-30])
+def test_block_means_of_a_constant_are_equal(value: float) -> None:
+    means = block_means(np.full((33, 21, 10), value, np.float32))
+    np.testing.assert_array_equal(means, float(np.float32(value)))
+
+
+@pytest.mark.parametrize("place", [(0, 0, 0), (20, 7, 3), (32, 20, 9)])
+def test_block_means_change_with_any_voxel_by_as_little_as_it_can(place: tuple[int, int, int]) -> None:
+    image = np.random.default_rng(0).normal(300, 50, (33, 21, 10)).astype(np.float32)
+    before = block_means(image)
+    image[place] = np.nextafter(image[place], np.float32(np.inf))
+    assert np.count_nonzero(block_means(image) != before) == 1
+
+
+@pytest.mark.parametrize("wrong", [[np.nan], [np.inf], [np.inf, -np.inf]])
+def test_block_means_show_a_voxel_that_is_not_finite(wrong: list[float]) -> None:
+    image = np.ones((9, 9, 9), np.float32)
+    image[4, 4, : len(wrong)] = wrong
+    assert np.count_nonzero(~np.isfinite(block_means(image))) >= 1
 
 
 @pytest.mark.parametrize("shape", [(24, 20, 12), (16, 16, 8), (48, 48, 24)])
@@ -140,7 +165,7 @@ def test_pairs_are_found_once_among_fingerprints_of_several_lengths() -> None:
     draws = np.random.default_rng(1)
     one, other, small = draws.random((9, 9, 9)), draws.random((9, 9, 9)), draws.random((9, 9, 2))
     images = [one, small, other, 2 * one + 3, rounded(other, 60_000), small, one]
-    prints = [fingerprint_of(image.astype(np.float32)) for image in images]
+    prints = [print_of(image) for image in images]
     assert alike([text for text in prints if text is not None]) == [(0, 3), (0, 6), (1, 5), (2, 4), (3, 6)]
     assert alike([]) == []
 
@@ -149,7 +174,7 @@ def test_pairs_are_found_across_the_batches_that_are_compared_at_once() -> None:
     draws = np.random.default_rng(2)
     images = [draws.random((4, 4, 4)).astype(np.float32) for _ in range(2100)]
     images += [images[3], images[2060]]
-    prints = [fingerprint_of(image) for image in images]
+    prints = [print_of(image) for image in images]
     assert alike([text for text in prints if text is not None]) == [(3, 2100), (2060, 2101)]
 
 
@@ -171,7 +196,7 @@ def test_a_copy_in_any_of_the_48_ways_is_alike(shape: tuple[int, int, int]) -> N
     draws = np.random.default_rng(3)
     images = [draws.random(shape).astype(np.float32) for _ in range(3)]
     copies = [stored_in(images[1], way) for way in WAYS]
-    prints = [fingerprint_of(image) for image in images + copies]
+    prints = [print_of(image) for image in images + copies]
     assert len(copies) == 48
     own = [1, *range(3, 51)]
     assert alike([text for text in prints if text is not None]) == list(combinations(own, 2))

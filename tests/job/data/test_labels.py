@@ -80,6 +80,16 @@ def test_a_class_that_the_files_type_cannot_hold_is_in_no_voxel() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "values", [[0, 3, 3, -2], [3, 3, -2], [-2, -2, -7], [5, 5, 9], [0, 0, 70_000], [10**9, 10**9 + 1]]
+)
+def test_unknown_values_are_counted_in_order_wherever_they_lie(values: list[int]) -> None:
+    counts = ", ".join(f"{value} ({values.count(value)} voxels)" for value in sorted(set(values) - {0}))
+    assert f"found unknown label values {counts}; expected" in refused(
+        np.array(values, np.int32), classes={"a": 1}
+    )
+
+
 @pytest.mark.parametrize("value", [0.99999997, 1.0000001, 1 - 9e-4])
 def test_floats_next_to_an_integer_are_that_integer(value: float) -> None:
     values = np.array([0, value, 2], np.float32)

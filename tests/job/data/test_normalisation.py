@@ -17,6 +17,10 @@ VALUES = np.array([[[0, 2, 4, 4, 4, 5, 5, 7, 9, 100]]], np.float32)
 INSIDE = (VALUES > 0) & (VALUES < 100)
 
 
+def region_in(values: NDArray[np.float32], inside: NDArray[np.bool_]) -> Region:
+    return Region(inside_ZYX=inside, values=values[inside], background=None)
+
+
 def channel(normalisation: str, **settings: Any) -> Channel:
     return Channel.model_validate({"name": "t1", "normalisation": normalisation, **settings})
 
@@ -27,7 +31,8 @@ def normalised(
     region: NDArray[np.bool_] = INSIDE,
     **settings: Any,
 ) -> list[float]:
-    result = normalise(values, region, channel(normalisation, **settings))
+    over = region_in(values, region)
+    result = over.image(normalise(over, channel(normalisation, **settings)))
     assert result.dtype == np.float32
     assert result.shape == values.shape
     numbers: list[float] = result.ravel().tolist()
@@ -35,8 +40,8 @@ def normalised(
 
 
 def test_the_textbook_values_have_the_textbook_statistics() -> None:
-    region = Region(inside_ZYX=INSIDE, background=0)
-    result = statistics(VALUES, (VALUES - 5) / 2, region, channel("zscore"))
+    region = region_in(VALUES, INSIDE)
+    result = statistics(region, (region.values - 5) / 2, channel("zscore"))
     assert (result.voxels, result.mean, result.sd, result.minimum, result.maximum) == (8, 5, 2, 2, 9)
     assert result.normalised_sd == 1
 

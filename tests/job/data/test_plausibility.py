@@ -29,8 +29,7 @@ def found_in(image: NDArray[Any], own: Channel, mask: NDArray[np.uint8] | None =
     """The statistics of an image that is (Z, Y, X)."""
     values = image.astype(np.float32)
     region = region_of(values, mask, own)
-    normalised = normalise(values, region.inside_ZYX, own)
-    return statistics(values, normalised, region, own, masked=mask is not None)
+    return statistics(region, normalise(region, own), own)
 
 
 def said_of(
