@@ -120,7 +120,7 @@ def exams_to_make(
     return [
         files
         for files in exams
-        if not any(_made_from(known, source, study.cohort, files) for known in existing.get(files.exam, ()))
+        if not any(made_from(known, source, study.cohort, files) for known in existing.get(files.exam, ()))
     ]
 
 
@@ -135,7 +135,7 @@ def _kept(
 ) -> ExamRecord | None:
     """The record of an exam that need not be made again; one that is damaged is deleted if `verify` is asked for."""
     for record in records:
-        if _made_from(record, source, cohort, files):
+        if made_from(record, source, cohort, files):
             if not verify or is_whole(store, record):
                 return record
             log.warning("%s is damaged in the store, and made anew", record.exam)
@@ -303,7 +303,7 @@ def _existing_records(store: Storage, recipe: str) -> dict[str, list[ExamRecord]
     return records
 
 
-def _made_from(record: ExamRecord, source: Storage, cohort: Cohort, files: ExamFiles) -> bool:
+def made_from(record: ExamRecord, source: Storage, cohort: Cohort, files: ExamFiles) -> bool:
     """Whether an exam was made from these very files, each for the same use.
 
     A file with the same size and time is taken as unchanged; one that was only touched is recognised by its

@@ -27,6 +27,7 @@ from submit.analysis.design import Design
 from submit.analysis.headline import harm_pictures, harmful_arms, headline, in_order, verdict_words, warning
 from submit.analysis.results_table import Results, collect_results
 from submit.analysis.wording import METRIC_STYLES, percent, precise, probability
+from submit.cohort_changes import changes_since
 from submit.report.chosen_exams import Endpoint
 from submit.report.material import Extras, Price, Report, read_curves
 from submit.report.montage import ExamImages, Montages, montages_of
@@ -62,6 +63,10 @@ def make_report(
     if results.problems:
         print(f"left out of the report: {DataError(results.problems)}", file=sys.stderr)
     _warn_of_mixture(results)
+    images = _store(run, manifest, store, study_file)
+    changes = changes_since(manifest, images, study_file) if images is not None else []
+    for change in changes:
+        print(f"note: since the run was prepared: {change}; `submit sweep` starts a new run", file=sys.stderr)
     whole = aggregate(results, manifest)
     analysis = analyse(results.table, Design.of(manifest), run=manifest.run, manifest=manifest.digest)
     if as_json:
@@ -74,8 +79,10 @@ def make_report(
         results=results,
         aggregate=whole,
         analysis=analysis,
-        montages=_montages(run, manifest, results, harm_pictures(analysis), store, study_file),
-        extras=Extras(curves=curves, curve_folds=curve_folds, price=_prices(results, manifest)),
+        montages=_montages(run, manifest, results, harm_pictures(analysis), images),
+        extras=Extras(
+            curves=curves, curve_folds=curve_folds, price=_prices(results, manifest), changes=changes
+        ),
     )
     write_report(run, report)
     folder = f"{run.url}/{layout.ANALYSIS}"
@@ -88,19 +95,24 @@ def make_report(
     return "\n".join((*_summary(whole, analysis), *files))
 
 
+def _store(run: Storage, manifest: Manifest, named: str | None, study_file: Path) -> Storage | None:
+    """The store of a run; None, with a word, where it is not to be had."""
+    try:
+        return open_storage(named) if named is not None else find_store(run, manifest, study_file)
+    except StudyError as error:
+        print(f"no pictures of exams in the report: {error}", file=sys.stderr)
+        return None
+
+
 def _montages(
     run: Storage,
     manifest: Manifest,
     results: Results,
     harms: Sequence[tuple[str, Endpoint]],
-    store: str | None,
-    study_file: Path,
+    images: Storage | None,
 ) -> Montages:
-    """Pictures of the tested exams; none, with a word, where the store is not to be had."""
-    try:
-        images = open_storage(store) if store is not None else find_store(run, manifest, study_file)
-    except StudyError as error:
-        print(f"no pictures of exams in the report: {error}", file=sys.stderr)
+    """Pictures of the tested exams; none where there is no store."""
+    if images is None:
         return Montages()
 
     def load_exam(exam: int) -> ExamImages:

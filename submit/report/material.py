@@ -54,6 +54,8 @@ class Extras:
     curves: Curves = field(default_factory=dict)
     curve_folds: int = 0
     price: Price | None = None
+    changes: Sequence[str] = ()
+    """In what the cohort's files are others than those that the run was made of."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -172,6 +172,7 @@ def _run(report: Report) -> dict[str, Any]:
     ends = convergence(report.extras.curves)
     return {
         "montages": report.montages,
+        "changes": report.extras.changes,
         "convergence": ends,
         "convergence_words": in_words(ends),
         "curve_folds": report.extras.curve_folds,

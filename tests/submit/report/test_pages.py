@@ -527,3 +527,11 @@ def test_patients_csv_has_what_the_page_has(storage, decided, written):
     assert list(table.columns) == ["patient", "exams", "volume_ml", "reference", "without t2", "without t1"]
     row = table.set_index("patient").loc["patient3"]
     assert row.tolist() == [pytest.approx(value) for value in (1, 10.0, 0.73, -0.209, -0.001)]
+
+
+def test_a_cohort_that_was_corrected_since_is_said_before_the_answer(decided, page_of):
+    page = page_of(decided, changes=("1 exam made from files that are others now (p2)",))
+    words = " ".join(page.text)
+    said = words.index("not of the cohort as it is now. Since it was prepared: 1 exam made from files")
+    assert said < words.index("Most influential")
+    assert not page_of(decided).says("not of the cohort as it is now")
