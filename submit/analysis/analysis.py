@@ -66,6 +66,9 @@ class StructureVerdict(Record):
     """That the difference is within the margin on both sides: the larger p of two one-sided tests, not adjusted."""
     beyond_margin: int | None
     """Patients who lose more than the margin."""
+    can_see: bool
+    """Whether the reference is shown to segment the structure better than `smallest_dice`; else nothing is
+    droppable."""
     floor: Floor | None
     """What retraining alone changes; None if it was not measured."""
     detectable: float | None
@@ -211,6 +214,12 @@ class Analysis(Record):
         return (min(patients), 1 - 0.05 ** (1 / min(patients))) if patients else None
 
     @property
+    def blind_to(self) -> tuple[str, ...]:
+        """Structures of the endpoint that the reference is not shown to segment well enough to judge by."""
+        own = next((each.structures for each in self.verdicts if each.complete), ())
+        return tuple(each.structure for each in own if not each.can_see)
+
+    @property
     def named_by_chance(self) -> float:
         """How many secondary endpoints would have an interval on the worse side of 0 if nothing were worse."""
         primary = {(structure, self.endpoint["metric"]) for structure in self.structures}
@@ -346,6 +355,7 @@ def _in_structure(
         margin_level=own.margin_level,
         p_equivalent=own.p_equivalent,
         beyond_margin=own.beyond_margin,
+        can_see=own.can_see,
         floor=own.floor,
         detectable=detectable(own.sd, own.patients, alpha=design.shared_level) if own.sd else None,
         detection=seen,

@@ -87,6 +87,10 @@ UNSEEN = (
     "This is said of the mean: a large loss that none of {} patients had may still happen in up to {:.0f} of 100 "
     "others (95 % bound)."
 )
+BLIND = (
+    "With all channels too, {} is not shown to be segmented well enough (a mean Dice above {:g}): no channel can be "
+    "called droppable beside that, and an order of channels says little."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +152,9 @@ def headline(analysis: "Analysis") -> list[str]:
     """Which arm matters most and which least, how sure that is, and every verdict; a sentence each."""
     words = words_of(analysis)
     arms = [each for each in in_order(analysis) if each.complete]
-    lines = [line for line in (_order(analysis, words), _sureness(analysis)) if line]
+    blind = " and ".join(analysis.blind_to)
+    lines = [BLIND.format(blind, analysis.smallest_dice)] if blind else []
+    lines += [line for line in (_order(analysis, words), _sureness(analysis)) if line]
     lines += _elsewhere(analysis, words)
     for kind, text in words.answers.items():
         own = [each for each in arms if each.verdict == kind]

@@ -119,6 +119,10 @@ def test_c_beside_a_network_that_fails_nothing_can_be_left_out() -> None:
     assert "Can be left out: none is shown." in whole.answer
     assert not any("of these at a time" in line for line in whole.answer)
     assert "not shown to segment it well enough (a mean Dice above 0.3)" in whole.verdicts[0].sentence
+    assert whole.answer[0].startswith(
+        "With all channels too, tumour is not shown to be segmented well enough"
+    )
+    assert "Can be left out: none is shown." in whole.answer
     assert whole.verdicts[0].leading.margin == pytest.approx(0.25 * reference.mean(), abs=1e-3)
 
 
