@@ -3,16 +3,31 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := out/demo
 
-.PHONY: install demo test check bench lock
+.PHONY: install install-infra demo test check bench lock
 .DEFAULT_GOAL := demo
 
-install: .venv/.installed
+# The package alone, for the demo; what deploying to AWS needs on top; what checks, tests and benchmarks need on top.
+install: .venv/.user
+INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check -c requirements.lock
 
-.venv/.installed: pyproject.toml requirements.lock
+.venv/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed")'
-	@echo "installing into .venv (a minute or two the first time) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c requirements.lock -e '.[dev]'
+	@touch $@
+
+.venv/.user: .venv/.python pyproject.toml requirements.lock
+	@echo "installing into .venv (a minute or two the first time) ..."
+	@$(INSTALL) -e .
+	@touch $@
+
+install-infra: .venv/.infra
+.venv/.infra: .venv/.user pyproject.toml requirements.lock
+	@$(INSTALL) -e '.[infra]'
+	@touch $@
+
+.venv/.dev: .venv/.user pyproject.toml requirements.lock
+	@echo "installing what the tests need into .venv ..."
+	@$(INSTALL) -e '.[dev]'
 	@touch $@
 
 # The main job on simulated exams: 8 arms x 10 exams + 10 further ones = 90 trainings. Stopped, it goes on where it was.
@@ -25,7 +40,7 @@ demo: install
 
 test: check
 
-check: install
+check: .venv/.dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -33,7 +48,7 @@ check: install
 	@$(BIN)/pytest -n auto --dist worksteal --ignore=tests/cloud
 	@$(BIN)/pytest tests/cloud
 
-bench: install
+bench: .venv/.dev
 	@$(BIN)/python benchmarks/store.py
 	@$(BIN)/python benchmarks/step.py
 
