@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from job.contract.grid import REFERENCE
 from submit.analysis.design import Design
@@ -47,13 +47,16 @@ class Differences:
         self.by_patient = {key: by_patient(own).dropna(how="all") for key, own in self.by_test.items()}
         """Arm - reference: patients x arms."""
         self._detections: dict[tuple[str, str], Detection] = {}
+        self._references: dict[tuple[str, str], dict[str, float]] = {}
 
     def reference(self, key: tuple[str, str], arm: str) -> float | None:
         """Mean of the reference over an arm's pairs, patients weighing equally; None without a pair."""
-        if arm not in self.by_test[key]:
-            return None
-        tests = self.tests[key][[REFERENCE]][self.by_test[key][arm].notna()]
-        return float(by_patient(tests)[REFERENCE].mean()) if len(tests) else None
+        if key not in self._references:
+            pairs = self.by_test[key].notna()
+            tests = DataFrame({each: self.tests[key][REFERENCE].where(pairs[each]) for each in pairs})
+            means = by_patient(tests).mean().dropna() if len(tests.columns) else Series(dtype="float64")
+            self._references[key] = {str(arm): float(mean) for arm, mean in means.items()}
+        return self._references[key].get(arm)
 
     def detection(self, structure: str, arm: str) -> Detection:
         """Lesions found and false alarms of an arm beside the reference."""
