@@ -84,7 +84,7 @@ ALONE = Words(
 )
 UNFINISHED = "Too few tests for a verdict yet: {}."
 UNSEEN = (
-    "This is said of the mean: a large loss that none of {} patients had may still happen in up to {:.0f} of 100 "
+    "That is about the mean; a large loss that none of {} patients had may still happen in up to {:.0f} of 100 "
     "others (95 % bound)."
 )
 BLIND = (

@@ -54,7 +54,7 @@ def test_each_planted_effect_gets_its_verdict(whole: Analysis) -> None:
         "With patients drawn anew from these 20, a is first 100 times of 100, d last 100 times.",
         "Needed: a.",
         "Can be left out, one of these at a time: d, b.",
-        "This is said of the mean: a large loss that none of 20 patients had may still happen in up to 14 of 100 "
+        "That is about the mean; a large loss that none of 20 patients had may still happen in up to 14 of 100 "
         "others (95 % bound).",
         "Undecided: c (with harm to HD95 of tumour).",
     ]
@@ -247,7 +247,7 @@ def test_an_incomplete_arm_never_reaches_the_headline() -> None:
     assert (b.verdict, b.pairs, b.complete) == ("droppable", 27, True)
     assert found.answer == [
         "Can be left out, one of these at a time: b (27 of 30 tests, the others could change it).",
-        "This is said of the mean: a large loss that none of 27 patients had may still happen in up to 11 of 100 "
+        "That is about the mean; a large loss that none of 27 patients had may still happen in up to 11 of 100 "
         "others (95 % bound).",
         "Too few tests for a verdict yet: a (26 of 30).",
     ]

@@ -7,13 +7,16 @@ import pytest
 
 from tests.submit.report.browser import CHROMIUM, body_of
 
+NAME_HEIGHT = 100
+"""Pixels of an arm's name in the map: a few lines, and not a letter each."""
 WIDTHS = (320, 390, 600, 740, 800, 960, 1100, 1280)
 MEASURE = """<script>
 onload = () => {
     const measured = [...document.querySelectorAll('iframe')].map(frame => {
         const page = frame.contentDocument.documentElement;
         page.querySelectorAll('details').forEach(each => each.open = true);
-        return `${frame.clientWidth}:${page.scrollWidth}`;
+        const names = [...page.querySelectorAll('.map th[scope]')].map(each => each.clientHeight);
+        return `${frame.clientWidth}:${page.scrollWidth}:${Math.max(...names)}`;
     });
     document.body.innerHTML = measured.join(' ');
 };
@@ -45,6 +48,7 @@ def test_nothing_is_wider_than_the_window(kind, make_manifest, write_dice, writt
 
     body = body_of(file, tmp_path / "profile")
 
-    widths = [tuple(map(int, pair)) for pair in re.findall(r"(\d+):(\d+)", body)]
-    assert [frame for frame, _ in widths] == list(WIDTHS)
-    assert [page for _, page in widths] == list(WIDTHS)
+    measured = [tuple(map(int, each)) for each in re.findall(r"(\d+):(\d+):(\d+)", body)]
+    assert [frame for frame, _, _ in measured] == list(WIDTHS)
+    assert [page for _, page, _ in measured] == list(WIDTHS)
+    assert all(height <= NAME_HEIGHT for _, _, height in measured)
