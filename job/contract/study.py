@@ -197,8 +197,6 @@ class Compute(Section):
     """Folder of the runs, relative to the study file, or an `s3://` URL; on AWS Batch the stack's own place."""
     stack: str = STACK
     """Name of the deployed stack, for AWS Batch."""
-    gpus_per_fold: Literal[1] = 1
-    """GPUs of one fold on AWS Batch."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto`: the GPUs where there are any, else the CPU."""
     cores_per_fold: PositiveInt = 1

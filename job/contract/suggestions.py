@@ -66,8 +66,7 @@ OTHER_WORDS: dict[str, str] = {
     "evaluation.tile_shape": "roi_size sw_roi_size patch_size patch_shape input_size",
     "evaluation.tile_batch": "sw_batch_size batch_size",
     "compute.runs": "output output_dir output_folder out_dir results results_dir save_dir log_dir",
-    "compute.gpus_per_fold": "gpus num_gpus n_gpus devices",
-    "compute.device": "cuda accelerator execution_environment",
+    "compute.device": "cuda accelerator execution_environment gpus num_gpus n_gpus devices",
     "compute.cores_per_fold": "threads num_threads cpus n_jobs",
 }
 """Our keys by table, and what users of nnU-Net, MONAI, MATLAB, Keras and the like call them."""
