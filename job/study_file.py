@@ -76,13 +76,15 @@ def _merge(preset: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any
     """The file's keys over the preset's, section by section.
 
     A file that gives a size its own way (segment or patch) replaces the preset's way; a file with channels of
-    its own drops the preset's acquisitions.
+    its own drops the preset's acquisitions, one with another kind of network what the preset says of its own.
     """
     merged = dict(table)
     for section, values in preset.items():
         own = table.get(section, {})
         if not isinstance(own, Mapping):
             continue  # the model says what is wrong with it
+        if section == "network" and settings_named_in(own) is not settings_named_in(values):
+            continue
         replaced = {other for either, other in _ONE_OF if either in own}
         kept = {key: value for key, value in values.items() if key not in replaced}
         merged[section] = kept | dict(own)

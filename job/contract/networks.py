@@ -8,7 +8,7 @@ from pydantic_core import InitErrorDetails
 from job.contract.deepmedic import DeepMedicNetwork
 
 Network = DeepMedicNetwork
-"""Settings of a network: the union of the models in `NETWORKS`."""
+"""Settings of a network: the union of the models in `NETWORKS`, each with its `name` and `resolved`."""
 
 NETWORKS: Mapping[str, type[Network]] = {"deepmedic": DeepMedicNetwork}
 """By `network.name`; each has a design of the same name in `job.networks.design`."""

@@ -2,16 +2,12 @@
 
 Shapes: B = tiles in a batch, C = channels, K = classes with background; Z, Y, X = voxels.
 
-Tiles lie side by side from voxel 0, one output apart, so that each voxel is predicted exactly once. Those at
-the far end may overhang the volume; what they predict outside is dropped. (Shifting them back inside would
-cost as many passes, predict voxels twice, and leave volumes smaller than a tile as a special case.) Where the
-input of a tile reaches outside the volume it sees the mirrored image, as in github deepmedic/deepmedic
-(Kamnitsas et al., Med Image Anal 2017;36:61-78).
+Tiles lie side by side, one output apart, so that each voxel is predicted exactly once; or closer, for networks that
+are worse at their window's edge, and are blended. Where the input of a tile reaches outside the volume it sees the
+mirrored image, as in github deepmedic/deepmedic (Kamnitsas et al., Med Image Anal 2017;36:61-78).
 """
 
-import itertools
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -21,49 +17,22 @@ from torch import Tensor
 from job.contract.shapes import ShapeZYX
 from job.data.patches import cut
 from job.data.window import Window
+from job.evaluation.blending import Blended, Merger, SideBySide
+from job.evaluation.tiles import Tile, tiles
 
 Forward = Callable[[Tensor], Tensor]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tile:
-    """One position of the network in a volume."""
-
-    start_zyx: ShapeZYX
-    """First voxel of the volume that it predicts."""
-    shape_zyx: ShapeZYX
-    """Voxels that it predicts: the window's output, less what overhangs the volume."""
-    input_start_zyx: ShapeZYX
-    """First voxel that it reads; negative where that lies before the volume."""
-
-    @property
-    def voxels(self) -> tuple[slice, slice, slice]:
-        """Where its prediction belongs in the volume."""
-        z, y, x = (slice(a, a + n) for a, n in zip(self.start_zyx, self.shape_zyx, strict=True))
-        return z, y, x
-
-
-def tiles(volume_zyx: ShapeZYX, window: Window) -> list[Tile]:
-    """The tiles that predict each voxel of a volume exactly once; the order is z, y, x, with x fastest."""
-    axes = zip(volume_zyx, window.output_zyx, window.offset_zyx, strict=True)
-    positions = [
-        [(start, min(step, size - start), start - offset) for start in range(0, size, step)]
-        for size, step, offset in axes
-    ]
-    return [
-        Tile(
-            start_zyx=ShapeZYX((z[0], y[0], x[0])),
-            shape_zyx=ShapeZYX((z[1], y[1], x[1])),
-            input_start_zyx=ShapeZYX((z[2], y[2], x[2])),
-        )
-        for z, y, x in itertools.product(*positions)
-    ]
-
-
 def predict(
-    forward: Forward, image_CZYX: Tensor, roi_ZYX: Tensor | None, window: Window, *, batch: int
+    forward: Forward,
+    image_CZYX: Tensor,
+    roi_ZYX: Tensor | None,
+    window: Window,
+    *,
+    batch: int,
+    stride_zyx: ShapeZYX | None = None,
 ) -> NDArray[np.uint8]:
-    """The class of every voxel, (Z, Y, X): the one with the largest logit; 0 outside the region of interest.
+    """The class of every voxel, (Z, Y, X), by the network; 0 outside the region of interest.
 
     Args:
         forward: a network in evaluation mode: from (B, C, *window.input_zyx), float32, overwritten after the
@@ -72,29 +41,44 @@ def predict(
         roi_ZYX: bool; tiles without any voxel of it are skipped. None: the whole volume.
         window: what the network reads and predicts at one position.
         batch: tiles per pass, at most; up to rounding in the network it does not change the result.
+        stride_zyx: how far tiles lie apart; by default the window's output. Where it is less, they overlap and
+            are blended, as `job.evaluation.blending` says.
 
     Raises:
         ValueError: shapes do not fit each other.
     """
     volume_zyx = _volume(image_CZYX, roi_ZYX, batch)
-    wanted = _tiles_with_roi(tiles(volume_zyx, window), roi_ZYX)
+    wanted = _tiles_with_roi(tiles(volume_zyx, window, stride_zyx), roi_ZYX)
     batch_shape = (min(batch, len(wanted)), image_CZYX.shape[0], *window.input_zyx)
     buffer_BCZYX = torch.empty(batch_shape, dtype=torch.float32, device=image_CZYX.device)
-    labels_ZYX = torch.zeros(volume_zyx, dtype=torch.uint8, device=image_CZYX.device)
     with torch.inference_mode():
+        merger = _merger(volume_zyx, window, stride_zyx, image_CZYX.device)
         for first in range(0, len(wanted), batch):
             now = wanted[first : first + batch]
-            for input_CZYX, tile in zip(buffer_BCZYX[: len(now)], now, strict=True):
-                input_CZYX.copy_(cut(image_CZYX, tile.input_start_zyx, window.input_zyx))
-            logits_BKZYX = forward(buffer_BCZYX[: len(now)])
+            logits_BKZYX = forward(_cut_tiles(image_CZYX, now, buffer_BCZYX[: len(now)]))
             _check_logits(logits_BKZYX, len(now), window)
-            labels_BZYX = logits_BKZYX.max(dim=1).indices  # argmax is several times slower on a CPU
-            for label_ZYX, tile in zip(labels_BZYX, now, strict=True):
-                z, y, x = tile.shape_zyx
-                labels_ZYX[tile.voxels] = label_ZYX[:z, :y, :x]
+            merger.add(logits_BKZYX, now)
+        labels_ZYX = merger.labels()
         if roi_ZYX is not None:
             labels_ZYX *= roi_ZYX.to(labels_ZYX.device)
     return labels_ZYX.numpy(force=True)
+
+
+def _cut_tiles(image_CZYX: Tensor, batch: Sequence[Tile], into_BCZYX: Tensor) -> Tensor:
+    """What the network reads of some tiles, in memory that is used again."""
+    z, y, x = into_BCZYX.shape[2:]
+    for input_CZYX, tile in zip(into_BCZYX, batch, strict=True):
+        input_CZYX.copy_(cut(image_CZYX, tile.input_start_zyx, ShapeZYX((z, y, x))))
+    return into_BCZYX
+
+
+def _merger(
+    volume_zyx: ShapeZYX, window: Window, stride_zyx: ShapeZYX | None, device: torch.device
+) -> Merger:
+    """What makes labels of tiles that lie a stride apart."""
+    if stride_zyx is None or stride_zyx == window.output_zyx:
+        return SideBySide(volume_zyx, device)
+    return Blended(volume_zyx, window.output_zyx, device)
 
 
 def _tiles_with_roi(candidates: list[Tile], roi_ZYX: Tensor | None) -> list[Tile]:

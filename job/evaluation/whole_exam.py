@@ -55,7 +55,8 @@ class ExamTester:
             return logits.float()
 
         self._network.eval()
-        return predict(forward, image_CZYX, roi_ZYX, window, batch=self._study.evaluation.tile_batch)
+        batch, stride_zyx = self._study.evaluation.tile_batch, self._design.tile_stride(window)
+        return predict(forward, image_CZYX, roi_ZYX, window, batch=batch, stride_zyx=stride_zyx)
 
     def score(self, reader: ExamReader, predicted_ZYX: NDArray[np.uint8]) -> dict[str, Score]:
         """The scores of a prediction, by structure."""

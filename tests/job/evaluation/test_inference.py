@@ -3,13 +3,11 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import conv3d
 
 from job.data.window import Window
-from job.evaluation.inference import Tile, predict, tiles
+from job.evaluation.inference import predict
 
 torch.set_num_threads(1)
 
@@ -32,27 +30,6 @@ def whole_volume(image_CZYX: Tensor) -> np.ndarray:
     """The labels of one pass over the whole volume, padded by mirroring."""
     padded = np.pad(image_CZYX.numpy(), [(0, 0), (2, 2), (2, 2), (2, 2)], mode="reflect")
     return two_convolutions(torch.from_numpy(padded)[None])[0].argmax(dim=0).numpy()
-
-
-def test_tiles_lie_one_output_apart_and_the_last_is_cropped() -> None:
-    window = Window(input_zyx=(6, 4, 5), output_zyx=(4, 4, 2), offset_zyx=(1, 0, 2))
-    assert tiles((5, 4, 3), window) == [
-        Tile(start_zyx=(0, 0, 0), shape_zyx=(4, 4, 2), input_start_zyx=(-1, 0, -2)),
-        Tile(start_zyx=(0, 0, 2), shape_zyx=(4, 4, 1), input_start_zyx=(-1, 0, 0)),
-        Tile(start_zyx=(4, 0, 0), shape_zyx=(1, 4, 2), input_start_zyx=(3, 0, -2)),
-        Tile(start_zyx=(4, 0, 2), shape_zyx=(1, 4, 1), input_start_zyx=(3, 0, 0)),
-    ]
-
-
-@given(st.tuples(*[st.integers(1, 20)] * 3), st.tuples(*[st.integers(1, 9)] * 3))
-def test_tiles_predict_each_voxel_exactly_once(
-    volume: tuple[int, int, int], output: tuple[int, int, int]
-) -> None:
-    predictions = np.zeros(volume, dtype=int)
-    for tile in tiles(volume, Window(input_zyx=output, output_zyx=output, offset_zyx=(0, 0, 0))):
-        predictions[tile.voxels] += 1
-        assert predictions[tile.voxels].shape == tile.shape_zyx
-    assert (predictions == 1).all()
 
 
 @pytest.mark.parametrize("volume", SHAPES)
