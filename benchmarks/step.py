@@ -18,13 +18,14 @@ from typing import Any
 import torch
 
 from job.contract.manifest import Manifest
-from job.contract.study_file import parse_study
 from job.data.phantom import make_phantom
 from job.data.prepare import prepare_cohort
 from job.data.store import open_exams
-from job.fold import forward_of, load_patches
+from job.fold import load_patches
 from job.networks.build import initial_network
+from job.networks.design import design_of
 from job.storage import open_storage
+from job.study_file import parse_study
 from job.training.clock import PhaseClock
 from job.training.loop import TrainingPlan, TrainingState, update
 from job.training.losses import loss_named
@@ -75,20 +76,17 @@ def measure(folder: Path, table: dict[str, Any], steps: int) -> list[str]:
     ).index
     manifest = Manifest.freeze(study, exams=index.exams, recipe=index.recipe, created="", code_version="")
     fold = manifest.grid.fold(0)
-    patches = load_patches(manifest, fold, open_exams(store, manifest, fold.training_exams), CPU)
-    network = initial_network(study, fold.arm.channels, repeat=0, unit=0).train()
+    design = design_of(study)
+    exams = open_exams(store, manifest, fold.training_exams)
+    patches = load_patches(manifest, fold, exams, design.training_window(), CPU)
+    network = initial_network(study, design, fold.arm.channels, repeat=0, unit=0).train()
     state = TrainingState(network, study.training, "float32")
     loss_of, penalised = loss_named(study.training.loss), convolution_weights(network)
-    plan = TrainingPlan(
-        settings=study.training,
-        precision="float32",
-        stream=(0, 0, 0),
-        forward=forward_of(network, patches.shape),
-    )
-    image, label = (t.clone() for t in patches.exams.cut(patches.sampler.draw(0), patches.shape))
+    plan = TrainingPlan(settings=study.training, precision="float32", stream=(0, 0, 0))
+    image, label = (t.clone() for t in patches.exams.cut(patches.sampler.draw(0), patches.window))
 
     def bare() -> None:
-        loss = loss_of(plan.forward(image), label)
+        loss = loss_of(network(image, patches.window.output_zyx), label)
         state.optimiser.zero_grad()
         loss.backward()
         add_weight_penalties(penalised, study.training.weight_l1, study.training.weight_l2)

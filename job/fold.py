@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch import Tensor, nn
 
 from job.contract import layout
 from job.contract.grid import Fold
 from job.contract.manifest import Manifest
 from job.contract.study import Study
 from job.data.store import ExamReader, open_exams
-from job.evaluation.whole_exam import ExamTester, zyx
+from job.data.window import Window
+from job.evaluation.whole_exam import ExamTester
 from job.networks.build import initial_network
+from job.networks.design import design_of
 from job.outcome import (
     conditions_of,
     cost_of,
@@ -35,7 +36,7 @@ from job.training.draws import PatchSampler
 from job.training.loop import Patches, TrainingPlan, TrainingState, train
 from job.training.precision import Precision, make_deterministic, resolve_precision
 from job.training.progress import FoldProgress
-from job.training.resident import PatchShape, ResidentExams
+from job.training.resident import ResidentExams
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ def run_fold(worker: Worker, index: int) -> None:
     """
     manifest = read_manifest(worker.run)
     study, fold = manifest.study, manifest.grid.fold(index)
+    design = design_of(study)
     checkpoints = Checkpoints(worker.run, index, worker.checkpoint_seconds)
     if worker.run.exists(layout.result(index)):
         log.info("fold %d is done already", index)
@@ -78,15 +80,16 @@ def run_fold(worker: Worker, index: int) -> None:
         worker.run, index, study.training.steps, clock, worker.stop_requested, conditions, worker.machine
     ) as progress:
         with clock.phase("load"):
-            network = initial_network(study, fold.arm.channels, repeat=fold.repeat, unit=fold.unit)
+            network = initial_network(study, design, fold.arm.channels, repeat=fold.repeat, unit=fold.unit)
             state = TrainingState(network.to(worker.device), study.training, precision)
             state.restore(checkpoints)
         progress.resume(state.step, state.recorded)
-        tester = ExamTester(study, network, fold.arm.channels, precision, progress.alive)
+        tester = ExamTester(study, design, network, fold.arm.channels, precision, progress.alive)
         if state.recorded < study.training.steps:
             with clock.phase("load"):
-                patches = load_patches(manifest, fold, readers(fold.training_exams), worker.device)
-            plan = training_plan(study, fold, precision, forward_of(network, patches.shape))
+                exams = readers(fold.training_exams)
+                patches = load_patches(manifest, fold, exams, design.training_window(), worker.device)
+            plan = training_plan(study, fold, precision)
             validate = validation(tester, readers(fold.validation_exams))
             train(state, patches, plan, validate, checkpoints, progress)
         progress.beat("test", state.step)
@@ -100,14 +103,10 @@ def run_fold(worker: Worker, index: int) -> None:
 
 
 def load_patches(
-    manifest: Manifest, fold: Fold, readers: Sequence[ExamReader], device: torch.device
+    manifest: Manifest, fold: Fold, readers: Sequence[ExamReader], window: Window, device: torch.device
 ) -> Patches:
-    """The source of a fold's training patches."""
+    """The source of a fold's training patches, cut by the network's window."""
     study = manifest.study
-    architecture = study.network.architecture
-    segment = study.training_segment
-    output = architecture.output_shape(segment)
-    patch = study.training.patch_shape or architecture.input_shape(segment)
     exams = ResidentExams(readers, fold.arm.channels, device)
     return Patches(
         sampler=PatchSampler(
@@ -119,22 +118,11 @@ def load_patches(
             unit=fold.unit,
         ),
         exams=exams,
-        shape=PatchShape(
-            input_zyx=zyx(patch),
-            output_zyx=zyx(output),
-            offset_zyx=zyx(architecture.output_start(patch, output)),
-        ),
+        window=window,
     )
 
 
-def forward_of(network: nn.Module, shape: PatchShape) -> Callable[[Tensor], Tensor]:
-    """The network's logits for exactly the predicted voxels of a patch."""
-    return partial(network, output_zyx=shape.output_zyx)
-
-
-def training_plan(
-    study: Study, fold: Fold, precision: Precision, forward: Callable[[Tensor], Tensor]
-) -> TrainingPlan:
+def training_plan(study: Study, fold: Fold, precision: Precision) -> TrainingPlan:
     """How the fold's network is trained."""
     stream = (study.sweep.seed, fold.repeat, fold.unit)
-    return TrainingPlan(settings=study.training, precision=precision, stream=stream, forward=forward)
+    return TrainingPlan(settings=study.training, precision=precision, stream=stream)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from job.contract.errors import StudyError
 from job.contract.randomness import stream_key
+from job.contract.shapes import ShapeZYX
 from job.contract.study import Training
 from job.data.exam_record import ExamRecord, Region
 
@@ -31,7 +32,7 @@ class PatchDraw:
 
     exam: int
     """Position among the training exams."""
-    centre_zyx: tuple[int, int, int]
+    centre_zyx: ShapeZYX
     """The middle voxel of what is predicted; for an even number, the one after the middle."""
     flips_zyx: tuple[bool, bool, bool]
     scale: NDArray[np.float32]
@@ -129,7 +130,7 @@ class PatchSampler:
             )
         return draws
 
-    def _centre(self, where: np.random.Generator) -> tuple[int, tuple[int, int, int]]:
+    def _centre(self, where: np.random.Generator) -> tuple[int, ShapeZYX]:
         share, which, voxel = where.random(), where.random(), where.random()
         position = min(int(np.searchsorted(self._shares, share, side="right")), len(self._groups) - 1)
         _, labels, exams, ends = self._groups[position]
@@ -142,7 +143,7 @@ class PatchSampler:
         hits = np.logical_or.reduce([block_ZYX == label for label in labels])
         inside = np.unravel_index(np.flatnonzero(hits)[number], hits.shape)
         z, y, x = (int(i) + axis.start for i, axis in zip(inside, region, strict=True))
-        return exam, (z, y, x)
+        return exam, ShapeZYX((z, y, x))
 
 
 def _block_ends(record: ExamRecord, labels: Sequence[int]) -> NDArray[np.int64]:

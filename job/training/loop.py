@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from job.contract.randomness import stream_key
 from job.contract.study import Training
+from job.data.window import Window
 from job.training.checkpoint import Checkpoints
 from job.training.clock import PhaseClock
 from job.training.draws import PatchSampler
@@ -20,7 +21,7 @@ from job.training.losses import Loss, loss_named, require_finite
 from job.training.optimiser import RmsPropNesterov, add_weight_penalties, convolution_weights
 from job.training.precision import Precision, arithmetic
 from job.training.progress import FoldProgress
-from job.training.resident import PatchShape, ResidentExams
+from job.training.resident import ResidentExams
 from job.training.schedule import learning_rate
 
 HISTORY_LINES = 200
@@ -75,7 +76,7 @@ class Patches:
 
     sampler: PatchSampler
     exams: ResidentExams
-    shape: PatchShape
+    window: Window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +87,6 @@ class TrainingPlan:
     precision: Precision
     stream: tuple[int, int, int]
     """Seed, repeat and unit: what random numbers depend on beside the step."""
-    forward: Callable[[Tensor], Tensor]
-    """From (B, C, *input) to logits (B, K, *output); calls the network of the state."""
 
 
 def train(
@@ -132,13 +131,13 @@ def update(
     settings, device = plan.settings, state.loss_sum.device
     with clock.phase("sample"):
         draws = patches.sampler.draw(state.step)
-        image_BCZYX, label_BZYX = patches.exams.cut(draws, patches.shape)
+        image_BCZYX, label_BZYX = patches.exams.cut(draws, patches.window)
     with clock.phase("augment"):
         patches.exams.augment(image_BCZYX, draws)
     with clock.phase("forward"), arithmetic(plan.precision, device):
         # Dropout draws from torch's generator: seeding it by step makes it repeat, also after a resume.
         torch.manual_seed(stream_key(plan.stream[0], "dropout", *plan.stream[1:], state.step) >> 65)
-        logits_BKZYX = plan.forward(image_BCZYX)
+        logits_BKZYX = state.network(image_BCZYX, patches.window.output_zyx)
         loss = loss_of(logits_BKZYX.float(), label_BZYX)
     with clock.phase("backward"):
         state.optimiser.zero_grad()

@@ -2,7 +2,7 @@
 
 from job.contract.grid import REFERENCE
 from job.contract.manifest import Manifest
-from job.contract.wording import dimensions
+from job.networks.design import design_of
 from submit.analysis.analysis import Analysis
 from submit.analysis.bootstrap import DRAWS
 from submit.analysis.design import ALPHA
@@ -101,14 +101,10 @@ def _repeated(repeats: int) -> str:
 def _training(manifest: Manifest, analysis: Analysis, versions: dict[str, str]) -> str:
     study, training = manifest.study, manifest.study.training
     torch = f" (PyTorch {versions['torch']})" if "torch" in versions else ""
-    segment = dimensions(study.training_segment)
-    architecture = study.network.architecture
-    pathways = counted(len(architecture.subsampling) + 1, "pathway")
-    maps = ", ".join(map(str, architecture.feature_maps))
+    network = design_of(study).in_words()
     return _flat(
-        f"""The network was DeepMedic (variant {study.network.variant}; {pathways} of
-        {counted(len(architecture.feature_maps), "convolution")} with {maps} feature maps){torch}, trained for
-        {training.steps} steps of {training.batch_size} segments of {segment} voxels with {LOSSES[training.loss]},
+        f"""The network was {network.layers}{torch}, trained for
+        {training.steps} steps of {training.batch_size} {network.patch} with {LOSSES[training.loss]},
         {OPTIMISERS[training.optimiser]}, an initial learning rate of {training.learning_rate:g} and a
         {training.schedule} schedule. Images were normalised by channel
         ({_normalisation(manifest)}). Whole exams were segmented by dense

@@ -349,11 +349,10 @@ def _settings(manifest: Manifest) -> dict[str, dict[str, str]]:
         "classes": study.cohort.classes,
         "excluded": study.cohort.exclude,
     }
-    network = {"name": study.network.name, "variant": study.network.variant}
     sections = {
         "cohort": cohort,
         "sweep": study.sweep.model_dump(mode="json", by_alias=True),
-        "network": network | asdict(study.network.architecture),
+        "network": study.network.resolved,
         "training": study.training.model_dump(mode="json"),
         "evaluation": study.evaluation.model_dump(mode="json"),
     }

@@ -9,14 +9,18 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load
+from torch import nn
 
 from job.contract import layout
 from job.contract.errors import DataError, Stopped, StudyError
+from job.contract.grid import Fold
 from job.contract.results import Heartbeat
 from job.data.store import open_exams
 from job.fold import Worker, load_patches, run_fold, training_plan
 from job.networks.build import initial_network
+from job.networks.design import design_of
 from job.storage.local import LocalStorage
+from job.training.loop import Patches
 from tests.conftest import TinyRun
 from tests.job.folds import result, same_but_cost
 
@@ -27,6 +31,15 @@ def worker(tiny: TinyRun, stop: Any = lambda: False) -> Worker:
     return Worker(
         run=tiny.run, store=tiny.store, device=CPU, threads=1, checkpoint_seconds=300, stop_requested=stop
     )
+
+
+def patches_of(tiny: TinyRun, fold: Fold) -> Patches:
+    readers = open_exams(tiny.store, tiny.manifest, fold.training_exams)
+    return load_patches(tiny.manifest, fold, readers, design_of(tiny.study).training_window(), CPU)
+
+
+def network_of(tiny: TinyRun, channels: tuple[int, ...], *, repeat: int = 0, unit: int = 0) -> nn.Module:
+    return initial_network(tiny.study, design_of(tiny.study), channels, repeat=repeat, unit=unit)
 
 
 def stop_after(steps: int) -> Any:
@@ -213,48 +226,41 @@ def test_repeats_differ_in_first_weights_patches_and_dropout(make_tiny_run: Any)
     run_fold(worker(tiny), index)
     weights = load(tiny.run.read(layout.weights(index)))
     for repeat, equal in ((0, False), (1, True)):
-        network = initial_network(tiny.study, folds[0].arm.channels, repeat=repeat, unit=1)
+        network = network_of(tiny, folds[0].arm.channels, repeat=repeat, unit=1)
         assert all(torch.allclose(w, weights[name]) for name, w in network.named_parameters()) == equal
 
     centres = []
     for fold in folds:
-        readers = open_exams(tiny.store, tiny.manifest, fold.training_exams)
-        draws = load_patches(tiny.manifest, fold, readers, CPU).sampler.draw(0)
+        draws = patches_of(tiny, fold).sampler.draw(0)
         centres.append([draw.centre_zyx for draw in draws])
-        plan = training_plan(tiny.study, fold, "float32", torch.nn.Identity())
+        plan = training_plan(tiny.study, fold, "float32")
         assert plan.stream == (tiny.study.sweep.seed, fold.repeat, fold.unit)
     assert centres[0] != centres[1]
 
 
 def test_patches_have_the_shape_of_the_study(make_tiny_run: Any) -> None:
-    """In the study file along (x, y, z); what is predicted lies within, as the architecture says."""
+    """In the study file along (x, y, z); what is predicted lies within, as the design says."""
     training = {"segment_shape": None, "patch_shape": [31, 27, 9]}
     tiny = make_tiny_run(training=training)
     fold = tiny.manifest.grid.fold(0)
-    readers = open_exams(tiny.store, tiny.manifest, fold.training_exams)
-    shape = load_patches(tiny.manifest, fold, readers, CPU).shape
-    assert shape.input_zyx == (9, 27, 31)
-    architecture = tiny.study.network.architecture
-    output = shape.output_zyx[::-1]
-    assert shape.offset_zyx == architecture.output_start((31, 27, 9), output)[::-1]
-    assert all(
-        o + n <= p for o, n, p in zip(shape.offset_zyx, shape.output_zyx, shape.input_zyx, strict=True)
-    )
+    source = patches_of(tiny, fold)
+    assert source.window == design_of(tiny.study).training_window()
+    assert source.window.input_zyx == (9, 27, 31)
+    image_BCZYX, label_BZYX = source.exams.cut(source.sampler.draw(0), source.window)
+    assert image_BCZYX.shape[2:] == (9, 27, 31)
+    assert label_BZYX.shape[1:] == source.window.output_zyx
 
 
 def test_all_arms_of_an_exam_see_the_same_patches_of_the_same_exams(make_tiny_run: Any) -> None:
     tiny = make_tiny_run()
     grid = tiny.manifest.grid
     arms = [grid.fold(len(grid.arms) + arm) for arm in range(len(grid.arms))]
-    patches = [
-        load_patches(tiny.manifest, fold, open_exams(tiny.store, tiny.manifest, fold.training_exams), CPU)
-        for fold in arms
-    ]
+    patches = [patches_of(tiny, fold) for fold in arms]
     for step in (0, 5):
         images, labels = [], []
         for source in patches:
             draws = source.sampler.draw(step)
-            image_BCZYX, label_BZYX = source.exams.cut(draws, source.shape)
+            image_BCZYX, label_BZYX = source.exams.cut(draws, source.window)
             source.exams.augment(image_BCZYX, draws)
             images.append(image_BCZYX.clone())
             labels.append(label_BZYX)
@@ -268,7 +274,7 @@ def test_dropout_is_the_same_in_all_arms(make_tiny_run: Any) -> None:
     tiny = make_tiny_run()
     masks = []
     for channels in ((0, 1, 2, 3), (1, 3)):
-        network = initial_network(tiny.study, channels, repeat=0, unit=0)
+        network = network_of(tiny, channels)
         seen: list[torch.Tensor] = []
         dropout = [m for m in network.modules() if isinstance(m, torch.nn.Dropout) and m.p > 0]
         for module in dropout:

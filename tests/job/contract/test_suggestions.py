@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from job.contract.errors import StudyError
-from job.contract.study_file import parse_study
 from job.contract.suggestions import OTHER_WORDS, REMARKS, TABLES, WITHOUT_KEY, keys_of
+from job.study_file import parse_study
 
 STUDY = """
 name = "small"

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from job.contract import layout
+from job.contract.shapes import ShapeZYX
 from job.data.store import open_exams
+from job.data.window import Window
 from job.storage import LocalStorage
 from job.training import loop
 from job.training.checkpoint import Checkpoints
@@ -18,11 +20,11 @@ from job.training.loop import Patches, TrainingPlan, TrainingState, optimiser_na
 from job.training.losses import cross_entropy, loss_named
 from job.training.optimiser import convolution_weights
 from job.training.progress import FoldProgress
-from job.training.resident import PatchShape, ResidentExams
+from job.training.resident import ResidentExams
 from tests.conftest import TinyRun
 
 CPU = torch.device("cpu")
-SHAPE = PatchShape(input_zyx=(2, 3, 3), output_zyx=(2, 3, 3), offset_zyx=(0, 0, 0))
+WINDOW = Window(input_zyx=(2, 3, 3), output_zyx=(2, 3, 3), offset_zyx=(0, 0, 0))
 STRONG: dict[str, Any] = {"batch_size": 2, "flip_axes": ["x", "y"], "intensity_shift_sd": 0.5}
 """Augmentation that a step without it could not be taken for."""
 
@@ -37,7 +39,8 @@ class Pointwise(nn.Module):
         for parameter in self.parameters():
             parameter.data = torch.randn(parameter.shape, generator=generator)
 
-    def forward(self, image_BCZYX: Tensor) -> Tensor:
+    def forward(self, image_BCZYX: Tensor, output_zyx: ShapeZYX) -> Tensor:
+        assert image_BCZYX.shape[2:] == output_zyx
         logits: Tensor = self.layer(image_BCZYX)
         return logits
 
@@ -51,11 +54,11 @@ def patches_of(tiny: TinyRun, **stream: int) -> Patches:
         tiny.study.training,
         **{"seed": 0, "repeat": 0, "unit": 0} | stream,
     )
-    return Patches(sampler=sampler, exams=exams, shape=SHAPE)
+    return Patches(sampler=sampler, exams=exams, window=WINDOW)
 
 
-def plan_of(tiny: TinyRun, forward: Callable[[Tensor], Tensor], stream: Any = (0, 0, 0)) -> TrainingPlan:
-    return TrainingPlan(settings=tiny.study.training, precision="float32", stream=stream, forward=forward)
+def plan_of(tiny: TinyRun, stream: Any = (0, 0, 0)) -> TrainingPlan:
+    return TrainingPlan(settings=tiny.study.training, precision="float32", stream=stream)
 
 
 def one_update(tiny: TinyRun, state: TrainingState, plan: TrainingPlan) -> None:
@@ -65,13 +68,13 @@ def one_update(tiny: TinyRun, state: TrainingState, plan: TrainingPlan) -> None:
 
 
 def trained(
-    tiny: TinyRun, run: LocalStorage, validate: Any = None, forward: Any = None
+    tiny: TinyRun, run: LocalStorage, validate: Any = None, network: nn.Module | None = None
 ) -> tuple[TrainingState, list[dict[str, Any]]]:
-    """A whole training of the pointwise network, and its history."""
-    network = Pointwise()
+    """A whole training of a network, by default the pointwise one, and its history."""
+    network = network or Pointwise()
     settings = tiny.study.training
     state = TrainingState(network, settings, "float32")
-    plan = plan_of(tiny, forward(network) if forward else network)
+    plan = plan_of(tiny)
     checkpoints = Checkpoints(run, 0, 300)
     with FoldProgress(run, 0, settings.steps, PhaseClock(CPU), lambda: False, "cpu") as progress:
         progress.resume(0, 0)
@@ -97,17 +100,21 @@ def test_an_update_descends_the_penalised_loss_of_the_augmented_patches_by_the_r
 
     patches = patches_of(tiny)
     draws = patches.sampler.draw(6)
-    image_BCZYX, label_BZYX = patches.exams.cut(draws, SHAPE)
+    image_BCZYX, label_BZYX = patches.exams.cut(draws, WINDOW)
     patches.exams.augment(image_BCZYX, draws)
     weight, bias = before.layer.weight, before.layer.bias
-    cost = cross_entropy(before(image_BCZYX), label_BZYX) + l1 * weight.abs().sum() + l2 * (weight**2).sum()
+    cost = (
+        cross_entropy(before(image_BCZYX, WINDOW.output_zyx), label_BZYX)
+        + l1 * weight.abs().sum()
+        + l2 * (weight**2).sum()
+    )
     cost.backward()
     rate = 0.5 * (1 - 6 / 24) ** 0.9
 
     for _ in range(2):  # the second starts from the same weights: gradients must not add up
         network.load_state_dict(before.state_dict())
         state.step = 6
-        one_update(tiny, state, plan_of(tiny, network))
+        one_update(tiny, state, plan_of(tiny))
         torch.testing.assert_close(network.layer.weight, weight - rate * weight.grad)
         torch.testing.assert_close(network.layer.bias, bias - rate * bias.grad)
         assert state.step == 7
@@ -121,14 +128,10 @@ def test_dropout_is_drawn_anew_at_each_step_of_each_seed_repeat_and_unit(make_ti
     def drawn_at(step: int, stream: tuple[int, int, int]) -> tuple[float, ...]:
         """What torch's generator gives within the network."""
         numbers: list[float] = []
-
-        def forward(image_BCZYX: Tensor) -> Tensor:
-            numbers.extend(torch.rand(4).tolist())
-            logits: Tensor = network(image_BCZYX)
-            return logits
-
+        hook = network.register_forward_pre_hook(lambda *_: numbers.extend(torch.rand(4).tolist()))
         state.step = step
-        one_update(tiny, state, plan_of(tiny, forward, stream))
+        one_update(tiny, state, plan_of(tiny, stream))
+        hook.remove()
         return tuple(numbers)
 
     moments = [(3, (0, 0, 0)), (4, (0, 0, 0)), (3, (1, 0, 0)), (3, (0, 1, 0)), (3, (0, 0, 1))]
@@ -148,7 +151,7 @@ def test_a_line_of_the_history_is_the_mean_loss_since_the_last_and_the_rate_that
     again = TrainingState(Pointwise(), tiny.study.training, "float32")
     losses = []
     for _ in range(10):
-        one_update(tiny, again, plan_of(tiny, again.network))
+        one_update(tiny, again, plan_of(tiny))
         losses.append(again.loss_sum.item())
         again.loss_sum.zero_()
     assert [line["loss"] for line in history] == pytest.approx(
@@ -166,16 +169,8 @@ def test_the_network_trains_in_training_mode_and_is_validated_in_evaluation_mode
 ) -> None:
     tiny = make_tiny_run(training={"steps": 8, "batch_size": 1, "validate_every": 3})
     training_modes, validation_modes = [], []
-
-    def forward(network: nn.Module) -> Callable[[Tensor], Tensor]:
-        network.eval()  # as a prediction leaves it
-
-        def call(image_BCZYX: Tensor) -> Tensor:
-            training_modes.append(network.training)
-            logits: Tensor = network(image_BCZYX)
-            return logits
-
-        return call
+    network = Pointwise().eval()  # as a prediction leaves it
+    network.register_forward_pre_hook(lambda network, _: training_modes.append(network.training))
 
     def validate(network: nn.Module) -> Callable[[], dict[str, float | None]]:
         def dice() -> dict[str, float | None]:
@@ -184,7 +179,7 @@ def test_the_network_trains_in_training_mode_and_is_validated_in_evaluation_mode
 
         return dice
 
-    _, history = trained(tiny, run, validate, forward)
+    _, history = trained(tiny, run, validate, network)
     assert training_modes == [True] * 8
     assert validation_modes == [False] * 3
     assert [line["step"] for line in history if "dice" in line] == [3, 6, 8]
@@ -237,8 +232,9 @@ def test_adamw_decays_kernels_of_convolutions_alone_and_only_once(make_tiny_run:
     changes = {"optimiser": "adamw", "learning_rate": 0.5, "weight_l1": 0, "weight_l2": 0.1}
     tiny = make_tiny_run(training=changes | {"batch_size": 1})
     network = Pointwise()
+    network.register_forward_hook(lambda network, inputs, logits: 0 * logits)
     before = copy.deepcopy(network)
     state = TrainingState(network, tiny.study.training, "float32")
-    one_update(tiny, state, plan_of(tiny, lambda image_BCZYX: 0 * network(image_BCZYX)))
+    one_update(tiny, state, plan_of(tiny))
     torch.testing.assert_close(network.layer.weight, before.layer.weight * (1 - 0.5 * 0.1))
     torch.testing.assert_close(network.layer.bias, before.layer.bias)

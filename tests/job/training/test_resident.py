@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from job.data.store import ExamReader, open_exams
+from job.data.window import Window
 from job.training.draws import OUTSIDE, PatchDraw
-from job.training.resident import PatchShape, ResidentExams
+from job.training.resident import ResidentExams
 
 CPU = torch.device("cpu")
-SYMMETRIC = PatchShape(input_zyx=(5, 9, 9), output_zyx=(3, 5, 5), offset_zyx=(1, 2, 2))
-LOPSIDED = PatchShape(input_zyx=(6, 10, 9), output_zyx=(3, 4, 5), offset_zyx=(1, 4, 3))
+SYMMETRIC = Window(input_zyx=(5, 9, 9), output_zyx=(3, 5, 5), offset_zyx=(1, 2, 2))
+LOPSIDED = Window(input_zyx=(6, 10, 9), output_zyx=(3, 4, 5), offset_zyx=(1, 4, 3))
 
 
 def draw(centre: tuple[int, int, int], flips: tuple[bool, bool, bool] = (False, False, False)) -> PatchDraw:
@@ -24,34 +25,34 @@ def reader(make_tiny_run: Any) -> ExamReader:
     return open_exams(tiny.store, tiny.manifest, (0,))[0]
 
 
-@pytest.mark.parametrize("shape", [SYMMETRIC, LOPSIDED])
+@pytest.mark.parametrize("window", [SYMMETRIC, LOPSIDED])
 @pytest.mark.parametrize(
     "flips", [(False, False, False), (True, False, False), (False, True, True), (True, True, True)]
 )
 def test_labels_lie_where_the_output_lies_in_the_image(
-    reader: ExamReader, shape: PatchShape, flips: tuple[bool, bool, bool]
+    reader: ExamReader, window: Window, flips: tuple[bool, bool, bool]
 ) -> None:
     """The image is replaced by the label itself: cutting its output region out must give the label patch."""
     exams = ResidentExams([reader], [0], CPU)
     exams._images_CZYX = [exams._labels_1ZYX[0].to(torch.float16)]
-    image_BCZYX, label_BZYX = exams.cut([draw((6, 15, 16), flips)], shape)
-    z, y, x = (slice(o, o + n) for o, n in zip(shape.offset_zyx, shape.output_zyx, strict=True))
+    image_BCZYX, label_BZYX = exams.cut([draw((6, 15, 16), flips)], window)
+    z, y, x = (slice(o, o + n) for o, n in zip(window.offset_zyx, window.output_zyx, strict=True))
     torch.testing.assert_close(image_BCZYX[0, 0, z, y, x].long(), label_BZYX[0])
 
 
-@pytest.mark.parametrize("shape", [SYMMETRIC, LOPSIDED])
+@pytest.mark.parametrize("window", [SYMMETRIC, LOPSIDED])
 @pytest.mark.parametrize("flips", [(False, False, False), (True, True, True)])
 @pytest.mark.parametrize("centre", [(0, 0, 0), (6, 15, 16), (11, 31, 31)])
 def test_the_drawn_centre_is_in_the_middle_of_the_output(
-    reader: ExamReader, shape: PatchShape, flips: tuple[bool, bool, bool], centre: tuple[int, int, int]
+    reader: ExamReader, window: Window, flips: tuple[bool, bool, bool], centre: tuple[int, int, int]
 ) -> None:
     exams = ResidentExams([reader], [0], CPU)
     marked = torch.zeros_like(exams._labels_1ZYX[0])
     marked[0][centre] = 1
     exams._labels_1ZYX = [marked]
-    _, label_BZYX = exams.cut([draw(centre, flips)], shape)
+    _, label_BZYX = exams.cut([draw(centre, flips)], window)
     # For an even size there is no middle voxel; a flip mirrors which of the two beside it is meant.
-    middle = tuple(n - 1 - n // 2 if f else n // 2 for n, f in zip(shape.output_zyx, flips, strict=True))
+    middle = tuple(n - 1 - n // 2 if f else n // 2 for n, f in zip(window.output_zyx, flips, strict=True))
     assert label_BZYX[0][middle] == 1
 
 

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from job.__main__ import exit_code_of
 from job.contract import cloud, layout
-from job.contract.study_file import load_study
 from job.storage import Storage
+from job.study_file import load_study
 from submit.aws.deployment import Deployment
 from submit.aws.sweep import run_batch_sweep
 from submit.grids import expected_grid
