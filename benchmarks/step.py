@@ -21,15 +21,15 @@ from job.contract.manifest import Manifest
 from job.data.phantom import make_phantom
 from job.data.prepare import prepare_cohort
 from job.data.store import open_exams
-from job.fold import load_patches
+from job.fold import load_batches
 from job.networks.build import initial_network
 from job.networks.design import design_of
 from job.storage import open_storage
 from job.study_file import parse_study
 from job.training.clock import PhaseClock
-from job.training.loop import TrainingPlan, TrainingState, update
 from job.training.losses import loss_named
 from job.training.optimiser import add_weight_penalties, convolution_weights
+from job.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
@@ -78,22 +78,22 @@ def measure(folder: Path, table: dict[str, Any], steps: int) -> list[str]:
     fold = manifest.grid.fold(0)
     design = design_of(study)
     exams = open_exams(store, manifest, fold.training_exams)
-    patches = load_patches(manifest, fold, exams, design.training_window(), CPU)
+    batches = load_batches(study, fold, exams, design.training_window(), CPU)
     network = initial_network(study, design, fold.arm.channels, repeat=0, unit=0).train()
-    state = TrainingState(network, study.training, "float32")
+    trainer = Trainer(network, fold.arm.channels, study.training, "float32", (0, 0, 0))
     loss_of, penalised = loss_named(study.training.loss), convolution_weights(network)
-    plan = TrainingPlan(settings=study.training, precision="float32", stream=(0, 0, 0))
-    image, label = (t.clone() for t in patches.exams.cut(patches.sampler.draw(0), patches.window))
+    first = batches.batch(0, PhaseClock(CPU))
+    image, label = first.image_BCZYX.clone(), first.label_BZYX.clone()
 
     def bare() -> None:
-        loss = loss_of(network(image, patches.window.output_zyx), label)
-        state.optimiser.zero_grad()
+        loss = loss_of(network(image, first.output_zyx), label)
+        trainer.optimiser.zero_grad()
         loss.backward()
         add_weight_penalties(penalised, study.training.weight_l1, study.training.weight_l2)
-        state.optimiser.step()
+        trainer.optimiser.step()
 
     def full(clock: PhaseClock) -> None:
-        update(state, patches, plan, loss_of, penalised, clock)
+        trainer.update(batches.batch(trainer.step, clock), clock)
 
     for _ in range(2):  # to warm up
         bare()

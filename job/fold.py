@@ -1,6 +1,6 @@
 """One fold from manifest to result: read this function first.
 
-manifest -> exams on the device -> patches -> network -> weights -> prediction -> scores -> result.json
+manifest -> exams on the device -> batches -> trainer -> weights -> prediction -> scores -> result.json
 """
 
 import logging
@@ -12,7 +12,6 @@ import torch
 
 from job.contract import layout
 from job.contract.grid import Fold
-from job.contract.manifest import Manifest
 from job.contract.study import Study
 from job.data.store import ExamReader, open_exams
 from job.data.window import Window
@@ -30,13 +29,15 @@ from job.outcome import (
 )
 from job.places import read_manifest
 from job.storage import Storage
+from job.training.batches import PatchBatches
 from job.training.checkpoint import Checkpoints
 from job.training.clock import PhaseClock
 from job.training.draws import PatchSampler
-from job.training.loop import Patches, TrainingPlan, TrainingState, train
-from job.training.precision import Precision, make_deterministic, resolve_precision
+from job.training.loop import TrainingArm, train
+from job.training.precision import make_deterministic, resolve_precision
 from job.training.progress import FoldProgress
 from job.training.resident import ResidentExams
+from job.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -81,48 +82,40 @@ def run_fold(worker: Worker, index: int) -> None:
     ) as progress:
         with clock.phase("load"):
             network = initial_network(study, design, fold.arm.channels, repeat=fold.repeat, unit=fold.unit)
-            state = TrainingState(network.to(worker.device), study.training, precision)
-            state.restore(checkpoints)
-        progress.resume(state.step, state.recorded)
+            stream = (study.sweep.seed, fold.repeat, fold.unit)
+            trainer = Trainer(network.to(worker.device), fold.arm.channels, study.training, precision, stream)
+            trainer.restore(checkpoints)
+        progress.resume(trainer.step, trainer.recorded)
         tester = ExamTester(study, design, network, fold.arm.channels, precision, progress.alive)
-        if state.recorded < study.training.steps:
+        if trainer.recorded < study.training.steps:
             with clock.phase("load"):
                 exams = readers(fold.training_exams)
-                patches = load_patches(manifest, fold, exams, design.training_window(), worker.device)
-            plan = training_plan(study, fold, precision)
+                batches = load_batches(study, fold, exams, design.training_window(), worker.device)
             validate = validation(tester, readers(fold.validation_exams))
-            train(state, patches, plan, validate, checkpoints, progress)
-        progress.beat("test", state.step)
+            arm = TrainingArm(trainer=trainer, validate=validate, checkpoints=checkpoints, progress=progress)
+            for end in train([arm], batches).values():
+                raise end
+        progress.beat("test", trainer.step)
         tested = [test_exam(tester, reader, clock) for reader in readers(fold.test_exams)]
         weights, cost = weights_file(network), cost_of(progress, worker.device, worker.threads)
         result = fold_result(manifest, fold, precision, weights, [own for own, _ in tested], cost)
         progress.require_alone()
         write_outcome(worker.run, manifest, result, weights, {own.exam: data for own, data in tested})
         checkpoints.delete()
-        progress.beat("done", state.step)
+        progress.beat("done", trainer.step)
 
 
-def load_patches(
-    manifest: Manifest, fold: Fold, readers: Sequence[ExamReader], window: Window, device: torch.device
-) -> Patches:
-    """The source of a fold's training patches, cut by the network's window."""
-    study = manifest.study
+def load_batches(
+    study: Study, fold: Fold, readers: Sequence[ExamReader], window: Window, device: torch.device
+) -> PatchBatches:
+    """The source of a fold's training batches, cut by the network's window."""
     exams = ResidentExams(readers, fold.arm.channels, device)
-    return Patches(
-        sampler=PatchSampler(
-            [reader.record for reader in readers],
-            exams.labels_of,
-            study.training,
-            seed=study.sweep.seed,
-            repeat=fold.repeat,
-            unit=fold.unit,
-        ),
-        exams=exams,
-        window=window,
+    sampler = PatchSampler(
+        [reader.record for reader in readers],
+        exams.labels_of,
+        study.training,
+        seed=study.sweep.seed,
+        repeat=fold.repeat,
+        unit=fold.unit,
     )
-
-
-def training_plan(study: Study, fold: Fold, precision: Precision) -> TrainingPlan:
-    """How the fold's network is trained."""
-    stream = (study.sweep.seed, fold.repeat, fold.unit)
-    return TrainingPlan(settings=study.training, precision=precision, stream=stream)
+    return PatchBatches(sampler, exams, window)
