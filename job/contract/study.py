@@ -14,10 +14,10 @@ from job.contract.cloud import STACK
 from job.contract.cohort import Cohort, Section
 from job.contract.cohort_rules import doubled
 from job.contract.grid import Arm, leave_out_arms
+from job.contract.metrics import METRICS
 
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"
 ShapeXYZ = tuple[PositiveInt, PositiveInt, PositiveInt]
-DEFAULT_DICE_MARGIN = 0.02
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -268,8 +268,8 @@ class Study(Section):
     @property
     def margin(self) -> float | None:
         """The equivalence margin, given or default; None: none was stated."""
-        if self.sweep.equivalence_margin is None and self.endpoint.metric == "dice":
-            return DEFAULT_DICE_MARGIN
+        if self.sweep.equivalence_margin is None:
+            return METRICS[self.endpoint.metric].default_margin
         return self.sweep.equivalence_margin
 
     @property
