@@ -8,6 +8,7 @@ from pandas import DataFrame, Index
 
 from job.contract.grid import REFERENCE
 from job.contract.metrics import METRICS
+from submit.analysis.results_table import FOLLOWING
 
 TEST = ["repeat", "patient", "exam"]
 """What identifies a test within an arm: the same in two arms is a pair."""
@@ -24,7 +25,7 @@ DECIMALS = 9
 def paired_block(table: DataFrame, repeats: int) -> DataFrame:
     """The rows of the repeats that every arm has, with a column for each metric."""
     rows = table[table["repeat"] < repeats]
-    return rows.assign(absolute_volume_error_ml=rows["volume_error_ml"].abs())
+    return rows.assign(**{name: of(rows) for name, of in FOLLOWING.items()})
 
 
 def metrics_in(table: DataFrame) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from pandas import DataFrame, isna
 from job.contract.grid import REFERENCE
 from job.contract.manifest import Manifest
 from job.contract.metrics import METRICS
+from submit.analysis.results_table import FOLLOWING
 
 Tests = Mapping[int, Mapping[str, Any]]
 """By number of the exam and by arm, rows of the table of results."""
@@ -103,8 +104,8 @@ def _differences(tests: Tests, arm: str, metric: str) -> list[tuple[float, int]]
 
 
 def value_of(row: Any, metric: str) -> Any:
-    """Of a row of the table of results, which has the volume error with its sign."""
-    return abs(row.volume_error_ml) if metric == "absolute_volume_error_ml" else getattr(row, metric)
+    """Of a row of the table of results."""
+    return FOLLOWING[metric](row) if metric in FOLLOWING else getattr(row, metric)
 
 
 def _choice(end: tuple[float, int], arm: str, endpoint: Endpoint) -> Choice:
