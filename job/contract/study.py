@@ -5,7 +5,7 @@ grid. The docstring under a field is its documentation: docs/study.md is made fr
 """
 
 from dataclasses import replace
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -19,6 +19,10 @@ from job.contract.metrics import METRICS
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"
 ShapeXYZ = tuple[PositiveInt, PositiveInt, PositiveInt]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+if TYPE_CHECKING:
+    EndpointMetric = str
+else:  # a computed Literal: wrong names are refused, and the right ones documented, as those of any other choice
+    EndpointMetric = Literal[tuple(name for name, metric in METRICS.items() if metric.may_be_endpoint)]
 
 
 class Endpoint(Section):
@@ -27,7 +31,7 @@ class Endpoint(Section):
     structure: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(alias="class")
     """Name of a class or of one of `cohort.structures`, or `union` for all classes together; or a list of them, all
     of which a channel must be spared by before it is called droppable. Arms are ordered by the first."""
-    metric: Literal["dice", "hd95_mm"] = "dice"
+    metric: EndpointMetric = "dice"
     """Which metric."""
 
     @model_validator(mode="after")
