@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from job.evaluation.metrics import Score, score_exam, score_structure
+from job.contract.metrics import IN_SCORES
+from job.evaluation.metrics import COMPUTED, Pair, Score, score_exam, score_structure
 
 ISOTROPIC_MM = (1.0, 1.0, 1.0)
 SPACING_ZYX_MM = (2.0, 1.0, 0.5)
@@ -122,6 +123,40 @@ def test_a_structure_that_touches_the_border_has_a_surface_there() -> None:
         reference_ml=0.064,
         predicted_ml=0.048,
     )
+
+
+def test_every_metric_of_a_score_is_computed() -> None:
+    assert tuple(COMPUTED) == IN_SCORES
+
+
+# Label maps of 4 x 6 x 12 voxels; of two voxels in a row the prediction has the second, and one more.
+NOTHING = np.zeros(EMPTY.shape, dtype=np.uint8)
+THERE = NOTHING.copy()
+THERE[1, 2, 3:5] = 1
+MOVED = NOTHING.copy()
+MOVED[1, 2, 4:6] = 1
+VALUES = {
+    # Dice: 2 x 1 / (2 + 2). The surface's far corners are 1 mm away (4 of 12, more than 5 %), and so is the voxel
+    # that each has for itself (2 distances of 4; the 95th percentile of 0, 0, 1, 1 is 1).
+    "found": (THERE, MOVED, {"dice": 0.5, "hd95_mm": 1.0, "hd95_voxels_mm": 1.0}),
+    "miss": (THERE, NOTHING, {"dice": 0.0, "hd95_mm": 13.0, "hd95_voxels_mm": 13.0}),
+    "false alarm": (NOTHING, THERE, {"dice": 0.0, "hd95_mm": 13.0, "hd95_voxels_mm": 13.0}),
+    "both empty": (NOTHING, NOTHING, {"dice": None, "hd95_mm": None, "hd95_voxels_mm": None}),
+}
+
+
+@pytest.mark.parametrize("metric", IN_SCORES)
+@pytest.mark.parametrize("case", VALUES)
+def test_each_metric_has_a_number_for_each_way_that_a_test_can_end(case: str, metric: str) -> None:
+    reference_ZYX, predicted_ZYX, expected = VALUES[case]
+    score = score_exam(reference_ZYX, predicted_ZYX, {"tumour": (1,)}, DIAGONAL_13_MM)["tumour"]
+    assert score.values[metric] == expected[metric]
+
+
+def test_what_several_metrics_need_is_computed_once() -> None:
+    pair = Pair(reference_ZYX=cube((3, 3, 3)), predicted_ZYX=cube((4, 3, 3)), spacing_zyx_mm=SPACING_ZYX_MM)
+    assert pair.surface_distances is pair.surface_distances
+    assert pair.border_distances_mm is pair.border_distances_mm
 
 
 def test_both_empty_is_undefined() -> None:
