@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from job.contract.metrics import IN_SCORES
 from job.contract.results import Cost, ExamResult, Failure, FoldResult, Heartbeat, Record, Score
 
 OK = Score(status="ok", dice=0.75, hd95_mm=2.5, reference_ml=10.0, predicted_ml=11.0)
@@ -141,7 +142,7 @@ def test_a_file_has_the_metrics_beside_the_other_keys() -> None:
 def test_a_file_of_before_is_read_as_it_was() -> None:
     old = """{"status": "miss", "dice": 0.0, "hd95_mm": 281.5, "reference_ml": 3.5, "predicted_ml": 0.0}"""
     score = Score.model_validate_json(old)
-    assert score.values == {"dice": 0.0, "hd95_mm": 281.5, "hd95_voxels_mm": None}
+    assert score.values == dict.fromkeys(IN_SCORES) | {"dice": 0.0, "hd95_mm": 281.5}
     assert (score.status, score.reference_ml, score.predicted_ml) == ("miss", 3.5, 0.0)
 
 
