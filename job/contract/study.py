@@ -5,7 +5,7 @@ along (x, y, z) of the canonical (RAS) grid. The docstring under a field is its 
 made from it.
 """
 
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
@@ -13,12 +13,16 @@ from job.contract.cloud import STACK
 from job.contract.cohort import Cohort, Section
 from job.contract.cohort_rules import doubled
 from job.contract.grid import Arm, leave_out_arms
+from job.contract.metrics import METRICS
 from job.contract.networks import DEFAULT_NETWORK, Network, of_its_name
 from job.contract.shapes import ShapeXYZ
 
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"
-DEFAULT_DICE_MARGIN = 0.02
 Fraction = Annotated[float, Field(ge=0, le=1)]
+if TYPE_CHECKING:
+    EndpointMetric = str
+else:  # a computed Literal: wrong names are refused, and the right ones documented, as those of any other choice
+    EndpointMetric = Literal[tuple(name for name, metric in METRICS.items() if metric.may_be_endpoint)]
 
 
 class Endpoint(Section):
@@ -27,7 +31,7 @@ class Endpoint(Section):
     structure: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(alias="class")
     """Name of a class or of one of `cohort.structures`, or `union` for all classes together; or a list of them, all
     of which a channel must be spared by before it is called droppable. Arms are ordered by the first."""
-    metric: Literal["dice", "hd95_mm"] = "dice"
+    metric: EndpointMetric = "dice"
     """Which metric."""
 
     @model_validator(mode="after")
@@ -226,6 +230,6 @@ class Study(Section):
     @property
     def margin(self) -> float | None:
         """The equivalence margin, given or default; None: none was stated."""
-        if self.sweep.equivalence_margin is None and self.endpoint.metric == "dice":
-            return DEFAULT_DICE_MARGIN
+        if self.sweep.equivalence_margin is None:
+            return METRICS[self.endpoint.metric].default_margin
         return self.sweep.equivalence_margin

@@ -88,7 +88,7 @@ def test_the_prediction_lies_on_the_original_grid(make_tiny_run: Any, tiny_cohor
     assert prediction.header["xyzt_units"] == original.header["xyzt_units"]
     label, predicted = (np.asarray(image.dataobj).astype(int) for image in (original, prediction))
     overlap = 2 * ((label == 1) & (predicted == 1)).sum() / ((label == 1).sum() + (predicted == 1).sum())
-    assert result(tiny, 0).exams[0].scores["GTV-T"].dice == pytest.approx(overlap)
+    assert result(tiny, 0).exams[0].scores["GTV-T"].values["dice"] == pytest.approx(overlap)
 
 
 def test_predictions_carry_the_label_values_of_the_cohort(make_tiny_run: Any) -> None:

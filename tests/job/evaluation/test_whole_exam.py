@@ -69,7 +69,7 @@ def test_distances_and_volumes_are_those_of_the_label_map_s_file(
     scores = trained(tiny, Always(0)).score(reader, predicted_ZYX)
     structures = {"GTV-T": (1,), "GTV-Ln": (2,)}
     expected = score_exam(reader.label(), predicted_ZYX, structures, (z_mm, y_mm, x_mm))
-    assert scores["GTV-T"].hd95_mm == pytest.approx(expected["GTV-T"].hd95_mm, rel=1e-5)
+    assert scores["GTV-T"].values["hd95_mm"] == pytest.approx(expected["GTV-T"].values["hd95_mm"], rel=1e-5)
     assert scores["GTV-T"].reference_ml == pytest.approx(
         (reader.label() == 1).sum() * x_mm * y_mm * z_mm / 1000, rel=1e-5
     )
