@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from job.contract.manifest import Manifest
+from job.contract.randomness import Stream
 from job.data.phantom import make_phantom
 from job.data.prepare import prepare_cohort
 from job.data.store import open_exams
@@ -79,8 +80,8 @@ def measure(folder: Path, table: dict[str, Any], steps: int) -> list[str]:
     design = design_of(study)
     exams = open_exams(store, manifest, fold.training_exams)
     batches = load_batches(study, fold, exams, design.training_window(), CPU)
-    network = initial_network(study, design, fold.arm.channels, repeat=0, unit=0).train()
-    trainer = Trainer(network, fold.arm.channels, study.training, "float32", (0, 0, 0))
+    network = initial_network(study, design, fold.arm.channels, Stream(0, 0, 0)).train()
+    trainer = Trainer(network, fold.arm.channels, study.training, "float32", Stream(0, 0, 0))
     loss_of, penalised = loss_named(study.training.loss), convolution_weights(network)
     first = batches.batch(0, PhaseClock(CPU))
     image, label = first.image_BCZYX.clone(), first.label_BZYX.clone()

@@ -12,6 +12,7 @@ import torch
 
 from job.contract import layout
 from job.contract.grid import Fold
+from job.contract.randomness import Stream
 from job.contract.study import Study
 from job.data.store import ExamReader, open_exams
 from job.data.window import Window
@@ -81,9 +82,14 @@ def run_fold(worker: Worker, index: int) -> None:
         worker.run, index, study.training.steps, clock, worker.stop_requested, conditions, worker.machine
     ) as progress:
         with clock.phase("load"):
-            network = initial_network(study, design, fold.arm.channels, repeat=fold.repeat, unit=fold.unit)
-            stream = (study.sweep.seed, fold.repeat, fold.unit)
-            trainer = Trainer(network.to(worker.device), fold.arm.channels, study.training, precision, stream)
+            network = initial_network(study, design, fold.arm.channels, stream_of(study, fold))
+            trainer = Trainer(
+                network.to(worker.device),
+                fold.arm.channels,
+                study.training,
+                precision,
+                stream_of(study, fold),
+            )
             trainer.restore(checkpoints)
         progress.resume(trainer.step, trainer.recorded)
         tester = ExamTester(study, design, network, fold.arm.channels, precision, progress.alive)
@@ -114,8 +120,11 @@ def load_batches(
         [reader.record for reader in readers],
         exams.labels_of,
         study.training,
-        seed=study.sweep.seed,
-        repeat=fold.repeat,
-        unit=fold.unit,
+        stream_of(study, fold),
     )
     return PatchBatches(sampler, exams, window)
+
+
+def stream_of(study: Study, fold: Fold) -> Stream:
+    """What all random draws of a fold depend on."""
+    return Stream(study.sweep.seed, fold.repeat, fold.unit)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from job.contract.errors import StudyError
-from job.contract.randomness import stream_key
+from job.contract.randomness import Stream
 from job.contract.shapes import ShapeZYX
 from job.contract.study import Training
 from job.data.exam_record import ExamRecord, Region
@@ -42,11 +42,10 @@ class PatchDraw:
     channels with a fixed range are disturbed as much as z-scored ones."""
 
 
-def generator(seed: int, purpose: str, repeat: int, unit: int, step: int) -> np.random.Generator:
+def generator(stream: Stream, purpose: str, step: int) -> np.random.Generator:
     """Random numbers for one purpose at one step."""
-    key = stream_key(seed, purpose, repeat, unit)
     # The step is in the counter's upper half: each step has 2**128 blocks of its own.
-    return np.random.Generator(np.random.Philox(key=key, counter=step << 128))
+    return np.random.Generator(np.random.Philox(key=stream.key(purpose), counter=step << 128))
 
 
 def class_groups(proportions: Proportions, classes: Sequence[str]) -> list[tuple[float, tuple[int, ...]]]:
@@ -80,15 +79,12 @@ class PatchSampler:
         records: Sequence[ExamRecord],
         labels_of: LabelsOf,
         training: Training,
-        *,
-        seed: int,
-        repeat: int,
-        unit: int,
+        stream: Stream,
     ) -> None:
         self._records = records
         self._labels_of = labels_of
         self._training = training
-        self._stream = (seed, repeat, unit)
+        self._stream = stream
         self._spread = np.mean([[c.normalised_sd for c in record.statistics] for record in records], axis=0)
         classes = records[0].classes
         groups = []
@@ -99,7 +95,7 @@ class PatchSampler:
                 groups.append((share, labels, exams, ends))
         if not groups:
             raise StudyError(
-                f"unit {unit}: no training exam has any of the classes that training.class_proportions ask for"
+                f"unit {stream.unit}: no training exam has any of the classes that training.class_proportions ask for"
             )
         self._groups = groups
         shares = np.array([group[0] for group in groups])
@@ -107,10 +103,9 @@ class PatchSampler:
 
     def draw(self, step: int) -> list[PatchDraw]:
         """The batch of a step."""
-        seed, repeat, unit = self._stream
         training = self._training
-        where = generator(seed, "patches", repeat, unit, step)
-        how = generator(seed, "augmentation", repeat, unit, step)
+        where = generator(self._stream, "patches", step)
+        how = generator(self._stream, "augmentation", step)
         shape = (training.batch_size, len(self._records[0].channels))
         flips = (how.random((training.batch_size, 3)) < 0.5) & [a in training.flip_axes for a in "zyx"]
         scale = 1 + training.intensity_scale_sd * how.standard_normal(shape, np.float32)

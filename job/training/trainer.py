@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from job.contract.randomness import stream_key
+from job.contract.randomness import Stream
 from job.contract.study import Training
 from job.training.batches import Batch
 from job.training.checkpoint import Checkpoints
@@ -18,9 +18,6 @@ from job.training.losses import loss_named
 from job.training.optimiser import RmsPropNesterov, add_weight_penalties, convolution_weights
 from job.training.precision import Precision, arithmetic
 from job.training.schedule import learning_rate
-
-Stream = tuple[int, int, int]
-"""Seed, repeat and unit: what random numbers depend on beside the step, and never on the arm."""
 
 
 class Trainer:
@@ -73,10 +70,10 @@ class Trainer:
         """
         if batch.step != self.step:
             raise ValueError(f"the next step is {self.step}, the batch is of step {batch.step}")
-        settings, (seed, repeat, unit) = self.settings, self._stream
+        settings = self.settings
         with clock.phase("forward"), arithmetic(self._precision, self.device):
             # Dropout draws from torch's generator: seeding it by step makes it repeat, also after a resume.
-            torch.manual_seed(stream_key(seed, "dropout", repeat, unit, self.step) >> 65)
+            torch.manual_seed(self._stream.torch_seed("dropout", self.step))
             logits_BKZYX = self.network(batch.image_of(self.channels), batch.output_zyx)
             loss = self._loss_of(logits_BKZYX.float(), batch.label_BZYX)
         with clock.phase("backward"):

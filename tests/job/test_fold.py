@@ -14,13 +14,15 @@ from torch import nn
 from job.contract import layout
 from job.contract.errors import DataError, Stopped, StudyError
 from job.contract.grid import Fold
+from job.contract.randomness import Stream
 from job.contract.results import Heartbeat
 from job.data.store import open_exams
-from job.fold import Worker, load_patches, run_fold, training_plan
+from job.fold import Worker, load_batches, run_fold, stream_of
 from job.networks.build import initial_network
 from job.networks.design import design_of
 from job.storage.local import LocalStorage
-from job.training.loop import Patches
+from job.training.batches import PatchBatches
+from job.training.clock import PhaseClock
 from tests.conftest import TinyRun
 from tests.job.folds import result, same_but_cost
 
@@ -33,13 +35,15 @@ def worker(tiny: TinyRun, stop: Any = lambda: False) -> Worker:
     )
 
 
-def patches_of(tiny: TinyRun, fold: Fold) -> Patches:
+def batches_of(tiny: TinyRun, fold: Fold) -> PatchBatches:
     readers = open_exams(tiny.store, tiny.manifest, fold.training_exams)
-    return load_patches(tiny.manifest, fold, readers, design_of(tiny.study).training_window(), CPU)
+    return load_batches(tiny.study, fold, readers, design_of(tiny.study).training_window(), CPU)
 
 
 def network_of(tiny: TinyRun, channels: tuple[int, ...], *, repeat: int = 0, unit: int = 0) -> nn.Module:
-    return initial_network(tiny.study, design_of(tiny.study), channels, repeat=repeat, unit=unit)
+    return initial_network(
+        tiny.study, design_of(tiny.study), channels, Stream(tiny.study.sweep.seed, repeat, unit)
+    )
 
 
 def stop_after(steps: int) -> Any:
@@ -229,13 +233,11 @@ def test_repeats_differ_in_first_weights_patches_and_dropout(make_tiny_run: Any)
         network = network_of(tiny, folds[0].arm.channels, repeat=repeat, unit=1)
         assert all(torch.allclose(w, weights[name]) for name, w in network.named_parameters()) == equal
 
-    centres = []
+    batches: list[torch.Tensor] = []
     for fold in folds:
-        draws = patches_of(tiny, fold).sampler.draw(0)
-        centres.append([draw.centre_zyx for draw in draws])
-        plan = training_plan(tiny.study, fold, "float32")
-        assert plan.stream == (tiny.study.sweep.seed, fold.repeat, fold.unit)
-    assert centres[0] != centres[1]
+        batches.append(batches_of(tiny, fold).batch(0, PhaseClock(CPU)).image_BCZYX)
+        assert stream_of(tiny.study, fold) == (tiny.study.sweep.seed, fold.repeat, fold.unit)
+    assert not torch.equal(*batches)
 
 
 def test_patches_have_the_shape_of_the_study(make_tiny_run: Any) -> None:
@@ -243,27 +245,21 @@ def test_patches_have_the_shape_of_the_study(make_tiny_run: Any) -> None:
     training = {"segment_shape": None, "patch_shape": [31, 27, 9]}
     tiny = make_tiny_run(training=training)
     fold = tiny.manifest.grid.fold(0)
-    source = patches_of(tiny, fold)
-    assert source.window == design_of(tiny.study).training_window()
-    assert source.window.input_zyx == (9, 27, 31)
-    image_BCZYX, label_BZYX = source.exams.cut(source.sampler.draw(0), source.window)
-    assert image_BCZYX.shape[2:] == (9, 27, 31)
-    assert label_BZYX.shape[1:] == source.window.output_zyx
+    window = design_of(tiny.study).training_window()
+    assert window.input_zyx == (9, 27, 31)
+    batch = batches_of(tiny, fold).batch(0, PhaseClock(CPU))
+    assert batch.image_BCZYX.shape[2:] == (9, 27, 31)
+    assert batch.label_BZYX.shape[1:] == batch.output_zyx == window.output_zyx
 
 
 def test_all_arms_of_an_exam_see_the_same_patches_of_the_same_exams(make_tiny_run: Any) -> None:
     tiny = make_tiny_run()
     grid = tiny.manifest.grid
     arms = [grid.fold(len(grid.arms) + arm) for arm in range(len(grid.arms))]
-    patches = [patches_of(tiny, fold) for fold in arms]
+    sources = [batches_of(tiny, fold) for fold in arms]
     for step in (0, 5):
-        images, labels = [], []
-        for source in patches:
-            draws = source.sampler.draw(step)
-            image_BCZYX, label_BZYX = source.exams.cut(draws, source.window)
-            source.exams.augment(image_BCZYX, draws)
-            images.append(image_BCZYX.clone())
-            labels.append(label_BZYX)
+        batches = [source.batch(step, PhaseClock(CPU)) for source in sources]
+        images, labels = [each.image_BCZYX for each in batches], [each.label_BZYX for each in batches]
         for fold, image_BCZYX, label_BZYX in zip(arms, images, labels, strict=True):
             assert torch.equal(image_BCZYX, images[0][:, list(fold.arm.channels)])
             assert torch.equal(label_BZYX, labels[0])

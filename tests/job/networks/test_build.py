@@ -1,6 +1,7 @@
 import torch
 from torch import nn
 
+from job.contract.randomness import Stream
 from job.contract.study import Study
 from job.networks.build import initial_network
 from job.networks.design import design_of
@@ -8,7 +9,7 @@ from tests.conftest import tiny_study
 
 
 def first_network(study: Study, channels: tuple[int, ...], *, repeat: int, unit: int) -> nn.Module:
-    return initial_network(study, design_of(study), channels, repeat=repeat, unit=unit)
+    return initial_network(study, design_of(study), channels, Stream(study.sweep.seed, repeat, unit))
 
 
 def test_arms_start_with_the_same_weights_in_what_they_have_in_common() -> None:

@@ -8,17 +8,16 @@ import torch
 
 from job.contract.errors import StudyError
 from job.contract.networks import NETWORKS
+from job.contract.randomness import Stream
 from job.data.store import open_exams
 from job.evaluation.whole_exam import ExamTester
-from job.fold import load_patches, training_plan
+from job.fold import load_batches
 from job.networks.build import initial_network
 from job.networks.deepmedic.design import DeepMedicDesign
 from job.networks.design import DESIGNS, design_of
 from job.networks.protocol import NetworkDesign
 from job.training.clock import PhaseClock
-from job.training.loop import TrainingState, update
-from job.training.losses import loss_named
-from job.training.optimiser import convolution_weights
+from job.training.trainer import Trainer
 from tests.conftest import tiny_study
 from tests.job.networks.padding import WINDOW_ZYX, PaddingDesign
 
@@ -59,16 +58,18 @@ def test_a_network_that_pads_and_overlaps_is_trained_and_tested_by_the_same_code
     )
     study, fold = tiny.study, tiny.manifest.grid.fold(2)
     design: NetworkDesign = PaddingDesign()
-    network = initial_network(study, design, fold.arm.channels, repeat=0, unit=0)
+    network = initial_network(study, design, fold.arm.channels, Stream(0, 0, 0))
     readers = open_exams(tiny.store, tiny.manifest, fold.training_exams)
-    patches = load_patches(tiny.manifest, fold, readers, design.training_window(), CPU)
-    state, plan = TrainingState(network, study.training, "float32"), training_plan(study, fold, "float32")
-    loss_of, penalised = loss_named(study.training.loss), convolution_weights(network)
+    batches = load_batches(study, fold, readers, design.training_window(), CPU)
+    trainer, clock = (
+        Trainer(network, fold.arm.channels, study.training, "float32", Stream(0, 0, 0)),
+        PhaseClock(CPU),
+    )
     losses = []
     for _ in range(study.training.steps):
-        update(state, patches, plan, loss_of, penalised, PhaseClock(CPU))
-        losses.append(state.loss_sum.item())
-        state.loss_sum.zero_()
+        trainer.update(batches.batch(trainer.step, clock), clock)
+        losses.append(trainer.loss_sum.item())
+        trainer.loss_sum.zero_()
     assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:10])
 
     passes: list[tuple[int, ...]] = []
