@@ -340,6 +340,7 @@ def harm(studies: int, pool: Executor) -> None:
     none = (0.0,) * 6
     for name, exams in (("36 patients", SINGLE), ("20 patients", (1,) * 20), ("10 patients", FEW)):
         for kind, world in (
+            ("lose 0.1 Dice, none missed by chance", Nodes(exams, (0.1, *none), alike=True, chance=False)),
             ("lose 0.1 Dice, normal", Nodes(exams, (0.1, *none), alike=True)),
             ("lose 0.1 Dice, skewed", Nodes(exams, (0.1, *none), skewed, alike=True)),
             ("are lost in 1 of 4", Nodes(exams, alike=True, lost=(0.25, *none))),

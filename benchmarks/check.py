@@ -23,10 +23,10 @@ import nibabel as nib
 import numpy as np
 
 from job.contract.study import Study
-from job.contract.study_file import parse_study
 from job.data.prepare import check_cohort
 from job.machine import available_cores
 from job.storage.local import LocalStorage
+from job.study_file import parse_study
 from submit.check.pictures import Album
 
 CHANNELS = ("t2", "t1", "t1c", "t2star", "ktrans", "ve", "adc")

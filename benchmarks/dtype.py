@@ -11,8 +11,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from subprocess import run
 
-from job.contract.study_file import load_study
 from job.places import read_manifest
+from job.study_file import load_study
 from submit.analysis.results_table import collect_results
 from submit.runs import find_run
 

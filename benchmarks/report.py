@@ -19,8 +19,8 @@ import numpy as np
 from job.contract import layout
 from job.contract.manifest import ExamEntry, Manifest
 from job.contract.results import Cost, ExamResult, FoldResult, Score
-from job.contract.study_file import parse_study
 from job.storage import LocalStorage
+from job.study_file import parse_study
 from submit.analysis.aggregate import aggregate
 from submit.analysis.analysis import analyse
 from submit.analysis.design import Design

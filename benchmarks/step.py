@@ -18,17 +18,19 @@ from typing import Any
 import torch
 
 from job.contract.manifest import Manifest
-from job.contract.study_file import parse_study
+from job.contract.randomness import Stream
 from job.data.phantom import make_phantom
 from job.data.prepare import prepare_cohort
 from job.data.store import open_exams
-from job.fold import forward_of, load_patches
+from job.fold import load_batches
 from job.networks.build import initial_network
+from job.networks.design import design_of
 from job.storage import open_storage
+from job.study_file import parse_study
 from job.training.clock import PhaseClock
-from job.training.loop import TrainingPlan, TrainingState, update
 from job.training.losses import loss_named
 from job.training.optimiser import add_weight_penalties, convolution_weights
+from job.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
@@ -75,27 +77,24 @@ def measure(folder: Path, table: dict[str, Any], steps: int) -> list[str]:
     ).index
     manifest = Manifest.freeze(study, exams=index.exams, recipe=index.recipe, created="", code_version="")
     fold = manifest.grid.fold(0)
-    patches = load_patches(manifest, fold, open_exams(store, manifest, fold.training_exams), CPU)
-    network = initial_network(study, fold.arm.channels, repeat=0, unit=0).train()
-    state = TrainingState(network, study.training, "float32")
+    design = design_of(study)
+    exams = open_exams(store, manifest, fold.training_exams)
+    batches = load_batches(study, fold, exams, design.training_window(), CPU)
+    network = initial_network(study, design, fold.arm.channels, Stream(0, 0, 0)).train()
+    trainer = Trainer(network, fold.arm.channels, study.training, "float32", Stream(0, 0, 0))
     loss_of, penalised = loss_named(study.training.loss), convolution_weights(network)
-    plan = TrainingPlan(
-        settings=study.training,
-        precision="float32",
-        stream=(0, 0, 0),
-        forward=forward_of(network, patches.shape),
-    )
-    image, label = (t.clone() for t in patches.exams.cut(patches.sampler.draw(0), patches.shape))
+    first = batches.batch(0, PhaseClock(CPU))
+    image, label = first.image_BCZYX.clone(), first.label_BZYX.clone()
 
     def bare() -> None:
-        loss = loss_of(plan.forward(image), label)
-        state.optimiser.zero_grad()
+        loss = loss_of(network(image, first.output_zyx), label)
+        trainer.optimiser.zero_grad()
         loss.backward()
         add_weight_penalties(penalised, study.training.weight_l1, study.training.weight_l2)
-        state.optimiser.step()
+        trainer.optimiser.step()
 
     def full(clock: PhaseClock) -> None:
-        update(state, patches, plan, loss_of, penalised, clock)
+        trainer.update(batches.batch(trainer.step, clock), clock)
 
     for _ in range(2):  # to warm up
         bare()

@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 
 from job.contract import layout
 from job.contract.study import Study
-from job.contract.study_file import parse_study
 from job.data.exam_record import Region, read_record, recipe_of
 from job.data.phantom import make_phantom
 from job.data.prepare import StoreIndex, prepare_cohort
 from job.data.store import ExamReader
 from job.storage.local import LocalStorage
+from job.study_file import parse_study
 
 SHAPE_XYZ = (256, 256, 40)
 PATCHES_ZYX = {"7 x 55 x 55 x 40": (40, 55, 55), "7 x 165 x 165 x 9": (9, 165, 165)}

@@ -122,14 +122,16 @@ class Nodes(World):
 
     lost: tuple[float, ...] = (0.0,) * 7
     """How often each arm loses a node beside that."""
+    chance: bool = True
+    """Whether nodes are missed, and found where there are none, by chance too: a miss is 0.7 of Dice."""
 
     def rows(self, seed: int) -> DataFrame:
         """Results of one study; patients take turns in having a node."""
         rows = with_noise(table_of(self.study(seed), "n"), seed)
         generator = np.random.default_rng(seed + 1)
         with_node = rows["patient"].str[1:].astype(int) % 2 == 0
-        missed = MISSED + rows["arm"].map(dict(zip(ARMS, (0.0, *self.lost), strict=True)))
-        hit = generator.random(len(rows)) < np.where(with_node, missed, ALARMED)
+        missed = MISSED * self.chance + rows["arm"].map(dict(zip(ARMS, (0.0, *self.lost), strict=True)))
+        hit = generator.random(len(rows)) < np.where(with_node, missed, ALARMED * self.chance)
         rows.loc[hit, ["dice", "hd95_mm"]] = (0.0, 100.0)
         rows.loc[~with_node & ~hit, ["dice", "hd95_mm", "volume_error_ml"]] = (None, None, 0.0)
         rows.loc[~with_node, "status"] = "both-empty"

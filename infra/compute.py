@@ -6,12 +6,11 @@ from typing import Literal
 from aws_cdk import Duration, aws_batch, aws_ec2
 from constructs import Construct
 
-from infra.machines import FOLD_MACHINES
 from infra.network import Network
 from infra.roles import machine_role
 from infra.settings import Settings
 
-QueueKind = Literal["gpu", "multi-gpu", "cpu"]
+QueueKind = Literal["gpu", "cpu"]
 
 MAX_ENVIRONMENTS = 3
 """Compute environments that a queue of AWS Batch can have."""
@@ -29,7 +28,7 @@ ECS_CONFIG = {
 
 
 class Compute(Construct):
-    """Queues for folds on one GPU, for folds on several, and for the rest. While empty, they cost nothing."""
+    """Queues for folds, and for the rest. While empty, they cost nothing."""
 
     def __init__(self, scope: Construct, construct_id: str, settings: Settings, network: Network) -> None:
         super().__init__(scope, construct_id)
@@ -38,28 +37,19 @@ class Compute(Construct):
         self._role = machine_role(self)
         self._template = self._launch_template()
         self.gpu_queue = self._queue("gpu", list(self._gpu_environments()))
-        """For folds on one GPU."""
-        self.multi_gpu_queue = self._queue("multi-gpu", [self._multi_gpu_environment()])
-        """For folds on several: in a queue of their own, for else folds on one GPU would overflow onto their
-        machines, and one that is left alone there pays for all GPUs."""
+        """For folds."""
         self.cpu_queue = self._queue("cpu", list(self._cpu_environments()))
         """For preparing and reporting."""
 
     def _gpu_environments(self) -> Iterable[aws_batch.ManagedEc2EcsComputeEnvironment]:
         """Tried in this order; a later one also takes what is above the vCPUs of an earlier one."""
         settings = self._settings
-        spot, types = settings.purchase == "spot", settings.types_with
-        yield self._environment("Gpu", types(1, spot=spot), settings.max_vcpus, spot=spot, gpu=True)
+        spot, types = settings.purchase == "spot", settings.fold_types
+        yield self._environment("Gpu", types(spot=spot), settings.max_vcpus, spot=spot, gpu=True)
         if spot and settings.max_vcpus_on_demand:
             yield self._environment(
-                "GpuOnDemand", types(1, spot=False), settings.max_vcpus_on_demand, spot=False, gpu=True
+                "GpuOnDemand", types(spot=False), settings.max_vcpus_on_demand, spot=False, gpu=True
             )
-
-    def _multi_gpu_environment(self) -> aws_batch.ManagedEc2EcsComputeEnvironment:
-        settings = self._settings
-        spot = settings.purchase == "spot"
-        types = [t for gpus in FOLD_MACHINES if gpus > 1 for t in settings.types_with(gpus, spot=spot)]
-        return self._environment("MultiGpu", types, settings.max_vcpus_multi_gpu, spot=spot, gpu=True)
 
     def _cpu_environments(self) -> Iterable[aws_batch.ManagedEc2EcsComputeEnvironment]:
         types, spot = self._settings.cpu_instance_types, self._settings.purchase == "spot"
@@ -136,7 +126,7 @@ class Compute(Construct):
         assert len(environments) <= MAX_ENVIRONMENTS
         return aws_batch.JobQueue(
             self,
-            f"{kind.title().replace('-', '')}Queue",
+            f"{kind.title()}Queue",
             job_queue_name=queue_name(self._settings, kind),
             compute_environments=[
                 aws_batch.OrderedComputeEnvironment(compute_environment=environment, order=order)

@@ -8,7 +8,7 @@ from constructs import Construct
 
 from infra.checks import acknowledge
 from infra.image import JobImage
-from infra.machines import FOLD_MACHINES, PREPARE, REPORT, Machine
+from infra.machines import FOLD, PREPARE, REPORT, Machine
 from infra.retries import RetryRule, attempts, retry_rules
 from infra.roles import StudyRoles
 from infra.settings import Settings
@@ -16,6 +16,8 @@ from job.contract import cloud, environment
 
 USER = "1000:1000"
 """User and group of every container; the Dockerfile makes a home for it."""
+SHARED_MEMORY_GIB = 1
+"""/dev/shm of a container."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +40,7 @@ class StudyJobs(Construct):
         self._containers = containers
         stack = containers.settings.stack
         self._definition(cloud.prepare_definition(stack, study), "prepare", PREPARE, roles.prepare)
-        for gpus, machine in FOLD_MACHINES.items():
-            self._definition(cloud.fold_definition(stack, study, gpus), "fold", machine, roles.fold)
+        self._definition(cloud.fold_definition(stack, study), "fold", FOLD, roles.fold)
         self._definition(cloud.report_definition(stack, study), "report", REPORT, roles.report)
         if containers.settings.image and containers.image.repository_arn:
             reason = "The CDK cannot see that the execution role's own policy names this repository."
@@ -67,8 +68,8 @@ class StudyJobs(Construct):
         linux = aws_batch.LinuxParameters(
             self,
             f"{name}-linux",
-            shared_memory_size=Size.gibibytes(machine.shared_memory_gib),
-            init_process_enabled=True,  # passes SIGTERM on and buries torchrun's children
+            shared_memory_size=Size.gibibytes(SHARED_MEMORY_GIB),
+            init_process_enabled=True,  # passes SIGTERM on
         )
         return aws_batch.EcsEc2ContainerDefinition(
             self,

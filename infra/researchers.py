@@ -60,9 +60,7 @@ class Researchers(Construct):
 
     def _jobs(self) -> list[aws_iam.PolicyStatement]:
         """Submits the stack's jobs, and ends those that bear its tag."""
-        queues = [
-            f"{self._batch}:job-queue/{self._settings.stack}-{kind}" for kind in ("gpu", "multi-gpu", "cpu")
-        ]
+        queues = [f"{self._batch}:job-queue/{self._settings.stack}-{kind}" for kind in ("gpu", "cpu")]
         tag = {f"aws:RequestTag/{cloud.PROJECT_TAG}": self._settings.stack}
         own = {f"aws:ResourceTag/{cloud.PROJECT_TAG}": self._settings.stack}
         return [

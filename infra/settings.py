@@ -6,7 +6,7 @@ The docstring under a field is its documentation; docs/cloud.md lists them.
 import difflib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -16,10 +16,9 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
-    model_validator,
 )
 
-from infra.machines import FAMILIES, FOLD_MACHINES
+from infra.machines import FAMILIES
 from job.contract import cloud
 from job.contract.study import STUDY_NAME
 
@@ -77,8 +76,8 @@ class Settings(BaseModel):
         "g6",
     )
     """Families of GPU machines. Several give more spot capacity; one gives all folds the same kind of GPU."""
-    instance_types: Mapping[int, Annotated[tuple[InstanceType, ...], Field(min_length=1)]] = {}
-    """Exact types by number of GPUs (1, 4, 8), instead of those of the families."""
+    instance_types: Annotated[tuple[InstanceType, ...], Field(min_length=1)] | None = None
+    """Exact types for folds, instead of those of the families; a fold uses one GPU of its machine."""
     cpu_instance_types: Annotated[tuple[InstanceType, ...], Field(min_length=1)] = (
         "m6i.2xlarge",
         "m6a.2xlarge",
@@ -89,12 +88,10 @@ class Settings(BaseModel):
     purchase: Literal["spot", "on-demand"] = "spot"
     """`spot` machines (with on-demand ones behind them), or `on-demand` only."""
     max_vcpus: Annotated[int, Field(ge=4, le=100_000)] = 192
-    """vCPUs at a time of machines with one GPU; a fold takes 4."""
+    """vCPUs at a time of machines with GPUs; a fold takes 4."""
     max_vcpus_on_demand: Annotated[int, Field(ge=0, le=100_000)] = 16
     """vCPUs at a time of the on-demand machines behind spot; 0: none. AWS Batch uses them when there is no spot
     capacity, and also when `max_vcpus` is reached."""
-    max_vcpus_multi_gpu: Annotated[int, Field(ge=96, le=100_000)] = 96
-    """vCPUs at a time of machines with 4 or 8 GPUs."""
 
     subnets: Literal["public", "private"] = "public"
     """`public`: addresses of their own and no way in, free; `private`: no way in or out but AWS's endpoints, which
@@ -131,22 +128,14 @@ class Settings(BaseModel):
     build_args: Mapping[str, str] = {}
     """Build arguments of the Dockerfile, as `BASE_IMAGE`."""
 
-    @model_validator(mode="after")
-    def _types_are_for_known_folds(self) -> Self:
-        if strange := set(self.instance_types) - set(FOLD_MACHINES):
-            raise ValueError(
-                f"instance_types is for {', '.join(map(str, FOLD_MACHINES))} GPUs, not for {min(strange)}"
-            )
-        return self
-
-    def types_with(self, gpus: int, *, spot: bool) -> tuple[str, ...]:
-        """The instance types that run a fold on this many GPUs, in the order of the settings."""
-        if gpus in self.instance_types:
-            return self.instance_types[gpus]
+    def fold_types(self, *, spot: bool) -> tuple[str, ...]:
+        """The instance types that run folds, in the order of the settings."""
+        if self.instance_types is not None:
+            return self.instance_types
         return tuple(
             f"{family}.{size}"
             for family in self.gpu_families
-            for size in FAMILIES[family][gpus][: None if spot else 1]
+            for size in FAMILIES[family][: None if spot else 1]
         )
 
 

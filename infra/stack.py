@@ -61,16 +61,13 @@ class LoosweepStack(Stack):
             roles = StudyRoles(self, f"Roles-{study}", study, buckets)
             StudyJobs(self, f"Jobs-{study}", study, roles, containers)
         researchers = Researchers(self, "Researchers", settings, buckets, logs, image)
-        queues = [
-            queue.job_queue_arn for queue in (compute.gpu_queue, compute.multi_gpu_queue, compute.cpu_queue)
-        ]
+        queues = [queue.job_queue_arn for queue in (compute.gpu_queue, compute.cpu_queue)]
         notices = Notices(self, "Notices", settings, queues)
         add_dashboard(self, settings, notices, buckets, logs)
         for key, value in {
             cloud.DATA_BUCKET: buckets.data.bucket_name,
             cloud.RESULTS_BUCKET: buckets.results.bucket_name,
             cloud.GPU_QUEUE: queue_name(settings, "gpu"),
-            cloud.MULTI_GPU_QUEUE: queue_name(settings, "multi-gpu"),
             cloud.CPU_QUEUE: queue_name(settings, "cpu"),
             cloud.IMAGE: image.uri,
             cloud.LOG_GROUP: logs.log_group_name,

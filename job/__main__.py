@@ -106,10 +106,10 @@ def prepare(
     workers: Annotated[int, typer.Option(help="Exams at a time; 0: one per core.", min=0)] = 0,
 ) -> None:
     """Make the block store of a study's cohort; of a request, the run too."""
-    from job.contract.study_file import load_study
     from job.data.prepare import prepare_cohort
     from job.places import cohort_root, store_root
     from job.runs import create_run, fulfil, read_request
+    from job.study_file import load_study
 
     if (study is None) == (request is None):
         raise StudyError("name either a study file or, with --request, the URL of a request")

@@ -1,6 +1,6 @@
 """One fold from manifest to result: read this function first.
 
-manifest -> exams on the device -> patches -> network -> weights -> prediction -> scores -> result.json
+manifest -> exams on the device -> batches -> trainer -> weights -> prediction -> scores -> result.json
 """
 
 import logging
@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch import Tensor, nn
 
 from job.contract import layout
 from job.contract.grid import Fold
-from job.contract.manifest import Manifest
+from job.contract.randomness import Stream
 from job.contract.study import Study
 from job.data.store import ExamReader, open_exams
-from job.evaluation.whole_exam import ExamTester, zyx
+from job.data.window import Window
+from job.evaluation.whole_exam import ExamTester
 from job.networks.build import initial_network
+from job.networks.design import design_of
 from job.outcome import (
     conditions_of,
     cost_of,
@@ -29,13 +30,15 @@ from job.outcome import (
 )
 from job.places import read_manifest
 from job.storage import Storage
+from job.training.batches import PatchBatches
 from job.training.checkpoint import Checkpoints
 from job.training.clock import PhaseClock
 from job.training.draws import PatchSampler
-from job.training.loop import Patches, TrainingPlan, TrainingState, train
-from job.training.precision import Precision, make_deterministic, resolve_precision
+from job.training.loop import TrainingArm, train
+from job.training.precision import make_deterministic, resolve_precision
 from job.training.progress import FoldProgress
-from job.training.resident import PatchShape, ResidentExams
+from job.training.resident import ResidentExams
+from job.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +68,7 @@ def run_fold(worker: Worker, index: int) -> None:
     """
     manifest = read_manifest(worker.run)
     study, fold = manifest.study, manifest.grid.fold(index)
+    design = design_of(study)
     checkpoints = Checkpoints(worker.run, index, worker.checkpoint_seconds)
     if worker.run.exists(layout.result(index)):
         log.info("fold %d is done already", index)
@@ -78,63 +82,49 @@ def run_fold(worker: Worker, index: int) -> None:
         worker.run, index, study.training.steps, clock, worker.stop_requested, conditions, worker.machine
     ) as progress:
         with clock.phase("load"):
-            network = initial_network(study, fold.arm.channels, repeat=fold.repeat, unit=fold.unit)
-            state = TrainingState(network.to(worker.device), study.training, precision)
-            state.restore(checkpoints)
-        progress.resume(state.step, state.recorded)
-        tester = ExamTester(study, network, fold.arm.channels, precision, progress.alive)
-        if state.recorded < study.training.steps:
+            network = initial_network(study, design, fold.arm.channels, stream_of(study, fold))
+            trainer = Trainer(
+                network.to(worker.device),
+                fold.arm.channels,
+                study.training,
+                precision,
+                stream_of(study, fold),
+            )
+            trainer.restore(checkpoints)
+        progress.resume(trainer.step, trainer.recorded)
+        tester = ExamTester(study, design, network, fold.arm.channels, precision, progress.alive)
+        if trainer.recorded < study.training.steps:
             with clock.phase("load"):
-                patches = load_patches(manifest, fold, readers(fold.training_exams), worker.device)
-            plan = training_plan(study, fold, precision, forward_of(network, patches.shape))
+                exams = readers(fold.training_exams)
+                batches = load_batches(study, fold, exams, design.training_window(), worker.device)
             validate = validation(tester, readers(fold.validation_exams))
-            train(state, patches, plan, validate, checkpoints, progress)
-        progress.beat("test", state.step)
+            arm = TrainingArm(trainer=trainer, validate=validate, checkpoints=checkpoints, progress=progress)
+            for end in train([arm], batches).values():
+                raise end
+        progress.beat("test", trainer.step)
         tested = [test_exam(tester, reader, clock) for reader in readers(fold.test_exams)]
         weights, cost = weights_file(network), cost_of(progress, worker.device, worker.threads)
         result = fold_result(manifest, fold, precision, weights, [own for own, _ in tested], cost)
         progress.require_alone()
         write_outcome(worker.run, manifest, result, weights, {own.exam: data for own, data in tested})
         checkpoints.delete()
-        progress.beat("done", state.step)
+        progress.beat("done", trainer.step)
 
 
-def load_patches(
-    manifest: Manifest, fold: Fold, readers: Sequence[ExamReader], device: torch.device
-) -> Patches:
-    """The source of a fold's training patches."""
-    study = manifest.study
-    architecture = study.network.architecture
-    segment = study.training_segment
-    output = architecture.output_shape(segment)
-    patch = study.training.patch_shape or architecture.input_shape(segment)
+def load_batches(
+    study: Study, fold: Fold, readers: Sequence[ExamReader], window: Window, device: torch.device
+) -> PatchBatches:
+    """The source of a fold's training batches, cut by the network's window."""
     exams = ResidentExams(readers, fold.arm.channels, device)
-    return Patches(
-        sampler=PatchSampler(
-            [reader.record for reader in readers],
-            exams.labels_of,
-            study.training,
-            seed=study.sweep.seed,
-            repeat=fold.repeat,
-            unit=fold.unit,
-        ),
-        exams=exams,
-        shape=PatchShape(
-            input_zyx=zyx(patch),
-            output_zyx=zyx(output),
-            offset_zyx=zyx(architecture.output_start(patch, output)),
-        ),
+    sampler = PatchSampler(
+        [reader.record for reader in readers],
+        exams.labels_of,
+        study.training,
+        stream_of(study, fold),
     )
+    return PatchBatches(sampler, exams, window)
 
 
-def forward_of(network: nn.Module, shape: PatchShape) -> Callable[[Tensor], Tensor]:
-    """The network's logits for exactly the predicted voxels of a patch."""
-    return partial(network, output_zyx=shape.output_zyx)
-
-
-def training_plan(
-    study: Study, fold: Fold, precision: Precision, forward: Callable[[Tensor], Tensor]
-) -> TrainingPlan:
-    """How the fold's network is trained."""
-    stream = (study.sweep.seed, fold.repeat, fold.unit)
-    return TrainingPlan(settings=study.training, precision=precision, stream=stream, forward=forward)
+def stream_of(study: Study, fold: Fold) -> Stream:
+    """What all random draws of a fold depend on."""
+    return Stream(study.sweep.seed, fold.repeat, fold.unit)

@@ -108,7 +108,7 @@ def validation(
         scores = [tester.score(reader, tester.predict(reader)) for reader in readers]
         means: dict[str, float | None] = {}
         for name in scores[0]:
-            defined = [dice for score in scores if (dice := score[name].dice) is not None]
+            defined = [dice for score in scores if (dice := score[name].values["dice"]) is not None]
             means[name] = fmean(defined) if defined else None
         return means
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from job.contract.errors import DataError, StudyError
 from job.contract.manifest import Manifest
-from job.contract.study_file import load_study
 from job.data.cohort_files import find_cohort
 from job.data.exam_record import read_record
 from job.data.prepare import made_from
 from job.places import cohort_root
 from job.storage import Storage
+from job.study_file import load_study
 from submit.wording import counted
 
 NAMED = 3

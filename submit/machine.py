@@ -8,6 +8,7 @@ import numpy as np
 from job.contract.errors import StudyError
 from job.contract.study import Study
 from job.machine import available_cores
+from job.networks.design import design_of
 from submit.executors.local import Slot, slots_of
 
 FOLD_GIB = 0.5
@@ -56,7 +57,6 @@ def fold_memory_gib(study: Study, shapes: Sequence[tuple[int, int, int]]) -> flo
     """Memory of a fold on a CPU that holds exams of these shapes."""
     voxel = len(study.cohort.channels) * np.dtype(study.store.dtype).itemsize + LABEL_BYTES
     exams = sum(prod(shape) for shape in shapes) * voxel
-    architecture, segment = study.network.architecture, study.training_segment
-    patch = study.training.patch_shape or architecture.input_shape(segment)
-    values = architecture.values_read(patch, architecture.output_shape(segment))
+    design = design_of(study)
+    values = design.values_read(design.training_window())
     return FOLD_GIB + (exams + study.training.batch_size * values * BYTES_PER_VALUE) / 2**30

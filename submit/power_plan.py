@@ -14,9 +14,9 @@ from rich.table import Table
 from job.contract.errors import StudyError
 from job.contract.grid import REFERENCE
 from job.contract.study import Study
-from job.contract.study_file import load_study
 from job.places import read_manifest
 from job.runs import is_request
+from job.study_file import load_study
 from submit.analysis.design import ALPHA, Design, trainings
 from submit.analysis.evidence import MIN_FREEDOM
 from submit.analysis.noise import retraining_noise

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from job.contract.study_file import load_study
 from job.data.prepare import prepare_cohort
 from job.machine import available_cores
 from job.places import cohort_root, store_root
+from job.study_file import load_study
 from submit.problems import show_warnings
 from submit.progress import ExamProgress
 from submit.wording import counted

@@ -18,13 +18,13 @@ from job.contract.grid import Grid
 from job.contract.manifest import Manifest, same_experiment
 from job.contract.results import Failure, Heartbeat
 from job.contract.study import Study
-from job.contract.study_file import load_study
 from job.data.prepare import read_index
 from job.places import read_manifest, resolve, store_root
 from job.runs import is_request, place_of, read_request, run_of_request
 from job.storage import Storage, open_storage
 from job.storage.concurrency import map_files
 from job.storage.records import read_record_file
+from job.study_file import load_study
 from submit.submissions import batch_submissions, find_submission, read_submission
 
 FRESH_SECONDS = 60.0

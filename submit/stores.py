@@ -7,10 +7,10 @@ from pathlib import Path
 from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.manifest import Manifest
-from job.contract.study_file import load_study
 from job.places import store_root
 from job.storage import LocalStorage, Storage, open_storage
 from job.storage.concurrency import map_files
+from job.study_file import load_study
 from submit.submissions import read_submission
 from submit.wording import counted
 

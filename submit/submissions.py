@@ -51,7 +51,6 @@ class BatchSubmission(Submission):
     study: str
     token: str
     """Names of the jobs bear both."""
-    gpus_per_fold: int = 1
     prepare_job: str | None = None
     """Which the folds wait for."""
     jobs: tuple[FoldJob, ...] = ()

@@ -17,13 +17,13 @@ from job.contract.grid import Grid
 from job.contract.manifest import Manifest
 from job.contract.results import Failure
 from job.contract.study import Study
-from job.contract.study_file import load_study
 from job.data.exam_record import read_record
 from job.data.prepare import prepare_cohort
 from job.machine import available_cores, available_memory_gib
 from job.places import cohort_root, store_root
 from job.runs import create_run
 from job.storage import Storage
+from job.study_file import load_study
 from submit.executors.local import LocalExecutor, fold_command
 from submit.executors.protocol import Executor, Snapshot
 from submit.exit_codes import FAILED, INTERRUPTED

@@ -11,10 +11,10 @@ from hypothesis import settings
 
 from job.contract.manifest import Manifest
 from job.contract.study import Study
-from job.contract.study_file import parse_study
 from job.data.phantom import make_phantom
 from job.data.prepare import prepare_cohort
 from job.storage import Storage, open_storage
+from job.study_file import parse_study
 from tests.s3_server import ACCESS, BUCKET, s3_server, weed
 
 settings.register_profile("usual", deadline=None)  # a busy machine is no failure

@@ -8,9 +8,7 @@ DATA_BUCKET = "DataBucket"
 RESULTS_BUCKET = "ResultsBucket"
 """Output: bucket of block stores and runs."""
 GPU_QUEUE = "GpuQueue"
-"""Output: name of the job queue for folds on one GPU."""
-MULTI_GPU_QUEUE = "MultiGpuQueue"
-"""Output: name of the job queue for folds on several GPUs."""
+"""Output: name of the job queue for folds."""
 CPU_QUEUE = "CpuQueue"
 """Output: name of the job queue for preparation and reports."""
 IMAGE = "Image"
@@ -27,18 +25,15 @@ PROJECT_TAG = "project"
 CHECKPOINT_TAG = {"kind": "checkpoint"}
 """Object tag of checkpoints: their keys lie in the middle of a run, where a lifecycle prefix cannot name them."""
 
-GPUS_PER_FOLD = (1, 4, 8)
-"""There is a job definition of a fold for each of these."""
-
 
 def prepare_definition(stack: str, study: str) -> str:
     """Name of the job definition that prepares a study's cohort."""
     return f"{stack}-{study}-prepare"
 
 
-def fold_definition(stack: str, study: str, gpus: int) -> str:
+def fold_definition(stack: str, study: str) -> str:
     """Name of the job definition that trains and tests a fold of a study."""
-    return f"{stack}-{study}-fold-{gpus}gpu"
+    return f"{stack}-{study}-fold"
 
 
 def report_definition(stack: str, study: str) -> str:

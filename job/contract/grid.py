@@ -17,7 +17,7 @@ from itertools import combinations
 from typing import Literal
 
 from job.contract.errors import StudyError
-from job.contract.randomness import stream_key
+from job.contract.randomness import Stream
 
 REFERENCE = "reference"
 """Name of the arm that has all channels."""
@@ -156,7 +156,7 @@ class Grid:
             further, unit = divmod(index - self.paired_folds, len(units))
             repeat = self.repeats + further
         training, validation = _split(
-            self.patients, units[unit][0], self.validation_patients, (self.seed, repeat, unit)
+            self.patients, units[unit][0], self.validation_patients, Stream(self.seed, repeat, unit)
         )
         return Fold(
             index=index,
@@ -171,7 +171,7 @@ class Grid:
 
 @lru_cache(maxsize=1)  # for the other arms of the same comparison
 def _split(
-    patients: tuple[str, ...], tested: int, count: int, stream: tuple[int, int, int]
+    patients: tuple[str, ...], tested: int, count: int, stream: Stream
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Training and validation exams.
 
@@ -179,12 +179,11 @@ def _split(
         patients: The patient of each exam.
         tested: A test exam; none of its patient's is trained on.
         count: Patients for validation: a draw without replacement, those whose keys come first.
-        stream: Of the draw: seed, repeat, unit.
+        stream: Of the draw.
     """
-    seed, *ids = stream
     others = [patient for patient in dict.fromkeys(patients) if patient != patients[tested]]
     if count:
-        others.sort(key=lambda patient: stream_key(seed, "validation", *ids, patient))
+        others.sort(key=lambda patient: stream.key("validation", patient))
     validation = frozenset(others[:count])
     training = frozenset(others[count:])
     return (

@@ -9,7 +9,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from job.contract.grid import Grid
-from job.contract.study import Study
+from job.contract.study import Compute, Study
 
 
 class ExamEntry(BaseModel):
@@ -93,6 +93,12 @@ class Manifest(BaseModel):
                 return data  # the fields' own checks say what is missing
             if data.get("digest") != digest:
                 raise ValueError(_CHANGED)
+            compute = data["study"].get("compute")
+            if isinstance(
+                compute, dict
+            ):  # of which other versions knew other keys; none is of the experiment
+                known = {key: value for key, value in compute.items() if key in Compute.model_fields}
+                data = data | {"study": data["study"] | {"compute": known}}
         return data
 
     @model_validator(mode="after")

@@ -1,9 +1,19 @@
 """What a fold leaves behind: its result, its heartbeat, and how it failed."""
 
 from datetime import UTC, datetime
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    create_model,
+    model_serializer,
+    model_validator,
+)
+
+from job.contract.metrics import IN_SCORES, METRICS
 
 Status = Literal["ok", "both-empty", "false-alarm", "miss"]
 Phase = Literal["load", "train", "test", "done", "stopped"]
@@ -24,27 +34,51 @@ class Record(BaseModel):
         return self.model_dump_json(indent=1).encode() + b"\n"
 
 
+_METRIC_FIELDS: dict[str, Any] = {
+    name: (
+        float | None,
+        Field(default=None if METRICS[name].later else ..., ge=0, le=METRICS[name].highest),
+    )
+    for name in IN_SCORES
+}
+_Values = create_model("_Values", __base__=Record, **_METRIC_FIELDS)
+"""The numbers of a score: every metric that a score holds, within its bounds."""
+
+
 class Score(Record):
-    """One structure of one exam; an undefined number is None, for the reason that `status` gives."""
+    """One structure of one exam; in a file, the metrics stand beside the other keys."""
 
     status: Status
     """Which of reference and prediction is empty: neither, both, only the reference, only the prediction."""
-    dice: float | None = Field(ge=0, le=1)
-    """0 to 1; None for `both-empty`, 0 for `false-alarm` and `miss`."""
-    hd95_mm: float | None = Field(ge=0)
-    """None for `both-empty`, the diagonal of the image for `false-alarm` and `miss`."""
-    hd95_voxels_mm: float | None = Field(default=None, ge=0)
-    """The same by the definition of MedPy and nnU-Net; None in results of before it was computed too."""
+    values: dict[str, float | None]
+    """By name, every metric of `IN_SCORES`; None where it is undefined, as `status` says, or in results of before it
+    was thought of."""
     reference_ml: float = Field(ge=0)
     predicted_ml: float = Field(ge=0)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _metrics_as_values(cls, data: Any, info: ValidationInfo) -> Any:
+        if not isinstance(data, dict):
+            return data
+        others = dict(data)
+        if info.mode == "python" and "values" in others:
+            values = others.pop("values")
+        else:  # as in a file, where `values` is no key
+            values = {key: others.pop(key) for key in (*IN_SCORES, "values") if key in others}
+        return others | {"values": _Values.model_validate(values).model_dump()}
+
     @model_validator(mode="after")
     def _only_both_empty_is_undefined(self) -> Self:
-        if (self.dice is None) != (self.status == "both-empty"):
-            raise ValueError(
-                f"Dice is undefined if, and only if, both are empty; got {self.dice}, {self.status}"
-            )
+        dice = self.values["dice"]
+        if (dice is None) != (self.status == "both-empty"):
+            raise ValueError(f"Dice is undefined if, and only if, both are empty; got {dice}, {self.status}")
         return self
+
+    @model_serializer
+    def _values_as_metrics(self) -> dict[str, Any]:
+        volumes = {"reference_ml": self.reference_ml, "predicted_ml": self.predicted_ml}
+        return {"status": self.status} | self.values | volumes
 
 
 class ExamResult(Record):

@@ -1,24 +1,28 @@
 """The study: everything that defines an experiment, as frozen pydantic models.
 
-`study_file.load_study` reads one from a file. Shapes are voxels along (x, y, z) of the canonical (RAS)
-grid. The docstring under a field is its documentation: docs/study.md is made from it.
+`job.study_file.load_study` reads one from a file, and refuses what its network cannot do. Shapes are voxels
+along (x, y, z) of the canonical (RAS) grid. The docstring under a field is its documentation: docs/study.md is
+made from it.
 """
 
-from dataclasses import replace
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
-from job.contract.architecture import VARIANTS, DeepMedicArchitecture, Shape
 from job.contract.cloud import STACK
 from job.contract.cohort import Cohort, Section
 from job.contract.cohort_rules import doubled
 from job.contract.grid import Arm, leave_out_arms
+from job.contract.metrics import METRICS
+from job.contract.networks import DEFAULT_NETWORK, Network, of_its_name
+from job.contract.shapes import ShapeXYZ
 
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"
-ShapeXYZ = tuple[PositiveInt, PositiveInt, PositiveInt]
-DEFAULT_DICE_MARGIN = 0.02
 Fraction = Annotated[float, Field(ge=0, le=1)]
+if TYPE_CHECKING:
+    EndpointMetric = str
+else:  # a computed Literal: wrong names are refused, and the right ones documented, as those of any other choice
+    EndpointMetric = Literal[tuple(name for name, metric in METRICS.items() if metric.may_be_endpoint)]
 
 
 class Endpoint(Section):
@@ -27,7 +31,7 @@ class Endpoint(Section):
     structure: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(alias="class")
     """Name of a class or of one of `cohort.structures`, or `union` for all classes together; or a list of them, all
     of which a channel must be spared by before it is called droppable. Arms are ordered by the first."""
-    metric: Literal["dice", "hd95_mm"] = "dice"
+    metric: EndpointMetric = "dice"
     """Which metric."""
 
     @model_validator(mode="after")
@@ -74,46 +78,6 @@ class Sweep(Section):
     0.995."""
     smallest_dice: Fraction = 0.3
     """Mean Dice that the reference must be shown to exceed before anything is called droppable beside it."""
-
-
-class Network(Section):
-    """The network; what is not given comes from the variant."""
-
-    name: Literal["deepmedic"] = "deepmedic"
-    """Kind of network."""
-    variant: Literal["paper", "residual", "v0.8.4"] = "paper"
-    """Published configuration of DeepMedic to start from."""
-    feature_maps: tuple[PositiveInt, ...] | None = None
-    """Feature maps of each stage of a pathway."""
-    kernels: tuple[ShapeXYZ, ...] | None = None
-    """Kernel of each stage of a pathway, along (x, y, z); odd."""
-    subsampling: tuple[ShapeXYZ, ...] | None = None
-    """Sub-sampling factors along (x, y, z) of each pathway beside the normal one; odd."""
-    residual_stages: tuple[PositiveInt, ...] | None = None
-    """Stages (from 1) whose output gets the input of the stage before added."""
-    fc_features: tuple[PositiveInt, ...] | None = None
-    """Features of the stages after concatenation, the classifier not counted."""
-    fc_kernel: ShapeXYZ | None = None
-    """Kernel of the first of these stages."""
-    fc_residual_stages: tuple[PositiveInt, ...] | None = None
-    """Of these stages, those (from 1) whose output gets the input of the stage before added."""
-    dropout: tuple[Annotated[float, Field(ge=0, lt=1)], ...] | None = None
-    """Dropout rate at the input of each stage after concatenation, the classifier included."""
-
-    @property
-    def architecture(self) -> DeepMedicArchitecture:
-        """The variant with this table's changes.
-
-        Raises:
-            ValueError: The parts do not fit (number of stages, even kernels, …).
-        """
-        changes = self.model_dump(exclude={"name", "variant"}, exclude_none=True)
-        return replace(VARIANTS[self.variant](), **changes)
-
-    @model_validator(mode="after")
-    def _can_be_built(self) -> Self:
-        _ = self.architecture
-        return self
 
 
 class Training(Section):
@@ -197,8 +161,6 @@ class Compute(Section):
     """Folder of the runs, relative to the study file, or an `s3://` URL; on AWS Batch the stack's own place."""
     stack: str = STACK
     """Name of the deployed stack, for AWS Batch."""
-    gpus_per_fold: Literal[1] = 1
-    """GPUs of one fold on AWS Batch."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto`: the GPUs where there are any, else the CPU."""
     cores_per_fold: PositiveInt = 1
@@ -214,7 +176,7 @@ class Store(Section):
     """Where it is, relative to the study file, or an `s3://` URL; on AWS Batch the stack's own place."""
     dtype: Literal["float16", "float32"] = "float16"
     """Number format of normalised images."""
-    block_shape: ShapeXYZ = (64, 64, 8)
+    block_shape: ShapeXYZ = ShapeXYZ((64, 64, 8))
     """Voxels of a block along (x, y, z). The order in which voxels are drawn follows from it."""
 
 
@@ -229,7 +191,7 @@ class Study(Section):
     """The leave-one-out design."""
     store: Store = Store()
     """The block store that the cohort's files are made into."""
-    network: Network = Network()
+    network: Annotated[Network, BeforeValidator(of_its_name)] = DEFAULT_NETWORK
     """The network."""
     training: Training
     """One training."""
@@ -252,7 +214,7 @@ class Study(Section):
                 raise ValueError(
                     f"training.class_proportions: no class {unknown[0]!r}; expected some of {', '.join(allowed)}"
                 )
-        _ = self.training_segment, self.evaluation_segment, self.arms
+        _ = self.arms
         return self
 
     @property
@@ -268,34 +230,6 @@ class Study(Section):
     @property
     def margin(self) -> float | None:
         """The equivalence margin, given or default; None: none was stated."""
-        if self.sweep.equivalence_margin is None and self.endpoint.metric == "dice":
-            return DEFAULT_DICE_MARGIN
+        if self.sweep.equivalence_margin is None:
+            return METRICS[self.endpoint.metric].default_margin
         return self.sweep.equivalence_margin
-
-    @property
-    def training_segment(self) -> Shape:
-        """Voxels (x, y, z) that the normal pathway sees of a training patch."""
-        return self._segment("training", self.training.segment_shape, self.training.patch_shape)
-
-    @property
-    def evaluation_segment(self) -> Shape:
-        """Voxels (x, y, z) that the normal pathway sees of an inference tile."""
-        if self.evaluation.tile_shape is None and self.evaluation.segment_shape is None:
-            wide = self.network.architecture.receptive_field()
-            x, y, z = (
-                size + (20 if field > 1 else 0)
-                for size, field in zip(self.training_segment, wide, strict=True)
-            )
-            return (x, y, z)
-        return self._segment("evaluation", self.evaluation.segment_shape, self.evaluation.tile_shape)
-
-    def _segment(self, section: str, segment: Shape | None, patch: Shape | None) -> Shape:
-        architecture = self.network.architecture
-        try:
-            if segment is None:
-                assert patch is not None
-                return architecture.segment_for(patch)
-            architecture.output_shape(segment)
-        except ValueError as error:
-            raise ValueError(f"[{section}] {error}") from None
-        return segment

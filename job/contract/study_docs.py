@@ -8,14 +8,15 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from job.contract.cohort import Channel, Cohort
+from job.contract.networks import NETWORKS
 from job.contract.presets import PRESETS
-from job.contract.study import Compute, Endpoint, Evaluation, Network, Store, Study, Sweep, Training
+from job.contract.study import Compute, Endpoint, Evaluation, Store, Study, Sweep, Training
 
 EXAMPLE = """\
 name = "head-neck"
@@ -56,7 +57,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "`[sweep]`": Sweep,
     "`sweep.endpoint`": Endpoint,
     "`[store]`": Store,
-    "`[network]`": Network,
+    **{f'`[network]` with `name = "{name}"`': settings for name, settings in NETWORKS.items()},
     "`[training]`": Training,
     "`[evaluation]`": Evaluation,
     "`[compute]`": Compute,
@@ -117,6 +118,8 @@ def _type_in_words(annotation: Any, constraints: Iterable[Any] = (), plural: str
             noun, of = "list", f" of {count}{_type_in_words(arguments[0], (), 's')}"
         case origin if origin is dict:
             noun, of = "table", f" of {_type_in_words(arguments[1], (), 's')} by name"
+        case None if isinstance(annotation, NewType):
+            return _type_in_words(annotation.__supertype__, constraints, plural)
         case _:
             noun = _NOUNS.get(annotation, "table")
     bounds = ", ".join(_bounds(constraints))

@@ -7,16 +7,19 @@ from collections.abc import Mapping, Sequence
 from pydantic import BaseModel
 
 from job.contract.cohort import Channel, Cohort
-from job.contract.study import Compute, Endpoint, Evaluation, Network, Store, Study, Sweep, Training
+from job.contract.networks import NETWORKS
+from job.contract.study import Compute, Endpoint, Evaluation, Store, Study, Sweep, Training
 
-TABLES: dict[str, tuple[type[BaseModel], str]] = {
+Models = type[BaseModel] | tuple[type[BaseModel], ...]
+
+TABLES: dict[str, tuple[Models, str]] = {
     "": (Study, "at the top of the file, before the first [table]"),
     "cohort": (Cohort, "in [cohort]"),
     "cohort.channels": (Channel, "in an entry of cohort.channels"),
     "sweep": (Sweep, "in [sweep]"),
     "sweep.endpoint": (Endpoint, "in sweep.endpoint"),
     "store": (Store, "in [store]"),
-    "network": (Network, "in [network]"),
+    "network": (tuple(NETWORKS.values()), "in [network]"),
     "training": (Training, "in [training]"),
     "evaluation": (Evaluation, "in [evaluation]"),
     "compute": (Compute, "in [compute]"),
@@ -66,8 +69,7 @@ OTHER_WORDS: dict[str, str] = {
     "evaluation.tile_shape": "roi_size sw_roi_size patch_size patch_shape input_size",
     "evaluation.tile_batch": "sw_batch_size batch_size",
     "compute.runs": "output output_dir output_folder out_dir results results_dir save_dir log_dir",
-    "compute.gpus_per_fold": "gpus num_gpus n_gpus devices",
-    "compute.device": "cuda accelerator execution_environment",
+    "compute.device": "cuda accelerator execution_environment gpus num_gpus n_gpus devices",
     "compute.cores_per_fold": "threads num_threads cpus n_jobs",
 }
 """Our keys by table, and what users of nnU-Net, MONAI, MATLAB, Keras and the like call them."""
@@ -119,10 +121,11 @@ def nearest(word: str, known: Mapping[str, object] | Sequence[str]) -> str:
     return f"; did you mean {match[0]!r}?" if match else ""
 
 
-def keys_of(model: type[BaseModel]) -> tuple[str, ...]:
-    """The keys that a table may have in the file."""
-    keys = tuple(field.alias or name for name, field in model.model_fields.items())
-    return (*keys, "preset") if model is Study else keys
+def keys_of(models: Models) -> tuple[str, ...]:
+    """The keys that a table may have in the file; of a table of several kinds, those of all."""
+    kinds = models if isinstance(models, tuple) else (models,)
+    keys = [field.alias or name for model in kinds for name, field in model.model_fields.items()]
+    return tuple(dict.fromkeys([*keys, "preset"] if models is Study else keys))
 
 
 def _plain(word: str) -> str:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from job.contract import layout
 from job.contract.errors import DataError, Problem
+from job.contract.shapes import ShapeZYX, zyx_of
 from job.contract.study import Study
 from job.data.channel_statistics import ChannelStatistics
 from job.data.exam import Exam
@@ -19,7 +20,6 @@ from job.storage import Storage
 STORE_FORMAT = 4
 """Of records and arrays, and of all that makes and checks an exam: raised where any of it changes, so that stores are
 made anew and none is misread. 4: records say what each file was for."""
-ShapeZYX = tuple[int, int, int]
 Region = tuple[slice, slice, slice]
 """Half-open ranges of voxels along (Z, Y, X), inside the volume."""
 
@@ -90,7 +90,7 @@ class ExamRecord(BaseModel):
     def blocks_zyx(self) -> ShapeZYX:
         """Number of blocks along each axis."""
         z, y, x = (-(-size // block) for size, block in zip(self.shape_zyx, self.block_zyx, strict=True))
-        return (z, y, x)
+        return ShapeZYX((z, y, x))
 
     def block_region(self, block: int) -> Region:
         """Where the block of this number lies."""
@@ -136,8 +136,7 @@ def record_of(
 ) -> ExamRecord:
     """The record of an exam that is to be stored; arguments as for `write_exam`."""
     recipe = recipe_of(study)
-    x, y, z = study.store.block_shape
-    block_zyx = (z, y, x)
+    block_zyx = zyx_of(study.store.block_shape)
     geometry = exam.geometry
     return ExamRecord(
         exam=name,

@@ -6,6 +6,8 @@ Shapes: C = channels (1 for labels); Z, Y, X = voxels.
 import torch
 from torch import Tensor
 
+from job.contract.shapes import ShapeZYX
+
 
 def reflect(index: int, size: int) -> int:
     """The voxel in 0..size-1 that lies at `index` when an axis is mirrored at both ends, again and again.
@@ -18,7 +20,7 @@ def reflect(index: int, size: int) -> int:
     return min(index, period - index)
 
 
-def cut(image_CZYX: Tensor, start_zyx: tuple[int, int, int], shape_zyx: tuple[int, int, int]) -> Tensor:
+def cut(image_CZYX: Tensor, start_zyx: ShapeZYX, shape_zyx: ShapeZYX) -> Tensor:
     """The patch (C, *shape_zyx) whose first voxel is `start_zyx`; voxels outside the volume are mirrored.
 
     The start may be negative and the patch may be larger than the volume. A patch inside the volume is a view

@@ -28,7 +28,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from job.contract.architecture import Shape
+from job.contract.shapes import ShapeXYZ
 from job.data.phantom_anatomy import (
     CLASSES,
     LOOK_ALIKES,
@@ -42,7 +42,9 @@ from job.data.phantom_anatomy import (
     spacing_mm,
 )
 
-MINIMUM_SHAPE: Shape = (24, 24, 12)
+SHAPE = ShapeXYZ((56, 56, 24))
+"""Voxels of a phantom's exam, unless others are asked for."""
+MINIMUM_SHAPE = ShapeXYZ((24, 24, 12))
 """On a coarser grid a lymph node falls between the voxels."""
 REVISIT_EVERY = 4
 """Patients 2, 6, 10, ... come to all visits, the others once."""
@@ -101,7 +103,7 @@ class ChannelTruth:
     """
 
 
-def make_phantom(folder: Path, *, patients: int, visits: int, seed: int, shape: Shape = (56, 56, 24)) -> None:
+def make_phantom(folder: Path, *, patients: int, visits: int, seed: int, shape: ShapeXYZ = SHAPE) -> None:
     """Write a cohort and its truth.json below `folder`; the same arguments give the same bytes.
 
     Patients 2, 6, 10, ... come `visits` times, the others once. Patients 3, 6, 9, ... have no GTV-Ln. An exam
@@ -133,7 +135,7 @@ def channel_truths() -> dict[str, ChannelTruth]:
 def channel_signals(key: ExamKey, anatomy: Anatomy) -> Iterator[Floats]:
     """Each channel's image (Z, Y, X) in turn, in the signal's unit."""
     z, y, x = anatomy.mask.shape
-    shape = (x, y, z)
+    shape = ShapeXYZ((x, y, z))
     texture_stream, bias_stream, noise_stream = map(key.stream, ("texture", "bias", "noise"))
     for _, channels in groupby(CHANNELS, key=lambda channel: channel.acquisition):
         texture = 1 + 0.06 * smooth_field(shape, 9.0, texture_stream)
@@ -221,7 +223,7 @@ def _exam_name(patient: int, visit: int) -> str:
 def _write(path: Path, array: NDArray[np.uint8] | Floats, slope: float | None) -> None:
     """Write one gzipped NIfTI without time stamp: LPS axes, off-centre, 16-bit integers of `slope` if given."""
     voxels = array.T if slope is None else np.rint(array.T / slope).astype(np.int16)
-    x, y, z = spacing_mm(voxels.shape)
+    x, y, z = spacing_mm(ShapeXYZ(voxels.shape))
     affine = np.diag([-x, -y, z, 1.0])
     affine[:3, 3] = (81.5, 64.25, -137.0)
     image = nib.Nifti1Image(voxels, affine)
@@ -231,7 +233,7 @@ def _write(path: Path, array: NDArray[np.uint8] | Floats, slope: float | None) -
     path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
 
 
-def _check(patients: int, visits: int, shape: Shape) -> None:
+def _check(patients: int, visits: int, shape: ShapeXYZ) -> None:
     if patients < 2:
         raise ValueError(
             f"a phantom needs at least 2 patients, one to test on and one to train with; got {patients}"

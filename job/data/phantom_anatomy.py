@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from job.contract.architecture import Shape
 from job.contract.randomness import stream_key
+from job.contract.shapes import ShapeXYZ
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -121,13 +121,13 @@ ORGANS = tuple(
 )
 
 
-def spacing_mm(shape: Shape) -> tuple[float, float, float]:
+def spacing_mm(shape: ShapeXYZ) -> tuple[float, float, float]:
     """Voxel size along (x, y, z); the field of view is the same on every grid."""
     z, y, x = (float(extent) for extent in FIELD_OF_VIEW_MM)
     return x / shape[0], y / shape[1], z / shape[2]
 
 
-def smooth_field(shape: Shape, pitch_mm: float, stream: np.random.Generator) -> Floats:
+def smooth_field(shape: ShapeXYZ, pitch_mm: float, stream: np.random.Generator) -> Floats:
     """Smooth random field (Z, Y, X), mean 0 and deviation 1: cubic B-splines with random coefficients."""
     bases = [
         _spline_basis(voxels, extent_mm / pitch_mm)
@@ -139,7 +139,7 @@ def smooth_field(shape: Shape, pitch_mm: float, stream: np.random.Generator) -> 
     return field.astype(np.float32)
 
 
-def exam_anatomy(key: ExamKey, shape: Shape) -> Anatomy:
+def exam_anatomy(key: ExamKey, shape: ShapeXYZ) -> Anatomy:
     """Regions, label and body mask of one exam.
 
     A patient keeps body and lesions through all visits; a visit has its own position on the table, smaller
@@ -240,7 +240,7 @@ def _directions(stream: np.random.Generator) -> Doubles:
     return directions
 
 
-def _voxel_centres_mm(shape: Shape) -> Floats:
+def _voxel_centres_mm(shape: ShapeXYZ) -> Floats:
     """Positions (3, Z, Y, X) relative to the middle of the field of view."""
     axes = [
         ((np.arange(voxels) + 0.5) / voxels - 0.5) * extent_mm

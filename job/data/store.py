@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from job.contract import layout
 from job.contract.errors import DataError
 from job.contract.manifest import Manifest
+from job.contract.shapes import ShapeZYX
 from job.contract.study import Study
 from job.data.exam import Exam
-from job.data.exam_record import ExamRecord, Region, ShapeZYX, Source, read_record, record_of
+from job.data.exam_record import ExamRecord, Region, Source, read_record, record_of
 from job.storage import Storage
 
 

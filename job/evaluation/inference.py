@@ -2,112 +2,83 @@
 
 Shapes: B = tiles in a batch, C = channels, K = classes with background; Z, Y, X = voxels.
 
-Tiles lie side by side from voxel 0, one output apart, so that each voxel is predicted exactly once. Those at
-the far end may overhang the volume; what they predict outside is dropped. (Shifting them back inside would
-cost as many passes, predict voxels twice, and leave volumes smaller than a tile as a special case.) Where the
-input of a tile reaches outside the volume it sees the mirrored image, as in github deepmedic/deepmedic
-(Kamnitsas et al., Med Image Anal 2017;36:61-78).
+Tiles lie side by side, one output apart, so that each voxel is predicted exactly once; or closer, for networks that
+are worse at their window's edge, and are blended. Where the input of a tile reaches outside the volume it sees the
+mirrored image, as in github deepmedic/deepmedic (Kamnitsas et al., Med Image Anal 2017;36:61-78).
 """
 
-import itertools
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from job.contract.shapes import ShapeZYX
 from job.data.patches import cut
+from job.data.window import Window
+from job.evaluation.blending import Blended, Merger, SideBySide
+from job.evaluation.tiles import Tile, tiles
 
 Forward = Callable[[Tensor], Tensor]
 
 
-@dataclass(frozen=True, kw_only=True)
-class TilePlan:
-    """What a network reads and what it predicts at one position, in voxels."""
-
-    input_zyx: tuple[int, int, int]
-    output_zyx: tuple[int, int, int]
-    offset_zyx: tuple[int, int, int]
-    """First predicted voxel inside the input; 0 where the network predicts all that it reads."""
-
-    def __post_init__(self) -> None:
-        axes = zip("zyx", self.input_zyx, self.output_zyx, self.offset_zyx, strict=True)
-        for axis, read, predicted, offset in axes:
-            if predicted < 1 or offset < 0 or offset + predicted > read:
-                raise ValueError(
-                    f"on axis {axis} a tile reads {read} voxels, predicts {predicted} from voxel {offset}; "
-                    "expected at least 1 predicted voxel, and all of them within the input"
-                )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tile:
-    """One position of the network in a volume."""
-
-    start_zyx: tuple[int, int, int]
-    """First voxel of the volume that it predicts."""
-    shape_zyx: tuple[int, int, int]
-    """Voxels that it predicts: the plan's output, less what overhangs the volume."""
-    input_start_zyx: tuple[int, int, int]
-    """First voxel that it reads; negative where that lies before the volume."""
-
-    @property
-    def voxels(self) -> tuple[slice, slice, slice]:
-        """Where its prediction belongs in the volume."""
-        z, y, x = (slice(a, a + n) for a, n in zip(self.start_zyx, self.shape_zyx, strict=True))
-        return z, y, x
-
-
-def tiles(volume_zyx: tuple[int, int, int], plan: TilePlan) -> list[Tile]:
-    """The tiles that predict each voxel of a volume exactly once; the order is z, y, x, with x fastest."""
-    axes = zip(volume_zyx, plan.output_zyx, plan.offset_zyx, strict=True)
-    positions = [
-        [(start, min(step, size - start), start - offset) for start in range(0, size, step)]
-        for size, step, offset in axes
-    ]
-    return [
-        Tile(start_zyx=(z[0], y[0], x[0]), shape_zyx=(z[1], y[1], x[1]), input_start_zyx=(z[2], y[2], x[2]))
-        for z, y, x in itertools.product(*positions)
-    ]
-
-
 def predict(
-    forward: Forward, image_CZYX: Tensor, roi_ZYX: Tensor | None, plan: TilePlan, *, batch: int
+    forward: Forward,
+    image_CZYX: Tensor,
+    roi_ZYX: Tensor | None,
+    window: Window,
+    *,
+    batch: int,
+    stride_zyx: ShapeZYX | None = None,
 ) -> NDArray[np.uint8]:
-    """The class of every voxel, (Z, Y, X): the one with the largest logit; 0 outside the region of interest.
+    """The class of every voxel, (Z, Y, X), by the network; 0 outside the region of interest.
 
     Args:
-        forward: a network in evaluation mode: from (B, C, *plan.input_zyx), float32, overwritten after the
-            call, to logits (B, K, *plan.output_zyx).
+        forward: a network in evaluation mode: from (B, C, *window.input_zyx), float32, overwritten after the
+            call, to logits (B, K, *window.output_zyx).
         image_CZYX: the exam, float16 or float32, on the network's device.
         roi_ZYX: bool; tiles without any voxel of it are skipped. None: the whole volume.
-        plan: the sizes of a tile.
+        window: what the network reads and predicts at one position.
         batch: tiles per pass, at most; up to rounding in the network it does not change the result.
+        stride_zyx: how far tiles lie apart; by default the window's output. Where it is less, they overlap and
+            are blended, as `job.evaluation.blending` says.
 
     Raises:
         ValueError: shapes do not fit each other.
     """
     volume_zyx = _volume(image_CZYX, roi_ZYX, batch)
-    wanted = _tiles_with_roi(tiles(volume_zyx, plan), roi_ZYX)
-    batch_shape = (min(batch, len(wanted)), image_CZYX.shape[0], *plan.input_zyx)
+    wanted = _tiles_with_roi(tiles(volume_zyx, window, stride_zyx), roi_ZYX)
+    batch_shape = (min(batch, len(wanted)), image_CZYX.shape[0], *window.input_zyx)
     buffer_BCZYX = torch.empty(batch_shape, dtype=torch.float32, device=image_CZYX.device)
-    labels_ZYX = torch.zeros(volume_zyx, dtype=torch.uint8, device=image_CZYX.device)
     with torch.inference_mode():
+        merger = _merger(volume_zyx, window, stride_zyx, image_CZYX.device)
         for first in range(0, len(wanted), batch):
             now = wanted[first : first + batch]
-            for input_CZYX, tile in zip(buffer_BCZYX[: len(now)], now, strict=True):
-                input_CZYX.copy_(cut(image_CZYX, tile.input_start_zyx, plan.input_zyx))
-            logits_BKZYX = forward(buffer_BCZYX[: len(now)])
-            _check_logits(logits_BKZYX, len(now), plan)
-            labels_BZYX = logits_BKZYX.max(dim=1).indices  # argmax is several times slower on a CPU
-            for label_ZYX, tile in zip(labels_BZYX, now, strict=True):
-                z, y, x = tile.shape_zyx
-                labels_ZYX[tile.voxels] = label_ZYX[:z, :y, :x]
+            logits_BKZYX = forward(_cut_tiles(image_CZYX, now, buffer_BCZYX[: len(now)]))
+            _check_logits(logits_BKZYX, len(now), window)
+            merger.add(logits_BKZYX, now)
+        labels_ZYX = merger.labels()
         if roi_ZYX is not None:
             labels_ZYX *= roi_ZYX.to(labels_ZYX.device)
     return labels_ZYX.numpy(force=True)
+
+
+def _cut_tiles(image_CZYX: Tensor, batch: Sequence[Tile], into_BCZYX: Tensor) -> Tensor:
+    """What the network reads of some tiles, in memory that is used again."""
+    z, y, x = into_BCZYX.shape[2:]
+    for input_CZYX, tile in zip(into_BCZYX, batch, strict=True):
+        input_CZYX.copy_(cut(image_CZYX, tile.input_start_zyx, ShapeZYX((z, y, x))))
+    return into_BCZYX
+
+
+def _merger(
+    volume_zyx: ShapeZYX, window: Window, stride_zyx: ShapeZYX | None, device: torch.device
+) -> Merger:
+    """What makes labels of tiles that lie a stride apart."""
+    if stride_zyx is None or stride_zyx == window.output_zyx:
+        return SideBySide(volume_zyx, device)
+    return Blended(volume_zyx, window.output_zyx, device)
 
 
 def _tiles_with_roi(candidates: list[Tile], roi_ZYX: Tensor | None) -> list[Tile]:
@@ -118,7 +89,7 @@ def _tiles_with_roi(candidates: list[Tile], roi_ZYX: Tensor | None) -> list[Tile
     return [tile for tile in candidates if roi[tile.voxels].any()]
 
 
-def _volume(image_CZYX: Tensor, roi_ZYX: Tensor | None, batch: int) -> tuple[int, int, int]:
+def _volume(image_CZYX: Tensor, roi_ZYX: Tensor | None, batch: int) -> ShapeZYX:
     """The volume's shape (z, y, x), once image and region of interest fit each other."""
     if image_CZYX.ndim != 4:
         raise ValueError(f"the image must be (channels, z, y, x); got shape {tuple(image_CZYX.shape)}")
@@ -129,14 +100,18 @@ def _volume(image_CZYX: Tensor, roi_ZYX: Tensor | None, batch: int) -> tuple[int
         )
     if batch < 1:
         raise ValueError(f"batch must be at least 1 tile; got {batch}")
-    return z, y, x
+    return ShapeZYX((z, y, x))
 
 
-def _check_logits(logits_BKZYX: Tensor, batch: int, plan: TilePlan) -> None:
-    """Refuses an output that is not what the plan says."""
-    if logits_BKZYX.ndim != 5 or logits_BKZYX.shape[0] != batch or logits_BKZYX.shape[2:] != plan.output_zyx:
+def _check_logits(logits_BKZYX: Tensor, batch: int, window: Window) -> None:
+    """Refuses an output that is not what the window says."""
+    if (
+        logits_BKZYX.ndim != 5
+        or logits_BKZYX.shape[0] != batch
+        or tuple(logits_BKZYX.shape[2:]) != window.output_zyx
+    ):
         raise ValueError(
-            f"for {batch} tiles of {plan.input_zyx} voxels the network must return logits of shape "
-            f"({batch}, classes, {', '.join(map(str, plan.output_zyx))}); got {tuple(logits_BKZYX.shape)}; "
-            "correct the plan's output_zyx"
+            f"for {batch} tiles of {window.input_zyx} voxels the network must return logits of shape "
+            f"({batch}, classes, {', '.join(map(str, window.output_zyx))}); got {tuple(logits_BKZYX.shape)}; "
+            "correct the window's output_zyx"
         )

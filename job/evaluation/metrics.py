@@ -13,7 +13,9 @@ and the longest distance possible in the image; a correct absence has no score.
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from surface_distance import compute_robust_hausdorff, compute_surface_distances
 
+from job.contract.metrics import IN_SCORES, METRICS, Metric
 from job.contract.results import Score, Status
+
+Mask = NDArray[np.bool_]
 
 
 def score_exam(
@@ -67,7 +72,7 @@ def score_exam(
     }
 
 
-def _inside(label_ZYX: NDArray[np.uint8], labels: Sequence[int]) -> NDArray[np.bool_]:
+def _inside(label_ZYX: NDArray[np.uint8], labels: Sequence[int]) -> Mask:
     """Where a label map has one of these labels."""
     table = np.zeros(256, bool)
     table[list(labels)] = True
@@ -79,9 +84,7 @@ def _box_ml(spacing_zyx_mm: Sequence[float]) -> float:
     return math.prod(spacing_zyx_mm) / 1000
 
 
-def score_structure(
-    reference_ZYX: NDArray[np.bool_], predicted_ZYX: NDArray[np.bool_], spacing_zyx_mm: Sequence[float]
-) -> Score:
+def score_structure(reference_ZYX: Mask, predicted_ZYX: Mask, spacing_zyx_mm: Sequence[float]) -> Score:
     """The score of one structure.
 
     Args:
@@ -101,65 +104,108 @@ def score_structure(
 
 
 def _score(
-    reference_ZYX: NDArray[np.bool_],
-    predicted_ZYX: NDArray[np.bool_],
+    reference_ZYX: Mask,
+    predicted_ZYX: Mask,
     spacing_zyx_mm: Sequence[float],
     diagonal_mm: float,
     voxel_ml: float,
 ) -> Score:
     """The score of one structure from masks that may be cropped, and the diagonal of the whole image."""
-    reference_voxels = int(np.count_nonzero(reference_ZYX))
-    predicted_voxels = int(np.count_nonzero(predicted_ZYX))
-    both_voxels = int(np.count_nonzero(reference_ZYX & predicted_ZYX))
-    status: Status
-    dice: float | None
-    hd95_mm: float | None
-    hd95_voxels_mm: float | None
-    if reference_voxels and predicted_voxels:
-        status = "ok"
-        dice = 2 * both_voxels / (reference_voxels + predicted_voxels)
-        hd95_mm = _hd95_mm(reference_ZYX, predicted_ZYX, spacing_zyx_mm)
-        hd95_voxels_mm = _hd95_voxels_mm(reference_ZYX, predicted_ZYX, spacing_zyx_mm)
-    elif predicted_voxels:
-        status, dice, hd95_mm, hd95_voxels_mm = "false-alarm", 0.0, diagonal_mm, diagonal_mm
-    elif reference_voxels:
-        status, dice, hd95_mm, hd95_voxels_mm = "miss", 0.0, diagonal_mm, diagonal_mm
-    else:
-        status, dice, hd95_mm, hd95_voxels_mm = "both-empty", None, None, None
+    pair = Pair(reference_ZYX=reference_ZYX, predicted_ZYX=predicted_ZYX, spacing_zyx_mm=spacing_zyx_mm)
     return Score(
-        status=status,
-        dice=dice,
-        hd95_mm=hd95_mm,
-        hd95_voxels_mm=hd95_voxels_mm,
-        reference_ml=reference_voxels * voxel_ml,
-        predicted_ml=predicted_voxels * voxel_ml,
+        status=pair.status,
+        values={name: _value(METRICS[name], pair, diagonal_mm) for name in IN_SCORES},
+        reference_ml=pair.reference_voxels * voxel_ml,
+        predicted_ml=pair.predicted_voxels * voxel_ml,
     )
 
 
-def _hd95_mm(
-    reference_ZYX: NDArray[np.bool_], predicted_ZYX: NDArray[np.bool_], spacing_zyx_mm: Sequence[float]
-) -> float:
-    """The 95 % Hausdorff distance of two masks, neither of them empty."""
-    with warnings.catch_warnings():
-        # surface-distance 0.1, its only release, calls SciPy by names that SciPy 2 will remove.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        distances = compute_surface_distances(reference_ZYX, predicted_ZYX, spacing_zyx_mm)
-    return float(compute_robust_hausdorff(distances, percent=95))
+def _value(metric: Metric, pair: "Pair", diagonal_mm: float) -> float | None:
+    """A metric of a pair of masks, or what stands for it where one of them is empty; None where both are."""
+    if pair.status == "ok" or not metric.compares_lesions:
+        return COMPUTED[metric.name](pair)
+    if pair.status == "both-empty":
+        return None
+    return diagonal_mm if metric.one_empty == "diagonal" else 0.0
 
 
-def _hd95_voxels_mm(
-    reference_ZYX: NDArray[np.bool_], predicted_ZYX: NDArray[np.bool_], spacing_zyx_mm: Sequence[float]
-) -> float:
-    """As `medpy.metric.binary.hd95`, of two masks neither of which is empty."""
-    borders = [mask_ZYX & ~ndimage.binary_erosion(mask_ZYX) for mask_ZYX in (reference_ZYX, predicted_ZYX)]
-    distances = [
-        ndimage.distance_transform_edt(~other_ZYX, sampling=spacing_zyx_mm)[border_ZYX]
-        for border_ZYX, other_ZYX in (borders, borders[::-1])
-    ]
-    return float(np.percentile(np.concatenate(distances), 95))
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two masks of one structure; what several metrics need of them is computed once."""
+
+    reference_ZYX: Mask
+    predicted_ZYX: Mask
+    spacing_zyx_mm: Sequence[float]
+
+    @property
+    def status(self) -> Status:
+        """Which of both is empty."""
+        if self.reference_voxels and self.predicted_voxels:
+            return "ok"
+        if self.predicted_voxels:
+            return "false-alarm"
+        return "miss" if self.reference_voxels else "both-empty"
+
+    @cached_property
+    def reference_voxels(self) -> int:
+        """Of the reference."""
+        return int(np.count_nonzero(self.reference_ZYX))
+
+    @cached_property
+    def predicted_voxels(self) -> int:
+        """Of the prediction."""
+        return int(np.count_nonzero(self.predicted_ZYX))
+
+    @cached_property
+    def both_voxels(self) -> int:
+        """Of what both have."""
+        return int(np.count_nonzero(self.reference_ZYX & self.predicted_ZYX))
+
+    @cached_property
+    def surface_distances(self) -> dict[str, Any]:
+        """As `surface_distance` has them: mm from each surface to the other, with the areas of its elements."""
+        with warnings.catch_warnings():
+            # surface-distance 0.1, its only release, calls SciPy by names that SciPy 2 will remove.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            distances: dict[str, Any] = compute_surface_distances(
+                self.reference_ZYX, self.predicted_ZYX, self.spacing_zyx_mm
+            )
+        return distances
+
+    @cached_property
+    def border_distances_mm(self) -> tuple[NDArray[np.float64], ...]:
+        """From the border voxels of the reference to those of the prediction, and back."""
+        masks = (self.reference_ZYX, self.predicted_ZYX)
+        borders = [mask_ZYX & ~ndimage.binary_erosion(mask_ZYX) for mask_ZYX in masks]
+        return tuple(
+            ndimage.distance_transform_edt(~other_ZYX, sampling=self.spacing_zyx_mm)[border_ZYX]
+            for border_ZYX, other_ZYX in (borders, borders[::-1])
+        )
 
 
-def _bounding_box(mask_ZYX: NDArray[np.bool_]) -> tuple[slice, ...]:
+def _dice(pair: Pair) -> float:
+    return 2 * pair.both_voxels / (pair.reference_voxels + pair.predicted_voxels)
+
+
+def _hd95_mm(pair: Pair) -> float:
+    """The 95 % Hausdorff distance."""
+    return float(compute_robust_hausdorff(pair.surface_distances, percent=95))
+
+
+def _hd95_voxels_mm(pair: Pair) -> float:
+    """As `medpy.metric.binary.hd95`."""
+    return float(np.percentile(np.concatenate(pair.border_distances_mm), 95))
+
+
+COMPUTED: dict[str, Callable[[Pair], float]] = {
+    "dice": _dice,
+    "hd95_mm": _hd95_mm,
+    "hd95_voxels_mm": _hd95_voxels_mm,
+}
+"""By name, how each metric that scores hold is taken of two masks; of one that compares lesions, neither is empty."""
+
+
+def _bounding_box(mask_ZYX: Mask) -> tuple[slice, ...]:
     """The smallest box that holds the mask; an empty box for an empty mask."""
     boxes = ndimage.find_objects(mask_ZYX.view(np.uint8))
     return boxes[0] if boxes else (slice(0),) * mask_ZYX.ndim

@@ -5,28 +5,30 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from job.contract.randomness import stream_key
+from job.contract.randomness import Stream
 from job.contract.study import Study
-from job.networks.deepmedic import DeepMedic
+from job.networks.protocol import NetworkDesign
 from job.networks.weights import select_channels
 
 
-def initial_network(study: Study, channels: Sequence[int], *, repeat: int, unit: int) -> nn.Module:
+def initial_network(
+    study: Study, design: NetworkDesign, channels: Sequence[int], stream: Stream
+) -> nn.Module:
     """An arm's network, on the CPU.
 
     The weights are drawn for all channels of the study, and the arm's are selected: what arms have in common
-    starts alike. They depend on (seed, repeat, unit) only.
+    starts alike. They depend on the stream only.
 
     Args:
-        study: Gives network, channels, classes and seed.
+        study: Gives channels and classes.
+        design: Of the study's network.
         channels: Positions of the arm's channels, ascending.
-        repeat: The fold's repeat.
-        unit: The fold's unit.
+        stream: Of the fold.
     """
-    architecture, classes = study.network.architecture, len(study.cohort.classes) + 1
+    classes = len(study.cohort.classes) + 1
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_key(study.sweep.seed, "weights", repeat, unit) >> 65)
-        full = DeepMedic(architecture, len(study.cohort.channels), classes)
-        arm = DeepMedic(architecture, len(channels), classes)
+        torch.manual_seed(stream.torch_seed("weights"))
+        full = design.build(len(study.cohort.channels), classes)
+        arm = design.build(len(channels), classes)
     arm.load_state_dict(select_channels(full.state_dict(), arm, channels))
     return arm

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from job.contract.errors import StudyError
-from job.contract.randomness import stream_key
+from job.contract.randomness import Stream
+from job.contract.shapes import ShapeZYX
 from job.contract.study import Training
 from job.data.exam_record import ExamRecord, Region
 
@@ -31,7 +32,7 @@ class PatchDraw:
 
     exam: int
     """Position among the training exams."""
-    centre_zyx: tuple[int, int, int]
+    centre_zyx: ShapeZYX
     """The middle voxel of what is predicted; for an even number, the one after the middle."""
     flips_zyx: tuple[bool, bool, bool]
     scale: NDArray[np.float32]
@@ -41,11 +42,10 @@ class PatchDraw:
     channels with a fixed range are disturbed as much as z-scored ones."""
 
 
-def generator(seed: int, purpose: str, repeat: int, unit: int, step: int) -> np.random.Generator:
+def generator(stream: Stream, purpose: str, step: int) -> np.random.Generator:
     """Random numbers for one purpose at one step."""
-    key = stream_key(seed, purpose, repeat, unit)
     # The step is in the counter's upper half: each step has 2**128 blocks of its own.
-    return np.random.Generator(np.random.Philox(key=key, counter=step << 128))
+    return np.random.Generator(np.random.Philox(key=stream.key(purpose), counter=step << 128))
 
 
 def class_groups(proportions: Proportions, classes: Sequence[str]) -> list[tuple[float, tuple[int, ...]]]:
@@ -79,15 +79,12 @@ class PatchSampler:
         records: Sequence[ExamRecord],
         labels_of: LabelsOf,
         training: Training,
-        *,
-        seed: int,
-        repeat: int,
-        unit: int,
+        stream: Stream,
     ) -> None:
         self._records = records
         self._labels_of = labels_of
         self._training = training
-        self._stream = (seed, repeat, unit)
+        self._stream = stream
         self._spread = np.mean([[c.normalised_sd for c in record.statistics] for record in records], axis=0)
         classes = records[0].classes
         groups = []
@@ -98,7 +95,7 @@ class PatchSampler:
                 groups.append((share, labels, exams, ends))
         if not groups:
             raise StudyError(
-                f"unit {unit}: no training exam has any of the classes that training.class_proportions ask for"
+                f"unit {stream.unit}: no training exam has any of the classes that training.class_proportions ask for"
             )
         self._groups = groups
         shares = np.array([group[0] for group in groups])
@@ -106,10 +103,9 @@ class PatchSampler:
 
     def draw(self, step: int) -> list[PatchDraw]:
         """The batch of a step."""
-        seed, repeat, unit = self._stream
         training = self._training
-        where = generator(seed, "patches", repeat, unit, step)
-        how = generator(seed, "augmentation", repeat, unit, step)
+        where = generator(self._stream, "patches", step)
+        how = generator(self._stream, "augmentation", step)
         shape = (training.batch_size, len(self._records[0].channels))
         flips = (how.random((training.batch_size, 3)) < 0.5) & [a in training.flip_axes for a in "zyx"]
         scale = 1 + training.intensity_scale_sd * how.standard_normal(shape, np.float32)
@@ -129,7 +125,7 @@ class PatchSampler:
             )
         return draws
 
-    def _centre(self, where: np.random.Generator) -> tuple[int, tuple[int, int, int]]:
+    def _centre(self, where: np.random.Generator) -> tuple[int, ShapeZYX]:
         share, which, voxel = where.random(), where.random(), where.random()
         position = min(int(np.searchsorted(self._shares, share, side="right")), len(self._groups) - 1)
         _, labels, exams, ends = self._groups[position]
@@ -142,7 +138,7 @@ class PatchSampler:
         hits = np.logical_or.reduce([block_ZYX == label for label in labels])
         inside = np.unravel_index(np.flatnonzero(hits)[number], hits.shape)
         z, y, x = (int(i) + axis.start for i, axis in zip(inside, region, strict=True))
-        return exam, (z, y, x)
+        return exam, ShapeZYX((z, y, x))
 
 
 def _block_ends(record: ExamRecord, labels: Sequence[int]) -> NDArray[np.int64]:

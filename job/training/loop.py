@@ -1,27 +1,16 @@
-"""The training of one network: everything that happens in a step, in order.
-
-B patches, C channels, K classes, Z Y X voxels.
-"""
+"""The training of one or several arms, step by step on the same batches."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
-from job.contract.randomness import stream_key
-from job.contract.study import Training
+from job.training.batches import BatchSource
 from job.training.checkpoint import Checkpoints
-from job.training.clock import PhaseClock
-from job.training.draws import PatchSampler
-from job.training.losses import Loss, loss_named, require_finite
-from job.training.optimiser import RmsPropNesterov, add_weight_penalties, convolution_weights
-from job.training.precision import Precision, arithmetic
+from job.training.losses import require_finite
 from job.training.progress import FoldProgress
-from job.training.resident import PatchShape, ResidentExams
 from job.training.schedule import learning_rate
+from job.training.trainer import Trainer
 
 HISTORY_LINES = 200
 """Lines of the history of a whole training, at most, validations aside."""
@@ -30,188 +19,100 @@ Validate = Callable[[], dict[str, float | None]]
 """Mean Dice by structure over the validation exams, with the network as it is."""
 
 
-class TrainingState:
-    """Everything that an update changes."""
-
-    def __init__(self, network: nn.Module, settings: Training, precision: Precision) -> None:
-        self.network = network
-        self.optimiser = optimiser_named(network, settings)
-        self.scaler = torch.amp.GradScaler(enabled=precision == "fp16")
-        self.step = 0
-        """Updates done."""
-        self.recorded = 0
-        """Step up to which the history is complete."""
-        self.loss_sum = torch.zeros((), dtype=torch.float64, device=next(network.parameters()).device)
-        """Since the last line of the history."""
-        self.loss_steps = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """What a checkpoint holds."""
-        return {
-            "network": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "step": self.step,
-            "recorded": self.recorded,
-            "loss_sum": self.loss_sum,
-            "loss_steps": self.loss_steps,
-        }
-
-    def restore(self, checkpoints: Checkpoints) -> None:
-        """Goes back to the last checkpoint, if there is one."""
-        state = checkpoints.load(self.loss_sum.device)
-        if state is not None:
-            self.network.load_state_dict(state["network"])
-            self.optimiser.load_state_dict(state["optimiser"])
-            self.scaler.load_state_dict(state["scaler"])
-            self.loss_sum.copy_(state["loss_sum"])
-            self.step, self.recorded = state["step"], state["recorded"]
-            self.loss_steps = state["loss_steps"]
-
-
 @dataclass(frozen=True, kw_only=True)
-class Patches:
-    """Where a step's patches come from."""
+class TrainingArm:
+    """An arm that is trained, and what keeps its record."""
 
-    sampler: PatchSampler
-    exams: ResidentExams
-    shape: PatchShape
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingPlan:
-    """How a network is trained."""
-
-    settings: Training
-    precision: Precision
-    stream: tuple[int, int, int]
-    """Seed, repeat and unit: what random numbers depend on beside the step."""
-    forward: Callable[[Tensor], Tensor]
-    """From (B, C, *input) to logits (B, K, *output); calls the network of the state."""
+    trainer: Trainer
+    validate: Validate | None
+    """None: no patients are held out."""
+    checkpoints: Checkpoints
+    progress: FoldProgress
 
 
-def train(
-    state: TrainingState,
-    patches: Patches,
-    plan: TrainingPlan,
-    validate: Validate | None,
-    checkpoints: Checkpoints,
-    progress: FoldProgress,
-) -> None:
-    """Trains from the state's step to the last one.
+def train(arms: Sequence[TrainingArm], source: BatchSource) -> dict[int, Exception]:
+    """Trains every arm from where it is to its last step; what ended arms before that, by their position.
+
+    Arms that are ahead of others, as after a resume, wait for them: each batch is drawn and cut once for all that are
+    at its step. The end of one arm is not the others': they go on. An arm that is asked to stop ends with `Stopped`
+    and a checkpoint of its last finished step, one that diverges with `FloatingPointError`.
+    """
+    ends: dict[int, Exception] = {}
+    under_way = dict(enumerate(arms))
+    for arm in arms:
+        arm.trainer.network.train()
+    while True:
+        for position, arm in list(under_way.items()):
+            try:
+                if _pause(arm):
+                    del under_way[position]
+            except Exception as error:
+                ends[position] = error
+                del under_way[position]
+        if not under_way:
+            return ends
+        step = min(arm.trainer.step for arm in under_way.values())
+        behind = {position: arm for position, arm in under_way.items() if arm.trainer.step == step}
+        try:
+            batch = source.batch(step, next(iter(behind.values())).progress.clock)
+        except Exception as error:  # no arm can go on without it
+            return ends | dict.fromkeys(under_way, error)
+        for position, arm in behind.items():
+            try:
+                arm.trainer.update(batch, arm.progress.clock)
+                arm.progress.beat("train", arm.trainer.step)
+            except Exception as error:
+                ends[position] = error
+                del under_way[position]
+
+
+def _pause(arm: TrainingArm) -> bool:
+    """What is due between two updates: history, checkpoint, stop; whether the arm's training is done.
 
     Raises:
-        Stopped: The worker was asked to stop; a checkpoint of the last finished step is written.
+        Stopped: The worker was asked to stop; all is saved.
         FloatingPointError: The training diverged.
     """
-    loss_of = loss_named(plan.settings.loss)
-    penalised = convolution_weights(state.network)
-    state.network.train()
-    while True:
-        record(state, plan, validate, checkpoints, progress)
-        last, stop = state.step == plan.settings.steps, progress.stop_requested
-        if last or stop or checkpoints.due:
-            save(state, checkpoints, progress)
-        if last:
-            return
-        if stop:
-            raise progress.stop()
-        update(state, patches, plan, loss_of, penalised, progress.clock)
-        progress.beat("train", state.step)
+    _record(arm)
+    done, stop = arm.trainer.done, arm.progress.stop_requested
+    if done or stop or arm.checkpoints.due:
+        _save(arm)
+    if stop and not done:
+        raise arm.progress.stop()
+    return done
 
 
-def update(
-    state: TrainingState,
-    patches: Patches,
-    plan: TrainingPlan,
-    loss_of: Loss,
-    penalised: Sequence[Tensor],
-    clock: PhaseClock,
-) -> None:
-    """One optimiser update."""
-    settings, device = plan.settings, state.loss_sum.device
-    with clock.phase("sample"):
-        draws = patches.sampler.draw(state.step)
-        image_BCZYX, label_BZYX = patches.exams.cut(draws, patches.shape)
-    with clock.phase("augment"):
-        patches.exams.augment(image_BCZYX, draws)
-    with clock.phase("forward"), arithmetic(plan.precision, device):
-        # Dropout draws from torch's generator: seeding it by step makes it repeat, also after a resume.
-        torch.manual_seed(stream_key(plan.stream[0], "dropout", *plan.stream[1:], state.step) >> 65)
-        logits_BKZYX = plan.forward(image_BCZYX)
-        loss = loss_of(logits_BKZYX.float(), label_BZYX)
-    with clock.phase("backward"):
-        state.optimiser.zero_grad()
-        state.scaler.scale(loss).backward()
-    with clock.phase("optimiser"):
-        for group in state.optimiser.param_groups:
-            group["lr"] = learning_rate(state.step, settings)
-        state.scaler.unscale_(state.optimiser)
-        # AdamW decays the weights by itself.
-        l2 = 0.0 if settings.optimiser == "adamw" else settings.weight_l2
-        add_weight_penalties(penalised, settings.weight_l1, l2)
-        state.scaler.step(state.optimiser)
-        state.scaler.update()
-        state.loss_sum += loss.detach()
-    state.step += 1
-    state.loss_steps += 1
-
-
-def record(
-    state: TrainingState,
-    plan: TrainingPlan,
-    validate: Validate | None,
-    checkpoints: Checkpoints,
-    progress: FoldProgress,
-) -> None:
+def _record(arm: TrainingArm) -> None:
     """Adds a line to the history where one is due: loss since the last line, learning rate, Dice, seconds."""
-    settings = plan.settings
-    if state.recorded == state.step:
+    trainer, progress = arm.trainer, arm.progress
+    settings, step = trainer.settings, trainer.step
+    if trainer.recorded == step:
         return
     validate_every = settings.validate_every or max(settings.steps // 5, 1)
-    last = state.step == settings.steps
-    validated = validate is not None and (last or state.step % validate_every == 0)
-    if last or validated or state.step % ceil(settings.steps / HISTORY_LINES) == 0:
-        loss = state.loss_sum.item() / state.loss_steps
-        require_finite(loss, state.step)
+    validated = arm.validate is not None and (trainer.done or step % validate_every == 0)
+    if trainer.done or validated or step % ceil(settings.steps / HISTORY_LINES) == 0:
+        loss = trainer.loss_sum.item() / trainer.loss_steps
+        require_finite(loss, step)
         line: dict[str, Any] = {
-            "step": state.step,
+            "step": step,
             "loss": loss,
-            "learning_rate": learning_rate(state.step - 1, settings),
+            "learning_rate": learning_rate(step - 1, settings),
         }
-        if validate is not None and validated:
-            save(state, checkpoints, progress)  # a stop in the middle costs the validation, not the training
+        if arm.validate is not None and validated:
+            _save(arm)  # a stop in the middle costs the validation, not the training
             with progress.clock.phase("validate"):
-                state.network.eval()
-                line["dice"] = validate()
-                state.network.train()
+                trainer.network.eval()
+                line["dice"] = arm.validate()
+                trainer.network.train()
         line["seconds"] = progress.clock.seconds()
         progress.record(line)
-        state.loss_sum.zero_()
-        state.loss_steps = 0
-    state.recorded = state.step
+        trainer.loss_sum.zero_()
+        trainer.loss_steps = 0
+    trainer.recorded = step
 
 
-def save(state: TrainingState, checkpoints: Checkpoints, progress: FoldProgress) -> None:
+def _save(arm: TrainingArm) -> None:
     """Writes a checkpoint; the history goes first, so that none of its lines is lost on a resume."""
-    with progress.clock.phase("checkpoint"):
-        progress.flush_history()
-        checkpoints.save(state.step, state.to_dict())
-
-
-def optimiser_named(network: nn.Module, settings: Training) -> torch.optim.Optimizer:
-    """The optimiser of the study file; AdamW decays convolution weights only."""
-    rate = settings.learning_rate
-    if settings.optimiser == "rmsprop":
-        return RmsPropNesterov(network.parameters(), rate, momentum=settings.momentum)
-    if settings.optimiser == "sgd":
-        nesterov = settings.momentum > 0
-        return torch.optim.SGD(network.parameters(), rate, momentum=settings.momentum, nesterov=nesterov)
-    decayed = convolution_weights(network)
-    known = {id(weight) for weight in decayed}
-    others = [parameter for parameter in network.parameters() if id(parameter) not in known]
-    groups = [
-        {"params": decayed, "weight_decay": settings.weight_l2},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, rate)
+    with arm.progress.clock.phase("checkpoint"):
+        arm.progress.flush_history()
+        arm.checkpoints.save(arm.trainer.step, arm.trainer.state())

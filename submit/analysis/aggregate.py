@@ -15,9 +15,9 @@ from pandas import DataFrame
 
 from job.contract.grid import REFERENCE, Arm
 from job.contract.manifest import Manifest
+from job.contract.metrics import METRICS
 from job.contract.results import Failure, Record, Status
 from submit.analysis.pairing import (
-    OVERLAPS,
     TEST,
     by_arm,
     by_patient,
@@ -155,7 +155,8 @@ def _summary(rows: DataFrame, metric: str) -> Summary:
 def _pairs(table: DataFrame, structure: str, metric: str) -> tuple[DataFrame, DataFrame]:
     """Of a structure and a metric, tests x arms: the values, and what each arm has more than the reference."""
     tests = by_arm(table, structure, metric)
-    return tests, differences_by_test(tests, statuses(table, structure) if metric in OVERLAPS else None)
+    ended = statuses(table, structure) if METRICS[metric].compares_lesions else None
+    return tests, differences_by_test(tests, ended)
 
 
 def _difference(tests: DataFrame, differences: DataFrame, arm: str) -> Difference:

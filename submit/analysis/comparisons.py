@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from pandas import concat
 from scipy import stats
 
+from job.contract.metrics import METRICS
 from job.contract.results import Record
 from submit.analysis.adjustment import adjusted
-from submit.analysis.design import ALPHA, LIMITS, Design
+from submit.analysis.design import ALPHA, Design
 from submit.analysis.differences import Differences
 from submit.analysis.paired_tests import signed_rank
 from submit.analysis.pairing import EXAM
@@ -173,7 +174,8 @@ def _cut(low: float | None, high: float | None, reference: float, metric: str) -
     """
     if low is None or high is None:
         return {"low": None, "high": None}
-    least, most = -reference, LIMITS.get(metric, inf) - reference
+    highest = METRICS[metric].highest
+    least, most = -reference, (inf if highest is None else highest) - reference
     cut = least - low > NEAR or high - min(high, most) > NEAR
     end = min(high, most)
     return {"low": max(low, least), "high": None if isinf(end) else end, "cut": cut}

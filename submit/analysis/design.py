@@ -6,13 +6,9 @@ from typing import Literal, Self
 
 from job.contract.grid import REFERENCE
 from job.contract.manifest import Manifest
+from job.contract.metrics import METRICS
 from submit.analysis.results_table import structures_of
 
-METRICS = ("dice", "hd95_mm", "hd95_voxels_mm", "absolute_volume_error_ml")
-"""What is summarised and compared, in this order."""
-HIGHER_IS_BETTER = {metric: metric == "dice" for metric in METRICS}
-LIMITS: dict[str, float] = {"dice": 1.0}
-"""The most that a metric can be; others have no end. None is below 0."""
 ALPHA = 0.05
 """Of every family of tests, two-sided; intervals have 95 %."""
 
@@ -89,7 +85,7 @@ class Design:
     @property
     def sign(self) -> int:
         """What makes a loss of a difference: -1 where higher is better."""
-        return -1 if HIGHER_IS_BETTER[self.metric] else 1
+        return METRICS[self.metric].sign
 
     @property
     def shared_level(self) -> float:
@@ -121,6 +117,6 @@ class Design:
 
         A loss of 0.02 is small where the reference has a Dice of 0.8, and four times the error where it has 0.995.
         """
-        if self.margin is None or self.metric != "dice" or reference is None:
+        if self.margin is None or not METRICS[self.metric].is_share or reference is None:
             return self.margin
         return min(self.margin, self.relative_margin * min(reference, 1 - reference))

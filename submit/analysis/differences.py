@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pandas import DataFrame, Series
 
 from job.contract.grid import REFERENCE
+from job.contract.metrics import METRICS
 from submit.analysis.design import Design
 from submit.analysis.detection import Detection, detection
 from submit.analysis.pairing import (
     FOUND,
-    OVERLAPS,
     by_arm,
     by_patient,
     differences_by_test,
@@ -39,7 +39,8 @@ class Differences:
         """Values: tests x arms."""
         self.by_test = {
             (structure, metric): differences_by_test(
-                self.tests[structure, metric], self.statuses[structure] if metric in OVERLAPS else None
+                self.tests[structure, metric],
+                self.statuses[structure] if METRICS[metric].compares_lesions else None,
             )
             for structure, metric in keys
         }
@@ -67,11 +68,11 @@ class Differences:
     def both_found(self, structure: str, arm: str) -> tuple[BothFound, ...]:
         """Dice and distances over the lesions that arm and reference both found, patients weighing equally."""
         found = (self.statuses[structure] == FOUND).reindex(columns=[arm, REFERENCE], fill_value=False)
-        overlaps = []
-        for metric in OVERLAPS:
-            if (structure, metric) in self.by_test:
-                pairs = self.by_test[structure, metric].reindex(columns=[arm])[found.all(axis=1)]
+        drawn = []
+        for name, metric in METRICS.items():
+            if metric.compares_lesions and (structure, name) in self.by_test:
+                pairs = self.by_test[structure, name].reindex(columns=[arm])[found.all(axis=1)]
                 values = by_patient(pairs)[arm].dropna()
                 mean = float(values.mean()) if len(values) else None
-                overlaps.append(BothFound(metric=metric, patients=len(values), mean=mean))
-        return tuple(overlaps)
+                drawn.append(BothFound(metric=name, patients=len(values), mean=mean))
+        return tuple(drawn)

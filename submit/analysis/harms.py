@@ -8,15 +8,14 @@ looked at. A large loss is named though it is not shown: few patients show littl
 from collections.abc import Iterable, Mapping, Sequence
 
 from job.contract.cohort_rules import UNION
+from job.contract.metrics import METRICS
 from job.contract.results import Record
 from submit.analysis.comparisons import Comparison
-from submit.analysis.design import ALPHA, HIGHER_IS_BETTER, Design
+from submit.analysis.design import ALPHA, Design
 from submit.analysis.detection import Detection, Discordance
 from submit.analysis.wording import METRIC_STYLES, probability
 from submit.wording import counted
 
-LARGE_LOSS = 0.05
-"""Of mean Dice in another structure."""
 LARGE_SHARE = 0.1
 """Of the patients in whom the reference finds a lesion, those who lose one; of those with an exam without one, those
 with a false alarm."""
@@ -49,7 +48,7 @@ def harms_of(
 ) -> tuple[Harm, ...]:
     """What is worse in an arm, shown or large: lesions and false alarms of all structures, secondary metrics.
 
-    Nothing is said twice: not the union of all classes where a class is worse, nor HD95 by its second definition.
+    Nothing is said twice: not the union of all classes where a class is worse, nor a metric by its second definition.
 
     Args:
         arm: Its name.
@@ -63,9 +62,9 @@ def harms_of(
 
 
 def _says(other: Harm, harm: Harm) -> bool:
-    """Whether another harm says all of one: of a class, of which the union is made; by the other HD95."""
+    """Whether another harm says all of one: of a class, of which the union is made; by another definition."""
     if other.structure == harm.structure:
-        return (other.what, harm.what) == ("hd95_mm", "hd95_voxels_mm")
+        return harm.what in METRICS and METRICS[harm.what].variant_of == other.what
     return harm.structure == UNION and other.what == harm.what and other.shown >= harm.shown
 
 
@@ -80,20 +79,23 @@ def _of_metrics(arm: str, comparisons: Iterable[Comparison], design: Design) -> 
         and each.endpoint not in design.endpoints
         and (is_worse(each) or is_large(each))
         and each.mean is not None
-        and round(each.mean, METRIC_STYLES[each.metric].decimals)
+        and round(each.mean, METRICS[each.metric].decimals)
     ]
 
 
 def is_worse(found: Comparison) -> bool:
     """Whether an interval excludes 0 to the worse side."""
-    if HIGHER_IS_BETTER[found.metric]:
+    if METRICS[found.metric].higher_is_better:
         return found.high is not None and found.high < 0
     return found.low is not None and found.low > 0
 
 
 def is_large(found: Comparison) -> bool:
-    """Whether a mean loss of Dice is large, shown or not."""
-    return found.metric == "dice" and found.mean is not None and found.mean <= -LARGE_LOSS
+    """Whether a mean loss is large, shown or not, in a metric that says what is."""
+    metric = METRICS[found.metric]
+    if found.mean is None or metric.large_loss is None:
+        return False
+    return metric.sign * found.mean >= metric.large_loss
 
 
 def _metric_text(found: Comparison) -> str:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from job.contract.cohort_rules import UNION
+from job.contract.metrics import METRICS
 from submit.analysis.comparisons import Comparison
-from submit.analysis.design import HIGHER_IS_BETTER
 from submit.analysis.harms import MISSES, is_worse, names_of
 from submit.analysis.verdict import LOSSES, VerdictName
 from submit.analysis.wording import METRIC_STYLES
@@ -190,7 +190,7 @@ def harm_pictures(analysis: "Analysis") -> list[tuple[str, tuple[str, str]]]:
     for harmful in harmful_arms(analysis):
         first: dict[str, str] = {}
         for each in found[harmful.arm]:
-            if each.shown and each.what in METRIC_STYLES:
+            if each.shown and each.what in METRICS:
                 first.setdefault(each.structure, each.what)
         shown += [(harmful.arm, endpoint) for endpoint in first.items()]
     return shown
@@ -290,7 +290,7 @@ def _loss(verdict: "Verdict", analysis: "Analysis") -> str:
     """How large a loss is of which it is open whether it matters."""
     if verdict.verdict != "worse":
         return ""
-    sign = -1 if HIGHER_IS_BETTER[analysis.endpoint["metric"]] else 1
+    sign = METRICS[analysis.endpoint["metric"]].sign
     style = METRIC_STYLES[analysis.endpoint["metric"]]
     return ", ".join(
         style.with_unit(sign * own.loss, signed=True)

@@ -13,6 +13,7 @@ from statsmodels.genmod.generalized_estimating_equations import GEE
 from statsmodels.regression.mixed_linear_model import MixedLM
 
 from job.contract.grid import REFERENCE
+from job.contract.metrics import METRICS
 from submit.analysis.design import ALPHA
 from submit.analysis.pairing import EXAM
 
@@ -74,10 +75,10 @@ def mixed_model(tests: DataFrame, metric: str) -> Model | None:
 
     Args:
         tests: What `pairing.by_arm` gives.
-        metric: Dice is put on the logit scale, shrunk from 0 and 1 by (y (N - 1) + 0.5) / N (Smithson & Verkuilen,
-            Psychol. Methods 11 (2006) 54-71); distances and volumes as log(1 + x).
+        metric: A share, as Dice is, is put on the logit scale, shrunk from 0 and 1 by (y (N - 1) + 0.5) / N
+            (Smithson & Verkuilen, Psychol. Methods 11 (2006) 54-71); distances and volumes as log(1 + x).
     """
-    transform, scale = (_logit, "log odds") if metric == "dice" else (np.log1p, "log(1 + x)")
+    transform, scale = (_logit, "log odds") if METRICS[metric].is_share else (np.log1p, "log(1 + x)")
     by_exam = DataFrame(transform(tests)).groupby(level=EXAM).mean()
     rows = by_exam.melt(ignore_index=False, value_name="value").dropna().reset_index()
     arms = [arm for arm in rows["arm"].unique() if arm != REFERENCE]
@@ -101,9 +102,9 @@ def mixed_model(tests: DataFrame, metric: str) -> Model | None:
     return model(name=None, contrasts=())
 
 
-def _logit(dice: DataFrame) -> DataFrame:
-    count = int(dice.count().sum())
-    return DataFrame(special.logit((dice * (count - 1) + 0.5) / count))
+def _logit(shares: DataFrame) -> DataFrame:
+    count = int(shares.count().sum())
+    return DataFrame(special.logit((shares * (count - 1) + 0.5) / count))
 
 
 def _fit(name: str, rows: DataFrame, arms: list[str]) -> tuple[Contrast, ...]:

@@ -7,8 +7,8 @@ however many visits they had (checklist of ../../docs/statistics.md, point 1).
 from pandas import DataFrame, Index
 
 from job.contract.grid import REFERENCE
-from submit.analysis.design import METRICS
-from submit.analysis.results_table import LATER_COLUMNS
+from job.contract.metrics import METRICS
+from submit.analysis.results_table import FOLLOWING
 
 TEST = ["repeat", "patient", "exam"]
 """What identifies a test within an arm: the same in two arms is a pair."""
@@ -18,25 +18,22 @@ FALSE_ALARM, CORRECT_ABSENCE = "false-alarm", "both-empty"
 MISS, FOUND = "miss", "ok"
 """Statuses of tests of exams with a lesion, of which nothing or some is found."""
 
-
-OVERLAPS = ("dice", "hd95_mm", "hd95_voxels_mm")
-"""Metrics that compare two lesions."""
 DECIMALS = 9
 """Of means: numbers that differ by rounding errors only are ties."""
 
 
 def paired_block(table: DataFrame, repeats: int) -> DataFrame:
-    """The rows of the repeats that every arm has, with a column for each of `design.METRICS`."""
+    """The rows of the repeats that every arm has, with a column for each metric."""
     rows = table[table["repeat"] < repeats]
-    return rows.assign(absolute_volume_error_ml=rows["volume_error_ml"].abs())
+    return rows.assign(**{name: of(rows) for name, of in FOLLOWING.items()})
 
 
 def metrics_in(table: DataFrame) -> tuple[str, ...]:
     """The metrics that a table has: not those which were thought of after its results were written."""
     return tuple(
-        metric
-        for metric in METRICS
-        if metric in table and (metric not in LATER_COLUMNS or table[metric].notna().any())
+        name
+        for name, metric in METRICS.items()
+        if name in table and (not metric.later or table[name].notna().any())
     )
 
 
@@ -53,7 +50,7 @@ def by_arm(table: DataFrame, structure: str, metric: str) -> DataFrame:
     """
     rows = table[table["structure"] == structure]
     values = rows.pivot(index=TEST, columns="arm", values=metric).astype("float64")
-    if metric not in OVERLAPS:
+    if not METRICS[metric].compares_lesions:
         return values
     return values.mask(rows.pivot(index=TEST, columns="arm", values="status") == FALSE_ALARM)
 

@@ -1,6 +1,6 @@
 """Reads what the folds of a run left behind into tables, and names what is missing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ from job.contract import layout
 from job.contract.errors import Problem
 from job.contract.grid import Fold
 from job.contract.manifest import Manifest
+from job.contract.metrics import IN_SCORES, METRICS
 from job.contract.results import Failure, FoldResult, Record
 from job.contract.study import Study
 from job.storage import Storage
@@ -18,7 +19,7 @@ from job.storage.concurrency import map_files
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
-SCORE_COLUMNS = {
+SCORE_COLUMNS: dict[str, str] = {
     "fold": "int64",
     "arm": "str",
     "left_out": "str",
@@ -27,8 +28,7 @@ SCORE_COLUMNS = {
     "patient": "str",
     "structure": "str",
     "status": "str",
-    "dice": "Float64",
-    "hd95_mm": "Float64",
+    **{name: "Float64" for name in IN_SCORES if not METRICS[name].later},
     "reference_ml": "Float64",
     "predicted_ml": "Float64",
     "volume_error_ml": "Float64",
@@ -37,10 +37,13 @@ SCORE_COLUMNS = {
 """Columns and types. `volume_error_ml` is predicted - reference; `seconds` is the fold's
 wall time, repeated in each of its rows."""
 
-LATER_COLUMNS = {"hd95_voxels_mm": "Float64"}
-"""Further columns, for which results of before have no numbers."""
-TABLE_COLUMNS = SCORE_COLUMNS | LATER_COLUMNS
-"""Of `Results.table`, in this order."""
+TABLE_COLUMNS = SCORE_COLUMNS | {name: "Float64" for name in IN_SCORES if METRICS[name].later}
+"""Of `Results.table`, in this order: the metrics last for which results of before have no numbers."""
+
+FOLLOWING: dict[str, Callable[[Any], Any]] = {
+    "absolute_volume_error_ml": lambda rows: abs(rows.volume_error_ml),
+}
+"""Metrics that no score holds, from rows of the table or from one of them."""
 
 FOLD_COLUMNS = {
     "fold": "int64",
@@ -138,9 +141,7 @@ class _Tables:
                         "patient": exam.patient,
                         "structure": structure,
                         "status": score.status,
-                        "dice": score.dice,
-                        "hd95_mm": score.hd95_mm,
-                        "hd95_voxels_mm": score.hd95_voxels_mm,
+                        **score.values,
                         "reference_ml": score.reference_ml,
                         "predicted_ml": score.predicted_ml,
                         "volume_error_ml": score.predicted_ml - score.reference_ml,

@@ -8,10 +8,11 @@ from pandas import DataFrame, MultiIndex, Series, concat
 from scipy import stats
 
 from job.contract.grid import REFERENCE
+from job.contract.metrics import METRICS
 from job.contract.results import Record
 from submit.analysis.adjustment import adjusted
 from submit.analysis.bootstrap import Bootstrap
-from submit.analysis.design import HIGHER_IS_BETTER, LIMITS, Design
+from submit.analysis.design import Design
 from submit.analysis.differences import Differences
 from submit.analysis.evidence import gather
 from submit.analysis.noise import Noise
@@ -89,11 +90,13 @@ def _filled(table: DataFrame, missing: DataFrame, design: Design, *, arms_are_go
 
 
 def _ends(values: Series, metric: str) -> tuple[float, float]:
-    """The best and the worst that a metric can be; of one without an end, the worst that was seen."""
-    if HIGHER_IS_BETTER[metric]:
-        return LIMITS[metric], 0.0
-    worst = values.max()
-    return 0.0, float(worst) if worst == worst else 0.0
+    """The best and the worst that a metric can be; of one without an end, the most that was seen."""
+    own, most = METRICS[metric], values.max()
+    if own.highest is not None:
+        most = own.highest
+    elif most != most:
+        most = 0.0
+    return (float(most), 0.0) if own.higher_is_better else (0.0, float(most))
 
 
 class VolumeEffect(Record):
@@ -214,7 +217,7 @@ class Agreement(Record):
 def agreements(found: Differences, design: Design) -> tuple[Agreement, ...]:
     """Kendall's tau of the primary endpoint with every other one."""
     means = {
-        key: differences.mean().reindex(list(design.compared)) * (-1 if HIGHER_IS_BETTER[key[1]] else 1)
+        key: differences.mean().reindex(list(design.compared)) * METRICS[key[1]].sign
         for key, differences in found.by_patient.items()
     }
     agreements = []

@@ -2,25 +2,33 @@
 
 from dataclasses import dataclass
 
+from job.contract.metrics import METRICS, Metric
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True)
 class MetricStyle:
     """How a metric is written."""
 
-    name: str
-    unit: str
-    decimals: int
-    proper: bool = True
-    """Whether the name keeps its capital within a sentence."""
+    metric: Metric
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return self.metric.title
+
+    @property
+    def unit(self) -> str:
+        """Empty for a metric without one."""
+        return self.metric.unit
 
     @property
     def within(self) -> str:
         """The name within a sentence."""
-        return self.name if self.proper else self.name[0].lower() + self.name[1:]
+        return self.name if self.metric.proper else self.name[0].lower() + self.name[1:]
 
     def text(self, value: float | None, *, signed: bool = False) -> str:
         """A number without its unit; a dash for an undefined one."""
-        return number(value, self.decimals, signed=signed)
+        return number(value, self.metric.decimals, signed=signed)
 
     def with_unit(self, value: float | None, *, signed: bool = False) -> str:
         """A number with its unit."""
@@ -36,19 +44,12 @@ class MetricStyle:
 
     def threshold(self, value: float | None) -> str:
         """The same, to one digit of its own where the metric's decimals would show none."""
-        if value is None or round(value, self.decimals) or not value:
+        if value is None or round(value, self.metric.decimals) or not value:
             return self.with_unit(value)
         return f"{value:.1g} {self.unit}".rstrip()
 
 
-METRIC_STYLES = {
-    "dice": MetricStyle(name="Dice", unit="", decimals=3),
-    "hd95_mm": MetricStyle(name="HD95", unit="mm", decimals=1),
-    "hd95_voxels_mm": MetricStyle(name="HD95 (voxels)", unit="mm", decimals=1),
-    "absolute_volume_error_ml": MetricStyle(
-        name="Absolute volume error", unit="ml", decimals=1, proper=False
-    ),
-}
+METRIC_STYLES = {name: MetricStyle(metric) for name, metric in METRICS.items()}
 
 
 def number(value: float | None, decimals: int, *, signed: bool = False) -> str:

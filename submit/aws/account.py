@@ -32,17 +32,16 @@ class Spent:
 class Account:
     """The costs of a run's folds; remembers what will not change any more."""
 
-    def __init__(self, jobs: BatchJobs, prices: Prices, *, gpus: int) -> None:
+    def __init__(self, jobs: BatchJobs, prices: Prices) -> None:
         self._jobs = jobs
         self._prices = prices
-        self._gpus = gpus
         self._ended: dict[str, Child] = {}
         self._beats: dict[int, Heartbeat] = {}
 
     @cached_property
     def rates(self) -> Rates | None:
         """USD an hour of a fold; None if AWS does not name all prices."""
-        return rates_of(self._jobs.machines(self._gpus), self._prices, gpus=self._gpus)
+        return rates_of(self._jobs.machines(), self._prices)
 
     @property
     def unknown_prices(self) -> str:
@@ -116,7 +115,7 @@ class Account:
             return 0.0
         rate = None
         if beat is not None and beat.machine is not None:
-            rate = rate_of(beat.machine, self._prices, gpus=self._gpus)
+            rate = rate_of(beat.machine, self._prices)
         if rate is None and self.rates is not None:
             rate = self.rates.highest
         return None if rate is None else seconds * rate / 3600
@@ -126,9 +125,9 @@ DAY_SECONDS = 24 * 3600.0
 """A younger job that AWS Batch does not describe is not there yet, rather than forgotten."""
 
 
-def connect_account(jobs: BatchJobs, region: str, *, gpus: int) -> Account:
+def connect_account(jobs: BatchJobs, region: str) -> Account:
     """The account of a deployment in a region."""
-    return Account(jobs, connect_prices(region), gpus=gpus)
+    return Account(jobs, connect_prices(region))
 
 
 def heartbeats(run: Storage, folds: Sequence[int]) -> dict[int, Heartbeat]:

@@ -40,15 +40,10 @@ class Deployment:
     data_bucket: str
     results_bucket: str
     gpu_queue: str
-    multi_gpu_queue: str
     cpu_queue: str
     image: str
     log_group: str
     studies: tuple[str, ...]
-
-    def queue_of_folds(self, gpus: int) -> str:
-        """Name of the queue for folds on so many GPUs."""
-        return self.gpu_queue if gpus == 1 else self.multi_gpu_queue
 
     def cohort_of(self, study: str) -> str:
         """URL below which a study's cohort must lie to be prepared by a job."""
@@ -109,7 +104,6 @@ def find_deployment(client: "CloudFormationClient", stack: str, *, settled: bool
             data_bucket=outputs[cloud.DATA_BUCKET],
             results_bucket=outputs[cloud.RESULTS_BUCKET],
             gpu_queue=outputs[cloud.GPU_QUEUE],
-            multi_gpu_queue=outputs[cloud.MULTI_GPU_QUEUE],
             cpu_queue=outputs[cloud.CPU_QUEUE],
             image=outputs[cloud.IMAGE],
             log_group=outputs[cloud.LOG_GROUP],

@@ -52,8 +52,6 @@ class Task:
     """As results are to name it."""
     token: str
     """Of the submission: names of jobs bear it, by which one is found whose submission went unanswered."""
-    gpus: int = 1
-    """Of a fold."""
     checkpoint_minutes: float = 5.0
     device: str | None = None
     """Default: the job definition's."""
@@ -105,8 +103,8 @@ class BatchJobs:
                 variables[environment.DEVICE] = task.device
             job = self._submit(
                 name=f"{_name_of(task.study, 'folds', task.token)}-{number}",
-                queue=self._deployment.queue_of_folds(task.gpus),
-                definition=cloud.fold_definition(self._deployment.stack, task.study, task.gpus),
+                queue=self._deployment.gpu_queue,
+                definition=cloud.fold_definition(self._deployment.stack, task.study),
                 overrides={"command": command, "environment": _pairs(variables)},
                 **more,
             )
@@ -165,7 +163,7 @@ class BatchJobs:
         """Ids of a submission's jobs that prepare and train; those too whose ids it never got to know."""
         if submission.whole:
             return list(submission.working_jobs)
-        deployment, folds = self._deployment, self._deployment.queue_of_folds(submission.gpus_per_fold)
+        deployment, folds = self._deployment, self._deployment.gpu_queue
         found = [
             *self._named(deployment.cpu_queue, _name_of(submission.study, "prepare", submission.token)),
             *self._named(folds, f"{_name_of(submission.study, 'folds', submission.token)}-*"),
@@ -282,9 +280,9 @@ class BatchJobs:
         if failures:
             raise failures[0]
 
-    def machines(self, gpus: int) -> list[tuple[tuple[str, ...], bool]]:
-        """Kinds of machines that folds on so many GPUs may come to, and whether they are spot machines."""
-        name = self._deployment.queue_of_folds(gpus)
+    def machines(self) -> list[tuple[tuple[str, ...], bool]]:
+        """Kinds of machines that folds may come to, and whether they are spot machines."""
+        name = self._deployment.gpu_queue
         with aws_errors(f"queue {name}"):
             queue = self._client.describe_job_queues(jobQueues=[name])["jobQueues"][0]
             described: Any = self._client.describe_compute_environments(

@@ -39,9 +39,9 @@ class Prices:
         """
         return self._of(type_, spot, zone)
 
-    def fold_share(self, type_: str, gpus: int) -> float:
-        """Which part of a machine a fold on so many GPUs takes."""
-        return min(gpus / max(self._gpus(type_), 1), 1.0)
+    def fold_share(self, type_: str) -> float:
+        """Which part of a machine a fold takes: one of its GPUs."""
+        return 1 / max(self._gpus(type_), 1)
 
     def _price(self, type_: str, spot: bool, zone: str | None) -> float | None:
         reason = "AWS lists none"
@@ -118,16 +118,15 @@ class Rates:
     highest: float
 
 
-def rates_of(machines: Iterable[tuple[Iterable[str], bool]], prices: Prices, *, gpus: int) -> Rates | None:
+def rates_of(machines: Iterable[tuple[Iterable[str], bool]], prices: Prices) -> Rates | None:
     """The rates of a queue's machines; None if AWS does not say all of their prices.
 
     Args:
         machines: Kinds, and whether they are bought on the spot market, for each compute environment.
         prices: Of machines.
-        gpus: Of a fold.
     """
     rates = [
-        None if (price := prices.of(type_, spot=spot)) is None else price * prices.fold_share(type_, gpus)
+        None if (price := prices.of(type_, spot=spot)) is None else price * prices.fold_share(type_)
         for types, spot in machines
         for type_ in types
     ]
@@ -137,8 +136,8 @@ def rates_of(machines: Iterable[tuple[Iterable[str], bool]], prices: Prices, *, 
     return Rates(lowest=min(known), highest=max(known))
 
 
-def rate_of(machine: str, prices: Prices, *, gpus: int) -> float | None:
+def rate_of(machine: str, prices: Prices) -> float | None:
     """USD an hour of a fold on a machine, as `job.ec2.machine` names it."""
     type_, bought, zone = machine.split()
     price = prices.of(type_, spot=bought == "spot", zone=zone)
-    return None if price is None else price * prices.fold_share(type_, gpus)
+    return None if price is None else price * prices.fold_share(type_)

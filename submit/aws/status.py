@@ -74,7 +74,7 @@ def batch_status(place: Storage, submissions: Sequence[BatchSubmission]) -> Batc
     """
     newest = submissions[-1]
     deployment, jobs = connect(newest.stack, newest.region)
-    account = connect_account(jobs, deployment.region, gpus=newest.gpus_per_fold)
+    account = connect_account(jobs, deployment.region)
     children = account.children(submissions)
     own = {job.job for job in newest.jobs}
     of_newest = [child for child in children if child.job.partition(":")[0] in own]

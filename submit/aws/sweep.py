@@ -58,7 +58,7 @@ class BatchSweep:
     @property
     def queue(self) -> str:
         """Name of the queue for its folds."""
-        return self.deployment.queue_of_folds(self.study.compute.gpus_per_fold)
+        return self.deployment.gpu_queue
 
     @property
     def prepared_by_job(self) -> bool:
@@ -113,7 +113,7 @@ def run_batch_sweep(
         image=image_digest(deployment.image),
         deployment=deployment,
         jobs=jobs,
-        account=connect_account(jobs, deployment.region, gpus=study.compute.gpus_per_fold),
+        account=connect_account(jobs, deployment.region),
     )
     if budget_usd is not None and sweep.account.rates is None:
         raise StudyError(f"--budget cannot be kept: {sweep.account.unknown_prices}")
@@ -288,7 +288,6 @@ def _submit(sweep: BatchSweep, target: Target, key: str) -> BatchSubmission:
         store=study.store.folder,
         stack=sweep.deployment.stack,
         region=sweep.deployment.region,
-        gpus_per_fold=compute.gpus_per_fold,
         study=study.name,
         token=sha256(f"{target.place.url}/{key}".encode()).hexdigest()[:10],
     )
@@ -299,7 +298,6 @@ def _submit(sweep: BatchSweep, target: Target, key: str) -> BatchSubmission:
         store=study.store.folder,
         image=sweep.image,
         token=submission.token,
-        gpus=compute.gpus_per_fold,
         checkpoint_minutes=compute.checkpoint_minutes,
         device="cpu" if compute.device == "cpu" else None,
     )

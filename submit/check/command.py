@@ -12,14 +12,16 @@ if TYPE_CHECKING:  # what draws waits for --output
     from submit.check.pictures import Album
 
 from job.contract.errors import DataError
+from job.contract.shapes import xyz_of
 from job.contract.study import Study
-from job.contract.study_file import load_study
 from job.contract.wording import dimensions
 from job.data.cohort_summary import Findings
 from job.data.prepare import check_cohort
 from job.machine import available_cores
+from job.networks.design import design_of
 from job.places import cohort_root
 from job.storage import open_storage
+from job.study_file import load_study
 from submit.check.amounts import measured
 from submit.check.contents import EXAMS_SHOWN, exams_table, overview, unusual_table
 from submit.check.tables import Table
@@ -79,9 +81,9 @@ def summary(study_file: Path, study: Study, found: Findings) -> Iterator[str]:
         StudyError: The cohort is too small.
     """
     grid = grid_over(found.files, study_file, study)
-    architecture, segment = study.network.architecture, study.training_segment
-    patch = study.training.patch_shape or architecture.input_shape(segment)
-    field, predicted = architecture.receptive_field(), architecture.output_shape(segment)
+    design = design_of(study)
+    window = design.training_window()
+    patch, predicted = xyz_of(window.input_zyx), xyz_of(window.output_zyx)
     patients = len({exam.patient for exam in found.files})
     yield (
         f"cohort: {counted(len(found.files), 'exam')} of {counted(patients, 'patient')}, no problem found"
@@ -89,7 +91,7 @@ def summary(study_file: Path, study: Study, found: Findings) -> Iterator[str]:
     )
     yield f"grid: {len(grid)} folds = {grid.extent}"
     yield (
-        f"network: {study.network.name} {study.network.variant}, receptive field {dimensions(field)}; "
+        f"network: {design.in_words().title}, receptive field {dimensions(design.receptive_field())}; "
         f"patch {dimensions(patch)} -> {dimensions(predicted)} voxels predicted"
     )
 

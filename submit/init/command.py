@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 from rich.console import Console
 
 from job.contract.errors import DataError, Problem, StudyError
-from job.contract.study_file import parse_study
 from job.data.cohort_files import sound_exams
 from job.data.doubtful_names import doubtful_people
 from job.data.file_kinds import unpacked
@@ -17,6 +16,7 @@ from job.data.name_forms import odd_forms
 from job.data.patterns import is_utf8, printable
 from job.machine import available_cores
 from job.storage import LocalStorage, Storage, StoredObject, open_storage
+from job.study_file import parse_study
 from submit.init.counting import Counts, count_labels, share_inside_mask
 from submit.init.examples import by_completeness, read_examples
 from submit.init.files import Listing, conversion, ending_of, in_words, listing_of

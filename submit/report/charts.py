@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
-from submit.analysis.design import HIGHER_IS_BETTER
 from submit.analysis.results_table import structures_of
 from submit.analysis.wording import METRIC_STYLES
 from submit.report.comparison_figures import ranks_figure, slopes_figure, volume_figure
@@ -74,7 +73,7 @@ def _figures_of_tests(report: Report, width_inches: float) -> dict[str, Figure]:
         "statuses": status_figure(_statuses(report), width_inches),
     }
     if not report.differences.empty:
-        losses = report.differences * (-1 if HIGHER_IS_BETTER[endpoint.metric] else 1)
+        losses = report.differences * style.metric.sign
         figures["forest"] = forest_figure(report.analysis, min(width_inches, FOREST_INCHES))
         figures["slopes"] = slopes_figure(report.values, report.compared, label, width_inches)
         figures["volume"] = volume_figure(

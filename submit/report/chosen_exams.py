@@ -9,7 +9,8 @@ from pandas import DataFrame, isna
 
 from job.contract.grid import REFERENCE
 from job.contract.manifest import Manifest
-from submit.analysis.design import HIGHER_IS_BETTER
+from job.contract.metrics import METRICS
+from submit.analysis.results_table import FOLLOWING
 
 Tests = Mapping[int, Mapping[str, Any]]
 """By number of the exam and by arm, rows of the table of results."""
@@ -88,7 +89,7 @@ def _worst(tests: Tests, arm: str, endpoint: Endpoint) -> Choice | None:
     found = _differences(tests, arm, endpoint[1])
     if not found:
         return None
-    return _choice((min if HIGHER_IS_BETTER[endpoint[1]] else max)(found), arm, endpoint)
+    return _choice((min if METRICS[endpoint[1]].higher_is_better else max)(found), arm, endpoint)
 
 
 def _differences(tests: Tests, arm: str, metric: str) -> list[tuple[float, int]]:
@@ -103,8 +104,8 @@ def _differences(tests: Tests, arm: str, metric: str) -> list[tuple[float, int]]
 
 
 def value_of(row: Any, metric: str) -> Any:
-    """Of a row of the table of results, which has the volume error with its sign."""
-    return abs(row.volume_error_ml) if metric == "absolute_volume_error_ml" else getattr(row, metric)
+    """Of a row of the table of results."""
+    return FOLLOWING[metric](row) if metric in FOLLOWING else getattr(row, metric)
 
 
 def _choice(end: tuple[float, int], arm: str, endpoint: Endpoint) -> Choice:

@@ -164,7 +164,7 @@ def _prices(results: Results, manifest: Manifest) -> Price | None:
 
     def price(machine: str) -> float | None:
         region = REGION.match(machine.split()[-1])
-        return region and rate_of(machine, connect(region[0]), gpus=manifest.study.compute.gpus_per_fold)
+        return region and rate_of(machine, connect(region[0]))
 
     return cache(price)
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
+from job.contract.metrics import METRICS
 from submit.analysis.analysis import Analysis
 from submit.analysis.comparisons import Comparison
-from submit.analysis.design import HIGHER_IS_BETTER, METRICS
 from submit.analysis.harms import is_worse
 from submit.analysis.headline import in_order
 
@@ -68,8 +68,7 @@ def effect_map(analysis: Analysis) -> EffectMap:
 
 
 def _cell(found: Comparison) -> Cell:
-    sign = -1 if HIGHER_IS_BETTER[found.metric] else 1
-    loss = 0.0 if found.mean == 0 else None if found.d_z is None else sign * found.d_z
+    loss = 0.0 if found.mean == 0 else None if found.d_z is None else METRICS[found.metric].sign * found.d_z
     return Cell(found=found, loss=loss, mark=mark_of(found))
 
 

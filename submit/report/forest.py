@@ -9,7 +9,6 @@ from matplotlib.patches import Patch
 
 from submit.analysis.analysis import Analysis, StructureVerdict, Verdict
 from submit.analysis.comparisons import Comparison
-from submit.analysis.design import HIGHER_IS_BETTER
 from submit.analysis.headline import in_order, short_name
 from submit.analysis.verdict import LOSSES, VerdictName
 from submit.analysis.wording import METRIC_STYLES, shortened
@@ -129,9 +128,7 @@ def _legend(analysis: Analysis) -> list[Line2D | Patch]:
 def _label(analysis: Analysis, structure: str) -> str:
     style = METRIC_STYLES[analysis.endpoint["metric"]]
     unit = f", {style.unit}" if style.unit else ""
-    left, right = (
-        ("worse", "better") if HIGHER_IS_BETTER[analysis.endpoint["metric"]] else ("better", "worse")
-    )
+    left, right = ("worse", "better") if style.metric.higher_is_better else ("better", "worse")
     what = f"{style.name} of {shortened(structure, 24)}: arm − reference{unit}"
     return f"{what}\n← {left}                {right} →"
 

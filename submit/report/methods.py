@@ -2,7 +2,7 @@
 
 from job.contract.grid import REFERENCE
 from job.contract.manifest import Manifest
-from job.contract.wording import dimensions
+from job.networks.design import design_of
 from submit.analysis.analysis import Analysis
 from submit.analysis.bootstrap import DRAWS
 from submit.analysis.design import ALPHA
@@ -10,7 +10,7 @@ from submit.analysis.headline import endpoint_name
 from submit.analysis.sign_flips import ENUMERATED_UP_TO, FLIPS
 from submit.analysis.verdict import FULL_LEVEL_FROM, RARE
 from submit.analysis.wording import METRIC_STYLES
-from submit.report.distances import DEFINITIONS
+from submit.report.definitions import defined, overlaps
 from submit.wording import counted
 
 LEFT_OUT = {
@@ -101,39 +101,38 @@ def _repeated(repeats: int) -> str:
 def _training(manifest: Manifest, analysis: Analysis, versions: dict[str, str]) -> str:
     study, training = manifest.study, manifest.study.training
     torch = f" (PyTorch {versions['torch']})" if "torch" in versions else ""
-    segment = dimensions(study.training_segment)
-    architecture = study.network.architecture
-    pathways = counted(len(architecture.subsampling) + 1, "pathway")
-    maps = ", ".join(map(str, architecture.feature_maps))
+    network = design_of(study).in_words()
     return _flat(
-        f"""The network was DeepMedic (variant {study.network.variant}; {pathways} of
-        {counted(len(architecture.feature_maps), "convolution")} with {maps} feature maps){torch}, trained for
-        {training.steps} steps of {training.batch_size} segments of {segment} voxels with {LOSSES[training.loss]},
+        f"""The network was {network.layers}{torch}, trained for
+        {training.steps} steps of {training.batch_size} {network.patch} with {LOSSES[training.loss]},
         {OPTIMISERS[training.optimiser]}, an initial learning rate of {training.learning_rate:g} and a
         {training.schedule} schedule. Images were normalised by channel
         ({_normalisation(manifest)}). Whole exams were segmented by dense
-        inference and compared with the reference segmentation on the original grid. Dice is
-        2 |R ∩ P| / (|R| + |P|) of voxels. {_distances(analysis)} A lesion that was missed, or found where there is
-        none, scored a Dice of 0 and, as a distance, the diagonal of the image."""
+        inference and compared with the reference segmentation on the original grid. {_definitions(analysis)}
+        A lesion that was missed, or found where there is none, scored a {" and a ".join(_overlaps(analysis))} of 0
+        and, as a distance, the diagonal of the image."""
     )
 
 
-def _distances(analysis: Analysis) -> str:
-    """What HD95 is, by each definition that was computed."""
-    metrics = {each.metric for each in analysis.comparisons}
+def _definitions(analysis: Analysis) -> str:
+    """What each metric is that was computed."""
     return " ".join(
-        f"{METRIC_STYLES[metric].name} is {words}."
-        for metric, words in DEFINITIONS.items()
-        if metric in metrics
+        f"{metric.title} is {f'{metric.formula} of voxels' if metric.formula else metric.definition}."
+        for metric in defined(each.metric for each in analysis.comparisons)
     )
+
+
+def _overlaps(analysis: Analysis) -> list[str]:
+    return overlaps(each.metric for each in analysis.comparisons)
 
 
 def _statistics(manifest: Manifest, analysis: Analysis, versions: dict[str, str]) -> str:
     parts = [
         f"""The primary endpoint, set in the study file before the run, was {endpoint_name(analysis)}.
         {_all_pass(analysis)} The patient was the unit of analysis: differences to the {REFERENCE} arm were averaged
-        over repeats and visits of a patient. Exams without a lesion have no Dice and no distance to be compared, nor
-        has a lesion that both arms missed; false alarms were counted."""
+        over repeats and visits of a patient. Exams without a lesion have no
+        {", no ".join(_overlaps(analysis))} and no distance to be compared, nor has a lesion that both arms missed;
+        false alarms were counted."""
     ]
     if analysis.missing_tests:
         parts.append("Differences were taken between tests that both arms had done.")
@@ -199,7 +198,7 @@ def _rules(manifest: Manifest, analysis: Analysis) -> str:
     share = (
         f", but at most {100 * analysis.relative_margin:g} % of what the {REFERENCE} arm had or lacked of 1"
     )
-    at_most = share if analysis.endpoint["metric"] == "dice" else ""
+    at_most = share if style.metric.is_share else ""
     level = f"{100 * ALPHA / 2:g} %"
     return f"""The margin was {style.name} {style.with_unit(analysis.margin)}{at_most}{reason}. A channel was called
     droppable if a gain was shown or a loss of the margin or more was ruled out (one-sided, the larger p of a t-test

@@ -37,7 +37,7 @@ from submit.analysis.verdict import LOSSES
 from submit.analysis.wording import METRIC_STYLES, number, percent, probability
 from submit.report.charts import Chart, charts_of, figures_of
 from submit.report.convergence import convergence, in_words
-from submit.report.distances import DEFINITIONS, flips
+from submit.report.definitions import defined, flips, overlaps
 from submit.report.effect_map import effect_map
 from submit.report.exam_detection import exam_detection
 from submit.report.figures import encode
@@ -89,15 +89,15 @@ def page(report: Report, charts: Mapping[str, Chart]) -> str:
         charts: By name.
     """
     manifest, results, analysis = report.manifest, report.results, report.analysis
-    shown = _answer(report) | _tables(report) | _run(report)
+    shown, metrics = _answer(report) | _tables(report) | _run(report), metrics_in(report.table)
     return _template(analysis).render(
         manifest=manifest,
         results=results,
         whole=report.aggregate,
         analysis=analysis,
         styles=METRIC_STYLES,
-        distances=DEFINITIONS,
-        metrics=metrics_in(report.table),
+        defined=defined(metrics),
+        overlaps=overlaps(metrics),
         charts=charts,
         titles=_titles(report, charts, shown),
         **shown,
@@ -349,11 +349,10 @@ def _settings(manifest: Manifest) -> dict[str, dict[str, str]]:
         "classes": study.cohort.classes,
         "excluded": study.cohort.exclude,
     }
-    network = {"name": study.network.name, "variant": study.network.variant}
     sections = {
         "cohort": cohort,
         "sweep": study.sweep.model_dump(mode="json", by_alias=True),
-        "network": network | asdict(study.network.architecture),
+        "network": study.network.resolved,
         "training": study.training.model_dump(mode="json"),
         "evaluation": study.evaluation.model_dump(mode="json"),
     }

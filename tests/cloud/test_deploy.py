@@ -3,7 +3,6 @@
 import pytest
 
 from job.contract import cloud
-from job.contract.cloud import GPUS_PER_FOLD
 from tests.cloud import containers
 from tests.cloud.conftest import SLOW, STUDY
 from tests.cloud.rig import Rig
@@ -13,7 +12,6 @@ def test_outputs_name_queues_and_buckets_that_are_there(rig: Rig, deployed: dict
     queues = rig.client("batch").describe_job_queues()["jobQueues"]
     assert {queue["jobQueueName"] for queue in queues} == {
         deployed[cloud.GPU_QUEUE],
-        deployed[cloud.MULTI_GPU_QUEUE],
         deployed[cloud.CPU_QUEUE],
     }
     assert {queue["state"] for queue in queues} == {"ENABLED"}
@@ -34,7 +32,6 @@ def test_every_queue_has_its_machines_in_order(rig: Rig, deployed: dict[str, str
         kinds[queue["jobQueueName"]] = [environments[item["computeEnvironment"]]["type"] for item in order]
     assert kinds == {
         deployed[cloud.GPU_QUEUE]: ["SPOT", "EC2"],
-        deployed[cloud.MULTI_GPU_QUEUE]: ["SPOT"],
         deployed[cloud.CPU_QUEUE]: ["SPOT", "EC2"],
     }
     assert all(resources["minvCpus"] in (0, "0") for resources in environments.values())
@@ -48,7 +45,7 @@ def test_a_study_has_a_job_definition_for_every_kind_of_job(
         definition["jobDefinitionName"]: definition
         for definition in rig.client("batch").describe_job_definitions()["jobDefinitions"]
     }
-    names = {cloud.fold_definition(cloud.STACK, study, gpus) for gpus in GPUS_PER_FOLD}
+    names = {cloud.fold_definition(cloud.STACK, study)}
     names |= {cloud.prepare_definition(cloud.STACK, study), cloud.report_definition(cloud.STACK, study)}
     assert names <= found.keys()
     for name in names:

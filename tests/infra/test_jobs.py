@@ -1,7 +1,5 @@
 from typing import Any
 
-import pytest
-
 from job.contract import cloud, environment
 
 
@@ -18,7 +16,7 @@ def test_each_study_has_the_job_definitions_of_the_contract(synthesize: Any) -> 
         for name in (
             cloud.prepare_definition("loosweep", study),
             cloud.report_definition("loosweep", study),
-            *(cloud.fold_definition("loosweep", study, gpus) for gpus in cloud.GPUS_PER_FOLD),
+            cloud.fold_definition("loosweep", study),
         )
     }
 
@@ -30,17 +28,14 @@ def test_containers_run_the_command_of_their_job(default: Any) -> None:
     }
     assert commands == {
         "loosweep-phantom-prepare": ["prepare"],
-        "loosweep-phantom-fold-1gpu": ["fold"],
-        "loosweep-phantom-fold-4gpu": ["fold"],
-        "loosweep-phantom-fold-8gpu": ["fold"],
+        "loosweep-phantom-fold": ["fold"],
         "loosweep-phantom-report": ["report"],
     }
 
 
-@pytest.mark.parametrize("gpus", cloud.GPUS_PER_FOLD)
-def test_a_fold_gets_its_gpus_and_fails_without_one(default: Any, gpus: int) -> None:
-    definition = default.job_definitions()[cloud.fold_definition("loosweep", "phantom", gpus)]
-    assert requirements(definition)["GPU"] == gpus
+def test_a_fold_gets_a_gpu_and_fails_without_one(default: Any) -> None:
+    definition = default.job_definitions()[cloud.fold_definition("loosweep", "phantom")]
+    assert requirements(definition)["GPU"] == 1
     variables = {each["Name"]: each["Value"] for each in definition["ContainerProperties"]["Environment"]}
     assert variables[environment.DEVICE] == "cuda"
 
@@ -52,10 +47,9 @@ def test_preparing_and_reporting_need_no_gpu(default: Any) -> None:
         assert environment.DEVICE not in {each["Name"] for each in variables}
 
 
-@pytest.mark.parametrize("gpus", cloud.GPUS_PER_FOLD)
-def test_a_fold_has_as_many_threads_on_every_machine(default: Any, gpus: int) -> None:
+def test_a_fold_has_as_many_threads_on_every_machine(default: Any) -> None:
     """A container sees the cores of the whole machine, and the number of threads changes bits."""
-    definition = default.job_definitions()[cloud.fold_definition("loosweep", "phantom", gpus)]
+    definition = default.job_definitions()[cloud.fold_definition("loosweep", "phantom")]
     variables = {each["Name"]: each["Value"] for each in definition["ContainerProperties"]["Environment"]}
     assert int(variables[environment.THREADS]) == requirements(definition)["VCPU"]
 

@@ -33,7 +33,7 @@ def may(synthesize: Any, effect: Any) -> May:
 def test_everything_that_submit_asks_is_allowed(may: May) -> None:
     for definition in (
         cloud.prepare_definition("loosweep", "glioma"),
-        cloud.fold_definition("loosweep", "glioma2", 8),
+        cloud.fold_definition("loosweep", "glioma2"),
         cloud.report_definition("loosweep", "glioma"),
     ):
         assert may("batch:SubmitJob", f"{BATCH}:job-definition/{definition}")

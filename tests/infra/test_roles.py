@@ -116,7 +116,7 @@ def test_job_definitions_have_the_roles_of_their_study(stack: Any) -> None:
         definition["JobDefinitionName"]: definition["ContainerProperties"]["JobRoleArn"]["Fn::GetAtt"][0]
         for definition in stack.resources("AWS::Batch::JobDefinition").values()
     }
-    assert len(roles) == 10
+    assert len(roles) == 2 * 3
     for name, logical_id in roles.items():
         _, study, kind, *_ = name.split("-")
         assert logical_id == exact(stack, kind.capitalize(), study)

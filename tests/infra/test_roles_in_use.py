@@ -11,9 +11,9 @@ import pytest
 from job.__main__ import exit_code_of
 from job.contract import environment, layout
 from job.contract.exit_codes import ExitCode
-from job.contract.study_file import load_study
 from job.runs import open_run
 from job.storage import open_storage
+from job.study_file import load_study
 from submit.cli import app
 from tests.submit.test_whole_sweep import TWO_CHANNELS, toml
 

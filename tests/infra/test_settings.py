@@ -8,7 +8,7 @@ from aws_cdk import App
 from pydantic import ValidationError
 
 from infra.app import build
-from infra.machines import FAMILIES, FOLD_MACHINES
+from infra.machines import FAMILIES, FOLD
 from infra.settings import Settings, SettingsError, merged, read_settings
 from job.contract import cloud
 
@@ -54,19 +54,17 @@ def test_a_wrong_name_is_one_mistake_and_not_two() -> None:
 
 def test_the_family_of_all_machines_changes_by_one_value() -> None:
     before, after = Settings(gpu_families=("g4dn",)), Settings(gpu_families=("g6",))
-    for gpus in cloud.GPUS_PER_FOLD:
-        assert {type_.split(".")[0] for type_ in before.types_with(gpus, spot=True)} == {"g4dn"}
-        assert {type_.split(".")[0] for type_ in after.types_with(gpus, spot=True)} == {"g6"}
+    assert {type_.split(".")[0] for type_ in before.fold_types(spot=True)} == {"g4dn"}
+    assert {type_.split(".")[0] for type_ in after.fold_types(spot=True)} == {"g6"}
 
 
 def test_on_demand_machines_are_the_smallest_of_each_family() -> None:
-    assert Settings().types_with(1, spot=False) == ("g4dn.xlarge", "g5.xlarge", "g6.xlarge")
+    assert Settings().fold_types(spot=False) == ("g4dn.xlarge", "g5.xlarge", "g6.xlarge")
 
 
 def test_named_types_replace_those_of_the_families() -> None:
-    settings = Settings(instance_types={8: ("p4d.24xlarge",)})
-    assert settings.types_with(8, spot=True) == ("p4d.24xlarge",)
-    assert settings.types_with(1, spot=True) == Settings().types_with(1, spot=True)
+    settings = Settings(instance_types=("p3.2xlarge",))
+    assert settings.fold_types(spot=True) == settings.fold_types(spot=False) == ("p3.2xlarge",)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +74,7 @@ def test_named_types_replace_those_of_the_families() -> None:
         ({"vpn": 1}, "loosweep.vpn: unknown setting; settings: stack, region, studies, "),
         ({"gpu_families": ["p99"]}, "family 'p99' is not among g4dn, g5, g6, g6e; name the types"),
         ({"gpu_families": []}, "loosweep.gpu_families: Tuple should have at least 1 item"),
-        ({"instance_types": {"2": ["g5.xlarge"]}}, "instance_types is for 1, 4, 8 GPUs, not for 2"),
+        ({"instance_types": ["g5"]}, "loosweep.instance_types.0: String should match pattern"),
         ({"studies": ["a", "b", "a"]}, "a is there twice; name each once"),
         ({"studies": ["glioma/2"]}, "loosweep.studies.0: String should match pattern"),
         (
@@ -121,29 +119,19 @@ def test_the_committed_settings_are_read() -> None:
 VCPUS_AND_GIB = {
     "g4dn.xlarge": (4, 16),
     "g4dn.2xlarge": (8, 32),
-    "g4dn.12xlarge": (48, 192),
-    "g4dn.metal": (96, 384),
     "g5.xlarge": (4, 16),
     "g5.2xlarge": (8, 32),
-    "g5.12xlarge": (48, 192),
-    "g5.48xlarge": (192, 768),
     "g6.xlarge": (4, 16),
     "g6.2xlarge": (8, 32),
-    "g6.12xlarge": (48, 192),
-    "g6.48xlarge": (192, 768),
     "g6e.xlarge": (4, 32),
     "g6e.2xlarge": (8, 64),
-    "g6e.12xlarge": (48, 384),
-    "g6e.48xlarge": (192, 1536),
 }
 """From AWS's tables of accelerated instances."""
 
 
 def test_every_type_of_a_family_has_room_for_its_fold() -> None:
     for family, sizes in FAMILIES.items():
-        assert set(sizes) == set(cloud.GPUS_PER_FOLD)
-        for gpus, names in sizes.items():
-            for size in names:
-                vcpus, gib = VCPUS_AND_GIB[f"{family}.{size}"]
-                assert FOLD_MACHINES[gpus].vcpus <= vcpus
-                assert FOLD_MACHINES[gpus].memory_gib <= 0.93 * gib, "the system and the ECS agent need some"
+        for size in sizes:
+            vcpus, gib = VCPUS_AND_GIB[f"{family}.{size}"]
+            assert FOLD.vcpus <= vcpus
+            assert FOLD.memory_gib <= 0.93 * gib, "the system and the ECS agent need some"

@@ -10,7 +10,6 @@ def test_the_outputs_are_those_of_the_contract(default: Any) -> None:
         cloud.DATA_BUCKET,
         cloud.RESULTS_BUCKET,
         cloud.GPU_QUEUE,
-        cloud.MULTI_GPU_QUEUE,
         cloud.CPU_QUEUE,
         cloud.IMAGE,
         cloud.LOG_GROUP,

@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from job.contract.study import Study
-from job.contract.study_file import parse_study
 from job.storage.local import LocalStorage
+from job.study_file import parse_study
 
 SHAPE_XYZ = (20, 18, 10)
 """Neither a multiple of the block nor smaller than one."""

@@ -9,14 +9,20 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load
+from torch import nn
 
 from job.contract import layout
 from job.contract.errors import DataError, Stopped, StudyError
+from job.contract.grid import Fold
+from job.contract.randomness import Stream
 from job.contract.results import Heartbeat
 from job.data.store import open_exams
-from job.fold import Worker, load_patches, run_fold, training_plan
+from job.fold import Worker, load_batches, run_fold, stream_of
 from job.networks.build import initial_network
+from job.networks.design import design_of
 from job.storage.local import LocalStorage
+from job.training.batches import PatchBatches
+from job.training.clock import PhaseClock
 from tests.conftest import TinyRun
 from tests.job.folds import result, same_but_cost
 
@@ -26,6 +32,17 @@ CPU = torch.device("cpu")
 def worker(tiny: TinyRun, stop: Any = lambda: False) -> Worker:
     return Worker(
         run=tiny.run, store=tiny.store, device=CPU, threads=1, checkpoint_seconds=300, stop_requested=stop
+    )
+
+
+def batches_of(tiny: TinyRun, fold: Fold) -> PatchBatches:
+    readers = open_exams(tiny.store, tiny.manifest, fold.training_exams)
+    return load_batches(tiny.study, fold, readers, design_of(tiny.study).training_window(), CPU)
+
+
+def network_of(tiny: TinyRun, channels: tuple[int, ...], *, repeat: int = 0, unit: int = 0) -> nn.Module:
+    return initial_network(
+        tiny.study, design_of(tiny.study), channels, Stream(tiny.study.sweep.seed, repeat, unit)
     )
 
 
@@ -75,7 +92,7 @@ def test_the_prediction_lies_on_the_original_grid(make_tiny_run: Any, tiny_cohor
     assert prediction.header["xyzt_units"] == original.header["xyzt_units"]
     label, predicted = (np.asarray(image.dataobj).astype(int) for image in (original, prediction))
     overlap = 2 * ((label == 1) & (predicted == 1)).sum() / ((label == 1).sum() + (predicted == 1).sum())
-    assert result(tiny, 0).exams[0].scores["GTV-T"].dice == pytest.approx(overlap)
+    assert result(tiny, 0).exams[0].scores["GTV-T"].values["dice"] == pytest.approx(overlap)
 
 
 def test_predictions_carry_the_label_values_of_the_cohort(make_tiny_run: Any) -> None:
@@ -213,51 +230,36 @@ def test_repeats_differ_in_first_weights_patches_and_dropout(make_tiny_run: Any)
     run_fold(worker(tiny), index)
     weights = load(tiny.run.read(layout.weights(index)))
     for repeat, equal in ((0, False), (1, True)):
-        network = initial_network(tiny.study, folds[0].arm.channels, repeat=repeat, unit=1)
+        network = network_of(tiny, folds[0].arm.channels, repeat=repeat, unit=1)
         assert all(torch.allclose(w, weights[name]) for name, w in network.named_parameters()) == equal
 
-    centres = []
+    batches: list[torch.Tensor] = []
     for fold in folds:
-        readers = open_exams(tiny.store, tiny.manifest, fold.training_exams)
-        draws = load_patches(tiny.manifest, fold, readers, CPU).sampler.draw(0)
-        centres.append([draw.centre_zyx for draw in draws])
-        plan = training_plan(tiny.study, fold, "float32", torch.nn.Identity())
-        assert plan.stream == (tiny.study.sweep.seed, fold.repeat, fold.unit)
-    assert centres[0] != centres[1]
+        batches.append(batches_of(tiny, fold).batch(0, PhaseClock(CPU)).image_BCZYX)
+        assert stream_of(tiny.study, fold) == (tiny.study.sweep.seed, fold.repeat, fold.unit)
+    assert not torch.equal(*batches)
 
 
 def test_patches_have_the_shape_of_the_study(make_tiny_run: Any) -> None:
-    """In the study file along (x, y, z); what is predicted lies within, as the architecture says."""
+    """In the study file along (x, y, z); what is predicted lies within, as the design says."""
     training = {"segment_shape": None, "patch_shape": [31, 27, 9]}
     tiny = make_tiny_run(training=training)
     fold = tiny.manifest.grid.fold(0)
-    readers = open_exams(tiny.store, tiny.manifest, fold.training_exams)
-    shape = load_patches(tiny.manifest, fold, readers, CPU).shape
-    assert shape.input_zyx == (9, 27, 31)
-    architecture = tiny.study.network.architecture
-    output = shape.output_zyx[::-1]
-    assert shape.offset_zyx == architecture.output_start((31, 27, 9), output)[::-1]
-    assert all(
-        o + n <= p for o, n, p in zip(shape.offset_zyx, shape.output_zyx, shape.input_zyx, strict=True)
-    )
+    window = design_of(tiny.study).training_window()
+    assert window.input_zyx == (9, 27, 31)
+    batch = batches_of(tiny, fold).batch(0, PhaseClock(CPU))
+    assert batch.image_BCZYX.shape[2:] == (9, 27, 31)
+    assert batch.label_BZYX.shape[1:] == batch.output_zyx == window.output_zyx
 
 
 def test_all_arms_of_an_exam_see_the_same_patches_of_the_same_exams(make_tiny_run: Any) -> None:
     tiny = make_tiny_run()
     grid = tiny.manifest.grid
     arms = [grid.fold(len(grid.arms) + arm) for arm in range(len(grid.arms))]
-    patches = [
-        load_patches(tiny.manifest, fold, open_exams(tiny.store, tiny.manifest, fold.training_exams), CPU)
-        for fold in arms
-    ]
+    sources = [batches_of(tiny, fold) for fold in arms]
     for step in (0, 5):
-        images, labels = [], []
-        for source in patches:
-            draws = source.sampler.draw(step)
-            image_BCZYX, label_BZYX = source.exams.cut(draws, source.shape)
-            source.exams.augment(image_BCZYX, draws)
-            images.append(image_BCZYX.clone())
-            labels.append(label_BZYX)
+        batches = [source.batch(step, PhaseClock(CPU)) for source in sources]
+        images, labels = [each.image_BCZYX for each in batches], [each.label_BZYX for each in batches]
         for fold, image_BCZYX, label_BZYX in zip(arms, images, labels, strict=True):
             assert torch.equal(image_BCZYX, images[0][:, list(fold.arm.channels)])
             assert torch.equal(label_BZYX, labels[0])
@@ -268,7 +270,7 @@ def test_dropout_is_the_same_in_all_arms(make_tiny_run: Any) -> None:
     tiny = make_tiny_run()
     masks = []
     for channels in ((0, 1, 2, 3), (1, 3)):
-        network = initial_network(tiny.study, channels, repeat=0, unit=0)
+        network = network_of(tiny, channels)
         seen: list[torch.Tensor] = []
         dropout = [m for m in network.modules() if isinstance(m, torch.nn.Dropout) and m.p > 0]
         for module in dropout:

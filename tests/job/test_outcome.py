@@ -143,7 +143,9 @@ def test_scores_and_predictions_meet_by_the_exam_s_name(tmp_path: Path, make_tin
     ]
     result = fold_result(manifest, fold, "float32", b"", tested, COST)
     assert [own.exam for own in result.exams] == names
-    assert [own.scores["GTV-T"].dice for own in result.exams] == [0.1 * exam for exam in fold.test_exams]
+    assert [own.scores["GTV-T"].values["dice"] for own in result.exams] == [
+        0.1 * exam for exam in fold.test_exams
+    ]
     run = LocalStorage(tmp_path / "turned")
     write_outcome(run, manifest, result, b"", {name: name.encode() for name in reversed(names)})
     for own in result.exams:

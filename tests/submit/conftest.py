@@ -8,8 +8,8 @@ import pytest
 from job.contract import layout
 from job.contract.manifest import ExamEntry, Manifest
 from job.contract.results import Cost, ExamResult, FoldResult, Score
-from job.contract.study_file import parse_study
 from job.storage.local import LocalStorage
+from job.study_file import parse_study
 
 STUDY: dict[str, Any] = {
     "name": "small",

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from job.contract.manifest import Manifest
-from job.contract.study_file import load_study
 from job.data.prepare import prepare_cohort
 from job.places import cohort_root, store_root
+from job.study_file import load_study
 from submit.cohort_changes import changes_since
 
 STUDY = """

@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from job.contract.errors import StudyError
-from job.contract.study_file import parse_study
 from job.data.exam_record import ExamRecord
+from job.study_file import parse_study
 from submit.executors.local import Slot
 from submit.machine import fold_memory_gib, machine_slots, within_memory
 from tests.submit.conftest import STUDY

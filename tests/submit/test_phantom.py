@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from job.contract.errors import StudyError
-from job.contract.study_file import load_study
+from job.study_file import load_study
 from submit import phantom
 from submit.phantom import write_phantom
 

@@ -10,8 +10,8 @@ import pytest
 
 from job.contract.errors import StudyError
 from job.contract.manifest import ExamEntry, Manifest
-from job.contract.study_file import load_study, parse_study
 from job.storage import LocalStorage
+from job.study_file import load_study, parse_study
 from submit.analysis.power import detectable, patients_needed
 from submit.power_plan import Spread, plan_power, show_plan
 from tests.submit.conftest import STUDY

@@ -14,10 +14,10 @@ from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.manifest import ExamEntry, Manifest
 from job.contract.results import Failure, FoldResult, Heartbeat, Score
-from job.contract.study_file import load_study
 from job.data.prepare import StoreIndex
 from job.runs import create_run
 from job.storage.local import LocalStorage
+from job.study_file import load_study
 from submit.runs import find_run, survey
 from submit.submissions import Submission, read_submission
 

@@ -17,8 +17,8 @@ from rich.console import Console
 from job.contract import layout
 from job.contract.errors import DataError
 from job.contract.manifest import Manifest
-from job.contract.study_file import load_study
 from job.storage.local import LocalStorage
+from job.study_file import load_study
 from submit.executors.local import LocalExecutor, Slot
 from submit.sweep import Outcome, describe_outcome, missing_of, sweep, work
 

@@ -17,10 +17,10 @@ from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.manifest import ExamEntry, Manifest
 from job.contract.results import Failure, Heartbeat
-from job.contract.study_file import load_study
 from job.data.prepare import StoreIndex
 from job.runs import create_run
 from job.storage.local import LocalStorage
+from job.study_file import load_study
 from submit.analysis.results_table import collect_results
 from submit.aws.account import heartbeats
 from submit.executors.protocol import Snapshot

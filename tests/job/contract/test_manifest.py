@@ -203,3 +203,9 @@ def test_the_grid_follows_from_the_study(make_study: MakeStudy) -> None:
     assert grid.validation_patients == 1
     assert grid.arms == study.arms
     assert len(grid) == 4 * 3 * 2 + 3 * 3
+
+
+def test_what_another_version_said_of_computing_is_no_part_of_a_run(make_study: MakeStudy) -> None:
+    words = json.loads(freeze(make_study()).to_json())
+    words["study"]["compute"]["gpus_per_fold"] = 1
+    assert Manifest.model_validate(words) == freeze(make_study())

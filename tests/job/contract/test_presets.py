@@ -4,7 +4,8 @@ import pytest
 
 from job.contract.presets import PRESETS
 from job.contract.study import Study
-from job.contract.study_file import parse_study
+from job.networks.deepmedic.design import DeepMedicDesign
+from job.study_file import parse_study
 
 MakeStudy = Callable[..., Study]
 
@@ -33,13 +34,13 @@ def test_the_reference_study_needs_only_to_be_told_where_its_files_are() -> None
 
 def test_the_reference_study_cuts_patches_of_165_x_165_x_9(make_study: MakeStudy) -> None:
     study = make_study('preset = "reference-study"')
-    architecture = study.network.architecture
+    design = DeepMedicDesign(study)
     assert study.training.patch_shape == study.evaluation.tile_shape == (165, 165, 9)
     # Ten kernels of 3 along x and y shrink by 20, one along z by 2: 21 x 21 x 3, three times that sub-sampled.
-    assert architecture.receptive_fields() == ((21, 21, 3), (63, 63, 3))
+    assert design.sizes.receptive_fields() == ((21, 21, 3), (63, 63, 3))
     # The sub-sampled pathway reads 3 (k + 20) - 2 voxels for an output of 3 k: 163 of 165 for k = 35.
-    assert architecture.output_shape(study.training_segment) == (105, 105, 7)
-    assert study.training_segment == study.evaluation_segment == (125, 125, 9)
+    assert design.training_window().output_zyx == (7, 105, 105)
+    assert design.training_segment == design.evaluation_segment == (125, 125, 9)
 
 
 def test_the_paper_trains_70_000_steps_and_halves_at_its_epochs(make_study: MakeStudy) -> None:
@@ -52,11 +53,11 @@ def test_the_paper_trains_70_000_steps_and_halves_at_its_epochs(make_study: Make
 
 def test_the_paper_cuts_patches_of_55_voxels_for_segments_of_25(make_study: MakeStudy) -> None:
     study = make_study('preset = "deepmedic-paper"')
-    architecture = study.network.architecture
-    assert study.training_segment == (25, 25, 25)
-    assert architecture.output_shape((25, 25, 25)) == (9, 9, 9)  # eight kernels of 3
-    assert architecture.input_shape((25, 25, 25)) == (55, 55, 55)  # 3 * (3 + 16) - 2 of the factor 3
-    assert study.evaluation_segment == (45, 45, 45)
+    design = DeepMedicDesign(study)
+    assert design.training_segment == (25, 25, 25)
+    assert design.training_window().output_zyx == (9, 9, 9)  # eight kernels of 3
+    assert design.training_window().input_zyx == (55, 55, 55)  # 3 * (3 + 16) - 2 of the factor 3
+    assert design.evaluation_segment == (45, 45, 45)
 
 
 def test_the_smoke_study_is_small(make_study: MakeStudy) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from job.contract.metrics import IN_SCORES
 from job.contract.results import Cost, ExamResult, Failure, FoldResult, Heartbeat, Record, Score
 
 OK = Score(status="ok", dice=0.75, hd95_mm=2.5, reference_ml=10.0, predicted_ml=11.0)
@@ -70,7 +71,7 @@ def test_a_record_is_read_back_as_it_was_written(record: Record) -> None:
 
 def test_an_undefined_number_is_null_in_the_file() -> None:
     assert b'"dice": null' in BOTH_EMPTY.to_json()
-    assert Score.model_validate_json(BOTH_EMPTY.to_json()).dice is None
+    assert Score.model_validate_json(BOTH_EMPTY.to_json()).values["dice"] is None
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
@@ -114,6 +115,59 @@ def test_a_score_of_before_hd95_by_voxels_was_computed_is_read() -> None:
     assert Score.model_validate_json(before) == OK
     with pytest.raises(ValidationError, match="greater than or equal to 0"):
         Score(**OK.model_dump() | {"hd95_voxels_mm": -1.0})
+
+
+def test_a_file_has_the_metrics_beside_the_other_keys() -> None:
+    score = Score(
+        status="ok",
+        values={"dice": 0.75, "hd95_mm": 2.5, "hd95_voxels_mm": 1e-7},
+        reference_ml=10,
+        predicted_ml=11.25,
+    )
+    data = b"""{
+ "status": "ok",
+ "dice": 0.75,
+ "hd95_mm": 2.5,
+ "hd95_voxels_mm": 1e-7,
+ "reference_ml": 10.0,
+ "predicted_ml": 11.25
+}
+"""
+    assert score.to_json() == data
+    assert Score.model_validate_json(data) == score
+    exam = ExamResult(exam="e", patient="p", digest="d", scores={"t": score}, prediction_sha256="s")
+    assert b'"t": {\n   "status": "ok",\n   "dice": 0.75,\n   "hd95_mm": 2.5,' in exam.to_json()
+
+
+def test_a_file_of_before_is_read_as_it_was() -> None:
+    old = """{"status": "miss", "dice": 0.0, "hd95_mm": 281.5, "reference_ml": 3.5, "predicted_ml": 0.0}"""
+    score = Score.model_validate_json(old)
+    assert score.values == dict.fromkeys(IN_SCORES) | {"dice": 0.0, "hd95_mm": 281.5}
+    assert (score.status, score.reference_ml, score.predicted_ml) == ("miss", 3.5, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("found", "put", "where", "words"),
+    [
+        ('"dice": 0.75', '"dice": 1.5', "dice", "less than or equal to 1"),
+        ('"dice": 0.75,', "", "dice", "Field required"),
+        ('"hd95_mm": 2.5', '"hd95_mm": -2.5', "hd95_mm", "greater than or equal to 0"),
+        ('"dice": 0.75', '"dice": 0.75, "dicee": 0.5', "dicee", "Extra inputs are not permitted"),
+        ('"dice": 0.75', '"dice": 0.75, "values": {}', "values", "Extra inputs are not permitted"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named_by_its_key(found: str, put: str, where: str, words: str) -> None:
+    data = RESULT.to_json().decode()
+    assert found in data
+    with pytest.raises(ValidationError, match=words) as refusal:
+        FoldResult.model_validate_json(data.replace(found, put))
+    assert refusal.value.errors()[0]["loc"] == ("exams", 0, "scores", "tumour", where)
+
+
+def test_a_metric_that_is_no_row_of_the_table_is_refused() -> None:
+    values = {"dice": 0.5, "hd95_mm": 1.0, "jaccardd": 0.3}
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        Score(status="ok", values=values, reference_ml=1.0, predicted_ml=1.0)
 
 
 def test_a_record_never_changes() -> None:

@@ -236,31 +236,3 @@ def test_a_margin_is_stated_with_its_reason_or_a_default_of_dice_alone(make_stud
     stated = make_study('sweep.equivalence_margin = 0.05\nsweep.margin_justification = "two readers"')
     assert (stated.margin, stated.sweep.margin_justification) == (0.05, "two readers")
     assert (stated.sweep.relative_margin, stated.sweep.smallest_dice) == (0.25, 0.3)
-
-
-def test_a_table_of_the_network_changes_its_variant(make_study: MakeStudy) -> None:
-    architecture = make_study(
-        "network.fc_features = [10, 11]\nnetwork.dropout = [0, 0, 0]"
-    ).network.architecture
-    assert architecture.fc_features == (10, 11)
-    assert architecture.feature_maps == (12, 12, 16, 16)  # the preset's
-    assert architecture.fc_kernel == (1, 1, 1)  # the variant's
-
-
-def test_a_patch_is_cut_to_the_largest_segment_that_it_holds(make_study: MakeStudy) -> None:
-    # Four kernels of 3 shrink by 8. Along x and y the pathway of factor 3 reads 11 voxels before the output
-    # and, for an output of 3 k, 3 k + 10 from its start: a patch of 3 k + 22 voxels or more.
-    assert make_study("training.patch_shape = [33, 34, 21]").training_segment == (17, 20, 21)
-
-
-def test_tiles_are_20_voxels_larger_than_training_segments_along_axes_with_wide_kernels(
-    make_study: MakeStudy,
-) -> None:
-    flat = f"network.kernels = {[[3, 3, 1]] * 8}\nnetwork.subsampling = [[3, 3, 1]]\n"
-    settings = f"{flat}training.steps = 10\ntraining.segment_shape = [25, 27, 5]"
-    assert make_study(settings, without="preset").evaluation_segment == (45, 47, 5)
-
-
-def test_tiles_have_the_size_that_is_given(make_study: MakeStudy) -> None:
-    assert make_study("evaluation.segment_shape = [30, 30, 9]").evaluation_segment == (30, 30, 9)
-    assert make_study("evaluation.tile_shape = [33, 34, 21]").evaluation_segment == (17, 20, 21)

@@ -6,7 +6,7 @@ import pytest
 from job.contract.cohort import Section
 from job.contract.presets import PRESETS
 from job.contract.study_docs import EXAMPLE, preset_toml, study_reference
-from job.contract.study_file import parse_study
+from job.study_file import parse_study
 
 DOCS = Path(__file__).parents[3] / "docs"
 

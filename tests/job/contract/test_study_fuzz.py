@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from job.contract.errors import StudyError
 from job.contract.study import Study
-from job.contract.study_file import parse_study
+from job.study_file import parse_study
 from tests.fuzzing import fuzzed
 
 STUDY: dict[str, Any] = {

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from job.contract.errors import StudyError
-from job.contract.study_file import parse_study
 from job.contract.suggestions import OTHER_WORDS, REMARKS, TABLES, WITHOUT_KEY, keys_of
+from job.study_file import parse_study
 
 STUDY = """
 name = "small"
@@ -74,7 +74,6 @@ def refused(place: str, key: str) -> str:
         ("network", "dropout_rate", "; did you mean 'dropout'?"),
         ("store", "chunks", "; did you mean 'block_shape'?"),
         ("compute", "output_dir", "; did you mean 'runs'?"),
-        ("compute", "gpus", "; did you mean 'gpus_per_fold'?"),
         # MATLAB
         ("training", "MiniBatchSize", "; did you mean 'batch_size'?"),
         ("training", "InitialLearnRate", "; did you mean 'learning_rate'?"),
@@ -91,7 +90,6 @@ def refused(place: str, key: str) -> str:
         # another table's word
         ("", "epochs", f"; did you mean 'steps' in [training] ({UPDATES})?"),
         ("", "path", "; did you mean 'root' in [cohort]?"),
-        ("training", "num_gpus", "; did you mean 'gpus_per_fold' in [compute]?"),
         ("training", "output", "; did you mean 'runs' in [compute]?"),
         ("training", "roi_size", "; did you mean 'tile_shape' in [evaluation] (voxels along (x, y, z))?"),
         ("network", "patch_size", "; did you mean 'patch_shape' in [training] (voxels along (x, y, z))?"),

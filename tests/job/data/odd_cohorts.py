@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from job.contract.study import Study
-from job.contract.study_file import parse_study
 from job.data.cohort_summary import ExamSummary, Findings
 from job.data.exam_record import read_record
 from job.data.prepare import check_cohort, prepare_cohort
 from job.data.store import ExamReader
 from job.storage.local import LocalStorage
+from job.study_file import parse_study
 
 SHAPE = (24, 20, 12)
 AFFINE = np.array([[-2.0, 0, 0, 23], [0, -2, 0, 19], [0, 0, 3, -16], [0, 0, 0, 1]])

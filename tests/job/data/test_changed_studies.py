@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from job.contract import layout
 from job.contract.cohort import Channel, Cohort
 from job.contract.study import Store, Study
-from job.contract.study_file import parse_study
 from job.data.prepare import Prepared, prepare_cohort
 from job.storage.local import LocalStorage
+from job.study_file import parse_study
 from tests.job.data.odd_cohorts import AFFINE, COHORT, NAMES, OddCohort, exam_of, nifti, sound_cohort
 
 PATIENTS = ("p1", "p2", "p3", "p4")

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from job.contract.errors import DataError, Problem, StudyError
-from job.contract.study_file import parse_study
 from job.data.cohort_files import find_cohort, find_exams
 from job.data.doubtful_names import doubtful_names
 from job.data.patterns import folded
 from job.storage.local import LocalStorage
+from job.study_file import parse_study
 from submit.problems import by_cause
 from tests.fuzzing import fuzzed
 

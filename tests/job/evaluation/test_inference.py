@@ -3,16 +3,15 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import conv3d
 
-from job.evaluation.inference import Tile, TilePlan, predict, tiles
+from job.data.window import Window
+from job.evaluation.inference import predict
 
 torch.set_num_threads(1)
 
-VALID = TilePlan(input_zyx=(7, 8, 9), output_zyx=(3, 4, 5), offset_zyx=(2, 2, 2))
+VALID = Window(input_zyx=(7, 8, 9), output_zyx=(3, 4, 5), offset_zyx=(2, 2, 2))
 SHAPES = [(7, 8, 9), (3, 4, 5), (6, 8, 10), (11, 10, 13), (2, 1, 3), (1, 20, 1)]
 
 
@@ -31,27 +30,6 @@ def whole_volume(image_CZYX: Tensor) -> np.ndarray:
     """The labels of one pass over the whole volume, padded by mirroring."""
     padded = np.pad(image_CZYX.numpy(), [(0, 0), (2, 2), (2, 2), (2, 2)], mode="reflect")
     return two_convolutions(torch.from_numpy(padded)[None])[0].argmax(dim=0).numpy()
-
-
-def test_tiles_lie_one_output_apart_and_the_last_is_cropped() -> None:
-    plan = TilePlan(input_zyx=(6, 4, 5), output_zyx=(4, 4, 2), offset_zyx=(1, 0, 2))
-    assert tiles((5, 4, 3), plan) == [
-        Tile(start_zyx=(0, 0, 0), shape_zyx=(4, 4, 2), input_start_zyx=(-1, 0, -2)),
-        Tile(start_zyx=(0, 0, 2), shape_zyx=(4, 4, 1), input_start_zyx=(-1, 0, 0)),
-        Tile(start_zyx=(4, 0, 0), shape_zyx=(1, 4, 2), input_start_zyx=(3, 0, -2)),
-        Tile(start_zyx=(4, 0, 2), shape_zyx=(1, 4, 1), input_start_zyx=(3, 0, 0)),
-    ]
-
-
-@given(st.tuples(*[st.integers(1, 20)] * 3), st.tuples(*[st.integers(1, 9)] * 3))
-def test_tiles_predict_each_voxel_exactly_once(
-    volume: tuple[int, int, int], output: tuple[int, int, int]
-) -> None:
-    predictions = np.zeros(volume, dtype=int)
-    for tile in tiles(volume, TilePlan(input_zyx=output, output_zyx=output, offset_zyx=(0, 0, 0))):
-        predictions[tile.voxels] += 1
-        assert predictions[tile.voxels].shape == tile.shape_zyx
-    assert (predictions == 1).all()
 
 
 @pytest.mark.parametrize("volume", SHAPES)
@@ -75,22 +53,22 @@ def test_the_batch_does_not_change_the_labels(batch: int) -> None:
 
 @pytest.mark.parametrize("offset", list(itertools.product((0, 2), repeat=3)))
 def test_a_network_may_read_more_on_one_side_than_on_the_other(offset: tuple[int, int, int]) -> None:
-    plan = TilePlan(input_zyx=(5, 6, 7), output_zyx=(3, 4, 5), offset_zyx=offset)
-    z, y, x = (slice(a, a + n) for a, n in zip(offset, plan.output_zyx, strict=True))
+    window = Window(input_zyx=(5, 6, 7), output_zyx=(3, 4, 5), offset_zyx=offset)
+    z, y, x = (slice(a, a + n) for a, n in zip(offset, window.output_zyx, strict=True))
 
     def sign(image_BCZYX: Tensor) -> Tensor:
         seen = image_BCZYX[:, :1, z, y, x]
         return torch.cat([-seen, seen], dim=1)
 
     image_CZYX = draw(1, 8, 8, 8) + 0.5
-    labels_ZYX = predict(sign, image_CZYX, None, plan, batch=3)
+    labels_ZYX = predict(sign, image_CZYX, None, window, batch=3)
     np.testing.assert_array_equal(labels_ZYX, image_CZYX[0].numpy() > 0)
 
 
 def test_a_network_that_predicts_all_that_it_reads_needs_no_margin() -> None:
-    plan = TilePlan(input_zyx=(4, 4, 4), output_zyx=(4, 4, 4), offset_zyx=(0, 0, 0))
+    window = Window(input_zyx=(4, 4, 4), output_zyx=(4, 4, 4), offset_zyx=(0, 0, 0))
     image_CZYX = draw(3, 6, 4, 9) + torch.tensor([0.0, 0.25, 0.5]).reshape(3, 1, 1, 1)
-    labels_ZYX = predict(lambda image_BCZYX: image_BCZYX, image_CZYX, None, plan, batch=2)
+    labels_ZYX = predict(lambda image_BCZYX: image_BCZYX, image_CZYX, None, window, batch=2)
     np.testing.assert_array_equal(labels_ZYX, image_CZYX.argmax(dim=0).numpy())
 
 
@@ -137,22 +115,10 @@ def test_the_network_gets_float32_from_a_float16_exam_and_keeps_no_gradients() -
     np.testing.assert_array_equal(labels_ZYX, whole_volume(image_CZYX))
 
 
-@pytest.mark.parametrize(
-    ("read", "predicted", "offset"),
-    [(5, 0, 0), (5, 6, 0), (5, 3, 3), (5, 3, -1)],
-    ids=["predicts nothing", "more than it reads", "beyond what it reads", "before what it reads"],
-)
-def test_a_plan_must_predict_within_what_it_reads(read: int, predicted: int, offset: int) -> None:
-    with pytest.raises(
-        ValueError, match=f"axis y a tile reads {read} voxels, predicts {predicted} from voxel"
-    ):
-        TilePlan(input_zyx=(9, read, 9), output_zyx=(9, predicted, 9), offset_zyx=(0, offset, 0))
-
-
 def test_an_output_of_another_size_than_planned_is_an_error() -> None:
-    plan = TilePlan(input_zyx=(7, 8, 9), output_zyx=(3, 4, 4), offset_zyx=(2, 2, 2))
+    window = Window(input_zyx=(7, 8, 9), output_zyx=(3, 4, 4), offset_zyx=(2, 2, 2))
     with pytest.raises(ValueError, match=r"shape \(2, classes, 3, 4, 4\); got \(2, 3, 3, 4, 5\)"):
-        predict(two_convolutions, draw(2, 6, 4, 4), None, plan, batch=2)
+        predict(two_convolutions, draw(2, 6, 4, 4), None, window, batch=2)
 
 
 def test_an_image_without_channels_is_an_error() -> None:

@@ -11,7 +11,9 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from job.evaluation.metrics import Score, score_exam, score_structure
+from job.contract.metrics import IN_SCORES
+from job.contract.results import Score
+from job.evaluation.metrics import COMPUTED, Pair, score_exam, score_structure
 
 ISOTROPIC_MM = (1.0, 1.0, 1.0)
 SPACING_ZYX_MM = (2.0, 1.0, 0.5)
@@ -38,6 +40,11 @@ def cube(start_zyx: tuple[int, int, int], side: int = 4) -> Mask:
     return box(start_zyx, (side,) * 3, (20, 20, 20))
 
 
+def assert_says(score: Score, **expected: object) -> None:
+    told = score.model_dump()
+    assert {key: told[key] for key in expected} == expected
+
+
 EMPTY = np.zeros((4, 6, 12), dtype=bool)
 VOXEL = box((1, 2, 3), (1, 1, 2), (4, 6, 12))
 DIAGONAL_13_MM = (1.0, 0.5, 1.0)  # 4 x 6 x 12 voxels: 4, 3 and 12 mm
@@ -52,7 +59,8 @@ def test_cubes_apart_are_as_far_as_their_outer_faces(axis: int, gap: int) -> Non
     start = [3, 3, 3]
     start[axis] += 4 + gap
     score = score_structure(cube((3, 3, 3)), cube((start[0], start[1], start[2])), SPACING_ZYX_MM)
-    assert score == Score(
+    assert_says(
+        score,
         status="ok",
         dice=0.0,
         hd95_mm=(4 + gap) * SPACING_ZYX_MM[axis],
@@ -67,31 +75,32 @@ def test_cubes_one_voxel_apart_in_position_overlap_by_three_quarters(axis: int, 
     start = [3, 3, 3]
     start[axis] += 1
     score = score_structure(cube((3, 3, 3)), cube((start[0], start[1], start[2])), SPACING_ZYX_MM)
-    assert score.dice == 2 * 48 / (64 + 64)
-    assert score.hd95_mm == hd95_mm
+    assert score.values["dice"] == 2 * 48 / (64 + 64)
+    assert score.values["hd95_mm"] == hd95_mm
 
 
 def test_a_structure_is_at_no_distance_from_itself() -> None:
     score = score_structure(cube((3, 3, 3)), cube((3, 3, 3)), SPACING_ZYX_MM)
-    assert (score.status, score.dice, score.hd95_mm, score.hd95_voxels_mm) == ("ok", 1.0, 0.0, 0.0)
+    assert score.status == "ok"
+    assert (score.values["dice"], score.values["hd95_mm"], score.values["hd95_voxels_mm"]) == (1.0, 0.0, 0.0)
 
 
 def test_one_voxel_is_as_far_from_another_as_its_farther_corners() -> None:
     # Two voxels of 2 mm lie between: 4 of the 8 corners are 4 mm away and 4 are 6 mm away.
     score = score_structure(cube((2, 5, 5), side=1), cube((5, 5, 5), side=1), SPACING_ZYX_MM)
-    assert (score.dice, score.hd95_mm) == (0.0, 6.0)
+    assert (score.values["dice"], score.values["hd95_mm"]) == (0.0, 6.0)
     assert score.reference_ml == score.predicted_ml == 0.001
 
 
 def test_one_voxel_is_at_no_distance_from_itself() -> None:
     score = score_structure(cube((5, 5, 5), side=1), cube((5, 5, 5), side=1), SPACING_ZYX_MM)
-    assert (score.dice, score.hd95_mm, score.hd95_voxels_mm) == (1.0, 0.0, 0.0)
+    assert (score.values["dice"], score.values["hd95_mm"], score.values["hd95_voxels_mm"]) == (1.0, 0.0, 0.0)
 
 
 def test_less_than_five_percent_of_the_surface_is_ignored() -> None:
     # A stray voxel has a surface of 1.7 mm² beside the 564 mm² of a cube of 10 voxels.
     with_stray_voxel = cube((1, 1, 1), side=10) | cube((18, 18, 18), side=1)
-    assert score_structure(cube((1, 1, 1), side=10), with_stray_voxel, ISOTROPIC_MM).hd95_mm == 0.0
+    assert score_structure(cube((1, 1, 1), side=10), with_stray_voxel, ISOTROPIC_MM).values["hd95_mm"] == 0.0
 
 
 @pytest.mark.parametrize("swapped", [False, True])
@@ -105,7 +114,7 @@ def test_the_worse_direction_counts_where_pooled_distances_would_hide_it(swapped
     one = cube((1, 1, 1), side=10)
     two = one | cube((15, 5, 5), side=3)
     reference, predicted = (two, one) if swapped else (one, two)
-    assert score_structure(reference, predicted, ISOTROPIC_MM).hd95_mm == 5.0
+    assert score_structure(reference, predicted, ISOTROPIC_MM).values["hd95_mm"] == 5.0
 
 
 def test_a_structure_that_touches_the_border_has_a_surface_there() -> None:
@@ -113,7 +122,8 @@ def test_a_structure_that_touches_the_border_has_a_surface_there() -> None:
     volume = (4, 4, 4)
     score = score_structure(box((0, 0, 0), volume, volume), box((1, 0, 0), (3, 4, 4), volume), SPACING_ZYX_MM)
     # By voxels: 16 of 100 distances are of the layer that is lacking.
-    assert score == Score(
+    assert_says(
+        score,
         status="ok",
         dice=2 * 48 / (64 + 48),
         hd95_mm=2.0,
@@ -123,14 +133,57 @@ def test_a_structure_that_touches_the_border_has_a_surface_there() -> None:
     )
 
 
+def test_every_metric_of_a_score_is_computed() -> None:
+    assert tuple(COMPUTED) == IN_SCORES
+
+
+# Label maps of 4 x 6 x 12 voxels; of two voxels in a row the prediction has the second, and one more.
+NOTHING = np.zeros(EMPTY.shape, dtype=np.uint8)
+THERE = NOTHING.copy()
+THERE[1, 2, 3:5] = 1
+MOVED = NOTHING.copy()
+MOVED[1, 2, 4:6] = 1
+VALUES = {
+    # Dice: 2 x 1 / (2 + 2). The surface's far corners are 1 mm away (4 of 12, more than 5 %), and so is the voxel
+    # that each has for itself (2 distances of 4; the 95th percentile of 0, 0, 1, 1 is 1).
+    "found": (THERE, MOVED, {"dice": 0.5, "hd95_mm": 1.0, "hd95_voxels_mm": 1.0}),
+    "miss": (THERE, NOTHING, {"dice": 0.0, "hd95_mm": 13.0, "hd95_voxels_mm": 13.0}),
+    "false alarm": (NOTHING, THERE, {"dice": 0.0, "hd95_mm": 13.0, "hd95_voxels_mm": 13.0}),
+    "both empty": (NOTHING, NOTHING, {"dice": None, "hd95_mm": None, "hd95_voxels_mm": None}),
+}
+
+
+@pytest.mark.parametrize("metric", IN_SCORES)
+@pytest.mark.parametrize("case", VALUES)
+def test_each_metric_has_a_number_for_each_way_that_a_test_can_end(case: str, metric: str) -> None:
+    reference_ZYX, predicted_ZYX, expected = VALUES[case]
+    score = score_exam(reference_ZYX, predicted_ZYX, {"tumour": (1,)}, DIAGONAL_13_MM)["tumour"]
+    assert score.values[metric] == expected[metric]
+
+
+def test_what_several_metrics_need_is_computed_once() -> None:
+    pair = Pair(reference_ZYX=cube((3, 3, 3)), predicted_ZYX=cube((4, 3, 3)), spacing_zyx_mm=SPACING_ZYX_MM)
+    assert pair.surface_distances is pair.surface_distances
+    assert pair.border_distances_mm is pair.border_distances_mm
+
+
 def test_both_empty_is_undefined() -> None:
-    assert score_structure(EMPTY, EMPTY, DIAGONAL_13_MM) == Score(
-        status="both-empty", dice=None, hd95_mm=None, hd95_voxels_mm=None, reference_ml=0.0, predicted_ml=0.0
+    score = score_structure(EMPTY, EMPTY, DIAGONAL_13_MM)
+    assert_says(
+        score,
+        status="both-empty",
+        dice=None,
+        hd95_mm=None,
+        hd95_voxels_mm=None,
+        reference_ml=0.0,
+        predicted_ml=0.0,
     )
 
 
 def test_a_false_alarm_costs_the_diagonal_of_the_image() -> None:
-    assert score_structure(EMPTY, VOXEL, DIAGONAL_13_MM) == Score(
+    score = score_structure(EMPTY, VOXEL, DIAGONAL_13_MM)
+    assert_says(
+        score,
         status="false-alarm",
         dice=0.0,
         hd95_mm=13.0,
@@ -141,14 +194,21 @@ def test_a_false_alarm_costs_the_diagonal_of_the_image() -> None:
 
 
 def test_a_miss_costs_the_diagonal_of_the_image() -> None:
-    assert score_structure(VOXEL, EMPTY, DIAGONAL_13_MM) == Score(
-        status="miss", dice=0.0, hd95_mm=13.0, hd95_voxels_mm=13.0, reference_ml=0.001, predicted_ml=0.0
+    score = score_structure(VOXEL, EMPTY, DIAGONAL_13_MM)
+    assert_says(
+        score,
+        status="miss",
+        dice=0.0,
+        hd95_mm=13.0,
+        hd95_voxels_mm=13.0,
+        reference_ml=0.001,
+        predicted_ml=0.0,
     )
 
 
 def test_no_structure_is_farther_than_a_missed_one() -> None:
     opposite_corners = (box((0, 0, 0), (1, 1, 1), EMPTY.shape), box((3, 5, 11), (1, 1, 1), EMPTY.shape))
-    hd95_mm = score_structure(*opposite_corners, DIAGONAL_13_MM).hd95_mm
+    hd95_mm = score_structure(*opposite_corners, DIAGONAL_13_MM).values["hd95_mm"]
     assert hd95_mm is not None
     assert hd95_mm <= 13.0
 
@@ -161,7 +221,7 @@ def test_by_voxels_one_is_as_far_from_another_as_their_centres(
 ) -> None:
     z, y, x = shift_zyx
     score = score_structure(cube((2, 5, 5), side=1), cube((2 + z, 5 + y, 5 + x), side=1), SPACING_ZYX_MM)
-    assert score.hd95_voxels_mm == pytest.approx(distance_mm)
+    assert score.values["hd95_voxels_mm"] == pytest.approx(distance_mm)
 
 
 def test_by_voxels_both_directions_count_together() -> None:
@@ -169,7 +229,7 @@ def test_by_voxels_both_directions_count_together() -> None:
     # largest are those of the outer cube's 8 corners, sqrt(3² + 3² + 3²), then of 24 voxels beside them,
     # sqrt(3² + 3² + 2²): the 95th percentile, between the 28th and the 29th, is the latter.
     score = score_structure(cube((3, 3, 3), side=10), cube((6, 6, 6), side=4), ISOTROPIC_MM)
-    assert score.hd95_voxels_mm == pytest.approx(math.sqrt(22))
+    assert score.values["hd95_voxels_mm"] == pytest.approx(math.sqrt(22))
 
 
 @pytest.mark.parametrize("swapped", [False, True])
@@ -178,7 +238,7 @@ def test_by_voxels_pooled_distances_hide_the_worse_direction(swapped: bool) -> N
     one = cube((1, 1, 1), side=10)
     two = one | cube((15, 5, 5), side=3)
     reference, predicted = (two, one) if swapped else (one, two)
-    assert score_structure(reference, predicted, ISOTROPIC_MM).hd95_voxels_mm == 0.0
+    assert score_structure(reference, predicted, ISOTROPIC_MM).values["hd95_voxels_mm"] == 0.0
 
 
 MASKS = hnp.arrays(bool, (3, 4, 5))
@@ -203,9 +263,9 @@ def medpy_hd95_mm(one: Mask, two: Mask, spacing_zyx_mm: tuple[float, ...]) -> fl
 def test_hd95_by_voxels_is_medpys(one: Mask, two: Mask) -> None:
     score = score_structure(one, two, SPACING_ZYX_MM)
     if score.status == "ok":
-        assert score.hd95_voxels_mm == pytest.approx(medpy_hd95_mm(one, two, SPACING_ZYX_MM))
+        assert score.values["hd95_voxels_mm"] == pytest.approx(medpy_hd95_mm(one, two, SPACING_ZYX_MM))
     else:
-        assert score.hd95_voxels_mm == score.hd95_mm
+        assert score.values["hd95_voxels_mm"] == score.values["hd95_mm"]
 
 
 def test_hd95_by_voxels_is_medpys_of_balls_that_touch_the_border() -> None:
@@ -216,7 +276,7 @@ def test_hd95_by_voxels_is_medpys_of_balls_that_touch_the_border() -> None:
     )
     for masks in ((one, two), (two, one), (one & two, one | two)):
         score = score_structure(*masks, SPACING_ZYX_MM)
-        assert score.hd95_voxels_mm == pytest.approx(medpy_hd95_mm(*masks, SPACING_ZYX_MM))
+        assert score.values["hd95_voxels_mm"] == pytest.approx(medpy_hd95_mm(*masks, SPACING_ZYX_MM))
 
 
 @given(MASKS, MASKS)
@@ -224,11 +284,7 @@ def test_reference_and_prediction_are_treated_alike(one: Mask, two: Mask) -> Non
     score, swapped = score_structure(one, two, SPACING_ZYX_MM), score_structure(two, one, SPACING_ZYX_MM)
     opposite = {"miss": "false-alarm", "false-alarm": "miss"}
     assert swapped.status == opposite.get(score.status, score.status)
-    assert (swapped.dice, swapped.hd95_mm, swapped.hd95_voxels_mm) == (
-        score.dice,
-        score.hd95_mm,
-        score.hd95_voxels_mm,
-    )
+    assert swapped.values == score.values
     assert (swapped.reference_ml, swapped.predicted_ml) == (score.predicted_ml, score.reference_ml)
 
 
@@ -239,9 +295,10 @@ def test_empty_space_around_a_structure_changes_nothing_but_the_diagonal(
     score = score_structure(one, two, SPACING_ZYX_MM)
     around = [(margins[0], margins[1]), (margins[2], margins[3]), (margins[4], margins[5])]
     padded = score_structure(np.pad(one, around), np.pad(two, around), SPACING_ZYX_MM)
-    assert (padded.status, padded.dice, padded.reference_ml) == (score.status, score.dice, score.reference_ml)
+    assert (padded.status, padded.values["dice"]) == (score.status, score.values["dice"])
+    assert padded.reference_ml == score.reference_ml
     if score.status == "ok":
-        assert (padded.hd95_mm, padded.hd95_voxels_mm) == (score.hd95_mm, score.hd95_voxels_mm)
+        assert padded.values == score.values
 
 
 def test_an_exam_has_a_score_for_each_class_and_for_their_union() -> None:
@@ -251,7 +308,7 @@ def test_an_exam_has_a_score_for_each_class_and_for_their_union() -> None:
         reference_ZYX, predicted_ZYX, structures("core", "edema", "cyst", "necrosis"), SPACING_ZYX_MM
     )
     diagonal_mm = math.sqrt(40**2 + 20**2 + 10**2)
-    assert {name: (s.status, s.dice, s.hd95_mm) for name, s in scores.items()} == {
+    assert {name: (s.status, s.values["dice"], s.values["hd95_mm"]) for name, s in scores.items()} == {
         "core": ("ok", 1.0, 0.0),
         "edema": ("miss", 0.0, diagonal_mm),
         "cyst": ("false-alarm", 0.0, diagonal_mm),
@@ -279,7 +336,7 @@ def test_an_exam_without_any_structure_is_empty_in_all() -> None:
 def test_scores_are_plain_numbers_where_the_header_holds_float32() -> None:
     spacing = np.array([2.0, 0.1, 0.1], dtype=np.float32)
     score = score_structure(cube((3, 3, 3)), cube((4, 3, 3)), spacing)  # type: ignore[arg-type]
-    assert {type(value) for value in vars(score).values()} == {str, float}
+    assert {type(value) for value in score.model_dump().values()} == {str, float}
 
 
 def test_a_label_without_a_name_is_an_error() -> None:
@@ -352,8 +409,8 @@ def test_scores_of_real_masks_agree_with_an_independent_implementation(patient: 
         assert score.predicted_ml == pytest.approx(predicted.sum() * np.prod(spacing) / 1000)
         if score.status == "ok":
             only_one = np.count_nonzero(reference != predicted)
-            assert score.dice == pytest.approx(1 - only_one / (reference.sum() + predicted.sum()))
+            assert score.values["dice"] == pytest.approx(1 - only_one / (reference.sum() + predicted.sum()))
             # Corners of voxels weighted by area on one side, centres of voxels on the other: a point of either
             # surface moves by half a voxel's diagonal.
             expected_mm = surface_voxels_hd95_mm(reference, predicted, spacing)
-            assert score.hd95_mm == pytest.approx(expected_mm, abs=math.hypot(*spacing))
+            assert score.values["hd95_mm"] == pytest.approx(expected_mm, abs=math.hypot(*spacing))

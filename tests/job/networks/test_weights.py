@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from job.contract.architecture import paper
-from job.networks.deepmedic import DeepMedic
+from job.contract.deepmedic import paper
+from job.networks.deepmedic.network import DeepMedic
+from job.networks.deepmedic.sizes import DeepMedicSizes
 from job.networks.weights import select_channels
 
 
@@ -22,7 +23,8 @@ def test_an_arm_keeps_the_slices_of_its_channels_and_all_other_weights() -> None
 def test_an_arm_of_deepmedic_predicts_as_all_channels_with_the_left_out_one_at_zero() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    full, arm = DeepMedic(paper(), 3, 2).eval(), DeepMedic(paper(), 2, 2).eval()
+    sizes = DeepMedicSizes(paper())
+    full, arm = DeepMedic(sizes, 3, 2).eval(), DeepMedic(sizes, 2, 2).eval()
     arm.load_state_dict(select_channels(full.state_dict(), arm, [0, 2]))
     image_BCZYX = torch.randn(1, 3, 49, 49, 49)
     image_BCZYX[:, 1] = 0

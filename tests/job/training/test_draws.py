@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from job.contract.randomness import Stream
 from job.contract.study import Training
 from job.data.channel_statistics import ChannelStatistics
 from job.data.exam_record import ExamRecord, Region
@@ -45,7 +46,7 @@ def sampler_of(*labels: np.ndarray, settings: Training, **stream: int) -> PatchS
         return labels[exam][region]
 
     records = [record(label, (4, 8, 8)) for label in labels]
-    return PatchSampler(records, labels_of, settings, **{"seed": 0, "repeat": 0, "unit": 0, **stream})
+    return PatchSampler(records, labels_of, settings, Stream(**{"seed": 0, "repeat": 0, "unit": 0, **stream}))
 
 
 def cube(shape: tuple[int, int, int], label: int, corner: tuple[int, int, int], edge: int) -> np.ndarray:
@@ -136,7 +137,7 @@ def test_no_patch_is_centred_outside_the_mask(make_tiny_run: Any) -> None:
         assert mask is not None
         return np.where(mask, label, OUTSIDE)
 
-    sampler = PatchSampler([r.record for r in readers], labels_of, training(), seed=0, repeat=0, unit=0)
+    sampler = PatchSampler([r.record for r in readers], labels_of, training(), Stream(0, 0, 0))
     for step in range(5):
         for draw in sampler.draw(step):
             mask = readers[draw.exam].mask()
@@ -150,10 +151,8 @@ def test_blocks_read_one_by_one_give_the_same_draws_as_the_whole_volume(make_tin
     readers = open_exams(tiny.store, tiny.manifest, (0, 2))
     whole = [_inside(reader) for reader in readers]
     records = [reader.record for reader in readers]
-    resident = PatchSampler(records, lambda e, r: whole[e][r], training(), seed=3, repeat=0, unit=1)
-    streaming = PatchSampler(
-        records, lambda e, r: _inside(readers[e], r), training(), seed=3, repeat=0, unit=1
-    )
+    resident = PatchSampler(records, lambda e, r: whole[e][r], training(), Stream(3, 0, 1))
+    streaming = PatchSampler(records, lambda e, r: _inside(readers[e], r), training(), Stream(3, 0, 1))
     for step in range(3):
         a, b = resident.draw(step), streaming.draw(step)
         assert [(d.exam, d.centre_zyx) for d in a] == [(d.exam, d.centre_zyx) for d in b]
@@ -200,7 +199,7 @@ def test_shifts_are_in_the_mean_standard_deviation_of_all_training_exams() -> No
     one = record(label, (4, 8, 8)).model_copy(update={"statistics": (spread(1), spread(1))})
     other = one.model_copy(update={"statistics": (spread(3), spread(1))})
     samplers = [
-        PatchSampler(records, lambda e, r: label[r], training(), seed=0, repeat=0, unit=0)
+        PatchSampler(records, lambda e, r: label[r], training(), Stream(0, 0, 0))
         for records in ((one, one), (one, other), (other, one))
     ]
     shifts = [np.array([draw.shift for draw in sampler.draw(0)]) for sampler in samplers]
@@ -217,13 +216,15 @@ def test_class_groups_by_hand() -> None:
 
 def test_random_numbers_of_a_stream_never_change() -> None:
     """Golden numbers: results of different versions of this project are compared."""
-    numbers = generator(7, "patches", 1, 2, 3).random(3)
+    numbers = generator(Stream(7, 1, 2), "patches", 3).random(3)
     np.testing.assert_array_equal(numbers, GOLDEN)
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**6))
 def test_different_steps_have_different_numbers(one: int, other: int) -> None:
-    same = np.array_equal(generator(0, "p", 0, 0, one).random(4), generator(0, "p", 0, 0, other).random(4))
+    same = np.array_equal(
+        generator(Stream(0, 0, 0), "p", one).random(4), generator(Stream(0, 0, 0), "p", other).random(4)
+    )
     assert same == (one == other)
 
 

@@ -3,7 +3,7 @@
 import pytest
 from pandas import concat, isna
 
-from submit.analysis.design import METRICS
+from job.contract.metrics import IN_SCORES, METRICS
 from submit.analysis.pairing import (
     by_arm,
     differences,
@@ -13,7 +13,8 @@ from submit.analysis.pairing import (
     paired_block,
     statuses,
 )
-from tests.submit.analysis.tables import REFERENCE, Test, design, measured, table
+from submit.analysis.results_table import FOLLOWING, TABLE_COLUMNS
+from tests.submit.analysis.tables import REFERENCE, Test, design, measured, paired, table
 
 VISITS: list[Test] = [
     ("p0", "e0", 0, REFERENCE, 0.8),
@@ -98,4 +99,11 @@ def test_a_metric_that_was_thought_of_later_is_left_out_where_no_result_has_it()
     unknown = old.assign(hd95_voxels_mm=None).astype({"hd95_voxels_mm": "Float64"})
     assert metrics_in(unknown) == metrics_in(old)
     some = unknown.assign(hd95_voxels_mm=[3.0, None]).astype({"hd95_voxels_mm": "Float64"})
-    assert metrics_in(some) == METRICS
+    assert metrics_in(some) == ("dice", "hd95_mm", "hd95_voxels_mm", "absolute_volume_error_ml")
+
+
+def test_every_metric_is_a_column_or_follows_from_some() -> None:
+    assert {*TABLE_COLUMNS, *FOLLOWING} >= set(METRICS)
+    assert set(FOLLOWING) == set(METRICS) - set(IN_SCORES)
+    rows = table(paired([0.8, 0.7])).assign(volume_error_ml=[-2.0, 3.0])
+    assert list(paired_block(rows, 1)["absolute_volume_error_ml"]) == [2.0, 3.0]

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from job.__main__ import exit_code_of
 from job.contract import cloud, layout
-from job.contract.study_file import load_study
 from job.storage import Storage
+from job.study_file import load_study
 from submit.aws.deployment import Deployment
 from submit.aws.sweep import run_batch_sweep
 from submit.grids import expected_grid
@@ -26,7 +26,6 @@ OUTPUTS = {
     cloud.DATA_BUCKET: "data",
     cloud.RESULTS_BUCKET: "results",
     cloud.GPU_QUEUE: "gpu",
-    cloud.MULTI_GPU_QUEUE: "multi-gpu",
     cloud.CPU_QUEUE: "cpu",
     cloud.IMAGE: "image@sha256:0",
     cloud.LOG_GROUP: "logs",
@@ -38,7 +37,6 @@ DEPLOYMENT = Deployment(
     data_bucket="d",
     results_bucket="r",
     gpu_queue="gpu",
-    multi_gpu_queue="multi-gpu",
     cpu_queue="cpu",
     image="i",
     log_group="l",

@@ -6,7 +6,6 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 ENVIRONMENTS = {
     "gpu": [("SPOT", ["g4dn.xlarge"]), ("EC2", ["g4dn.xlarge"])],
-    "multi-gpu": [("SPOT", ["g4dn.12xlarge"])],
 }
 """Of the queues: how machines are bought, and their kinds."""
 

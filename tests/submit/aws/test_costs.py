@@ -37,7 +37,7 @@ class Run:
     def __init__(self, folder: Path, prices: Prices) -> None:
         self.batch: Any = FakeBatch()
         self.jobs = BatchJobs(self.batch, self.batch, self.batch, DEPLOYMENT)
-        self.account = Account(self.jobs, prices, gpus=1)
+        self.account = Account(self.jobs, prices)
         self.place = LocalStorage(folder)
         self.submissions: list[BatchSubmission] = []
 

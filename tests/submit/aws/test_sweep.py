@@ -93,7 +93,7 @@ def test_done_folds_are_not_submitted_again(
 
 def test_more_folds_than_an_array_takes_are_several_arrays_of_compact_ranges() -> None:
     client: Any = FakeBatch()
-    task = Task(study="tiny", place="s3://r/run", store="s3://r/store", image="i", token="t", gpus=4)
+    task = Task(study="tiny", place="s3://r/run", store="s3://r/store", image="i", token="t")
     folds = [fold for fold in range(20_002) if fold != 7]
     jobs = list(BatchJobs(client, client, client, DEPLOYMENT).submit_folds(task, folds))
     assert jobs == [
@@ -104,8 +104,8 @@ def test_more_folds_than_an_array_takes_are_several_arrays_of_compact_ranges() -
     requests = list(client.jobs.values())
     sizes = [request.get("arrayProperties", {}).get("size") for request in requests]
     assert sizes == [10_000, 10_000, None]
-    assert {request["jobDefinition"] for request in requests} == {"s-tiny-fold-4gpu"}
-    assert {request["jobQueue"] for request in requests} == {"multi-gpu"}
+    assert {request["jobDefinition"] for request in requests} == {"s-tiny-fold"}
+    assert {request["jobQueue"] for request in requests} == {"gpu"}
     assert len({request["jobName"] for request in requests}) == 3
     assert all(len(json.dumps(request)) < 30 * 1024 for request in requests)
 

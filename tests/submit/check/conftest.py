@@ -8,12 +8,12 @@ import pytest
 
 from job.contract.errors import Problem
 from job.contract.study import Study
-from job.contract.study_file import parse_study
 from job.data.channel_statistics import ChannelStatistics
 from job.data.cohort_files import ExamFiles
 from job.data.cohort_summary import ExamSummary, Findings
 from job.data.geometry import Geometry, canonical_axes
 from job.storage import StoredObject
+from job.study_file import parse_study
 
 LPS = (-1.0, -1.0, 1.0)
 RAS = (1.0, 1.0, 1.0)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from job.contract.study_file import parse_study
 from job.data.prepare import check_cohort
 from job.storage.local import LocalStorage
+from job.study_file import parse_study
 from submit.check.pictures import Album
 from tests.job.conftest import AFFINE, SHAPE_XYZ, exam_files
 

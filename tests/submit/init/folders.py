@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from job.contract.cohort import Cohort
-from job.contract.study_file import load_study
 from job.data.prepare import check_cohort
 from job.places import cohort_root
+from job.study_file import load_study
 from tests.submit.init.layouts import ExamArrays, save
 
 PATIENTS = ("p1", "p2", "p3", "p4")

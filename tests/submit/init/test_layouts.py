@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from job.contract.study import Study
-from job.contract.study_file import load_study, parse_study
 from job.data.cohort_files import find_cohort
 from job.data.prepare import check_cohort, prepare_cohort
 from job.data.store import ExamReader, read_record
 from job.places import cohort_root
 from job.storage import Storage, open_storage
+from job.study_file import load_study, parse_study
 from submit.init.command import init_study
 from tests.submit.init.layouts import CHANNELS, CLASSES, LAYOUTS, phantom
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from job.contract.cohort import Cohort
-from job.contract.study_file import load_study
 from job.data.cohort_files import find_cohort
 from job.places import cohort_root
+from job.study_file import load_study
 from tests.submit.init import layouts
 from tests.submit.init.folders import CHANNELS, EXAMS, PATIENTS, SHAPE_XYZ, Ended, plain
 from tests.submit.init.layouts import AFFINE, LAYOUTS, ExamArrays, bids, nnunet, save

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from job.contract.study_file import load_study
 from job.data.cohort_files import find_cohort
 from job.data.patterns import composed
 from job.places import cohort_root
+from job.study_file import load_study
 from tests.submit.init.folders import CHANNELS, EXAMS, PATIENTS, Ended, plain
 from tests.submit.init.layouts import save
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from job.contract.study_file import load_study
+from job.study_file import load_study
 from tests.submit.init.folders import EXAMS, PATIENTS, SHAPE_XYZ, Ended, plain
 from tests.submit.init.layouts import save
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from job.contract.study_file import load_study
 from job.data.cohort_files import find_cohort
 from job.places import cohort_root
 from job.storage import open_storage
+from job.study_file import load_study
 from submit.init.command import init_study
 from tests.submit.init.layouts import LAYOUTS
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from job.contract.study_file import parse_study
+from job.study_file import parse_study
 from submit.init.layout import Layout
 from submit.init.text import key, quoted, study_text, summary, value
 

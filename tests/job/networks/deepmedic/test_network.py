@@ -1,4 +1,4 @@
-"""Shapes: B batch, C channels, K classes, F feature maps; Z, Y, X voxels. Architectures count in (x, y, z)."""
+"""Shapes: B batch, C channels, K classes, F feature maps; Z, Y, X voxels. Sizes count in (x, y, z)."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from job.contract.architecture import VARIANTS, DeepMedicArchitecture, Shape, paper, residual, v084
-from job.networks.deepmedic import DeepMedic, MirroredBorder, Stages
+from job.contract.deepmedic import VARIANTS, DeepMedicArchitecture, paper, residual, v084
+from job.contract.shapes import ShapeXYZ
+from job.networks.deepmedic.network import DeepMedic, MirroredBorder, Stages
+from job.networks.deepmedic.sizes import DeepMedicSizes
 
 
 @pytest.fixture(autouse=True)
@@ -20,16 +22,16 @@ def _one_thread_and_only_deterministic_operations() -> Iterator[None]:
     torch.use_deterministic_algorithms(False)
 
 
-def thin(architecture: DeepMedicArchitecture) -> DeepMedicArchitecture:
-    """The architecture with few feature maps, for speed."""
-    return replace(
-        architecture,
-        feature_maps=(2,) * len(architecture.feature_maps),
-        fc_features=(3,) * len(architecture.fc_features),
-    )
+def thin(architecture: DeepMedicArchitecture, **changes: object) -> DeepMedicSizes:
+    """The sizes of an architecture with few feature maps, for speed."""
+    features = {
+        "feature_maps": (2,) * len(architecture.feature_maps),
+        "fc_features": (3,) * len(architecture.fc_features),
+    }
+    return DeepMedicSizes(replace(architecture, **features, **changes))
 
 
-def small(**changes: object) -> DeepMedicArchitecture:
+def small(**changes: object) -> DeepMedicSizes:
     """Two stages and pathways of factor 1, 3 and 5."""
     stages = {
         "feature_maps": (2, 2),
@@ -38,12 +40,12 @@ def small(**changes: object) -> DeepMedicArchitecture:
         "dropout": (0.0, 0.0),
         "subsampling": ((3, 3, 3), (5, 5, 5)),
     }
-    return replace(paper(), **(stages | changes))
+    return DeepMedicSizes(replace(paper(), **(stages | changes)))
 
 
-def passing_through(architecture: DeepMedicArchitecture, pathway: int) -> DeepMedic:
+def passing_through(sizes: DeepMedicSizes, pathway: int) -> DeepMedic:
     """A network whose first logit is what one pathway sees at the centre of its kernels (if positive)."""
-    network = DeepMedic(architecture, channels=1, classes=2).double().eval()
+    network = DeepMedic(sizes, channels=1, classes=2).double().eval()
     for module in network.modules():
         if isinstance(module, nn.Conv3d):
             centre = [length // 2 for length in module.kernel_size]
@@ -53,11 +55,11 @@ def passing_through(architecture: DeepMedicArchitecture, pathway: int) -> DeepMe
             module.running_var.fill_(1 - module.eps)
     first_after_concatenation = network.classifier[0].stages[0].convolution.weight
     nn.init.zeros_(first_after_concatenation)
-    nn.init.ones_(first_after_concatenation[0, pathway * architecture.feature_maps[-1]])
+    nn.init.ones_(first_after_concatenation[0, pathway * sizes.architecture.feature_maps[-1]])
     return network
 
 
-def coordinates(patch: Shape) -> Tensor:
+def coordinates(patch: ShapeXYZ) -> Tensor:
     """An image (1, 1, Z, Y, X) with the value x + 1000 y + 1000000 z at each voxel."""
     x, y, z = (torch.arange(length, dtype=torch.float64) for length in patch)
     return (x + 1e3 * y[:, None] + 1e6 * z[:, None, None])[None, None]
@@ -76,16 +78,16 @@ def coordinates(patch: Shape) -> Tensor:
 def test_the_variants_have_as_many_parameters_as_the_reference_implementation(
     variant: str, channels: int, classes: int, parameters: int
 ) -> None:
-    network = DeepMedic(VARIANTS[variant](), channels, classes)
+    network = DeepMedic(DeepMedicSizes(VARIANTS[variant]()), channels, classes)
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize(("segment", "output"), [(25, 9), (37, 21), (45, 29)])
 def test_a_segment_of_25_37_and_45_gives_9_21_and_29_voxels(variant: str, segment: int, output: int) -> None:
-    architecture = thin(VARIANTS[variant]())
-    patch = architecture.input_shape((segment,) * 3)
-    network = DeepMedic(architecture, channels=1, classes=3).eval()
+    sizes = thin(VARIANTS[variant]())
+    patch = sizes.input_shape((segment,) * 3)
+    network = DeepMedic(sizes, channels=1, classes=3).eval()
     with torch.no_grad():
         logits_BKZYX = network(torch.randn(1, 1, *patch), (output,) * 3)
     assert logits_BKZYX.shape == (1, 3, output, output, output)
@@ -103,19 +105,19 @@ def test_the_measured_receptive_field_is_the_stated_one_on_each_axis(
     make: Callable[[], DeepMedicArchitecture], field: int, axis: int
 ) -> None:
     along = tuple(3 if i == axis else 1 for i in range(3))
-    architecture = replace(
-        thin(make()),
+    sizes = thin(
+        make(),
         kernels=(along,) * 8,
         subsampling=tuple(
             tuple(factor[0] if i == axis else 1 for i in range(3)) for factor in make().subsampling
         ),
         fc_kernel=(1, 1, 1),
     )
-    assert architecture.receptive_field()[axis] == field
+    assert sizes.receptive_field()[axis] == field
     output = tuple(15 if i == axis else 1 for i in range(3))
     patch = tuple(150 if i == axis else 1 for i in range(3))
-    start = architecture.output_start(patch, output)[axis]
-    network = DeepMedic(architecture, channels=1, classes=2).double().eval()
+    start = sizes.output_start(patch, output)[axis]
+    network = DeepMedic(sizes, channels=1, classes=2).double().eval()
     image_BCZYX = torch.rand(1, 1, *reversed(patch), dtype=torch.float64, requires_grad=True)
     logits = network(image_BCZYX, tuple(reversed(output)))[0, 0].flatten()
 
@@ -132,16 +134,16 @@ def test_the_measured_receptive_field_is_the_stated_one_on_each_axis(
 @pytest.mark.parametrize("surplus", [0, 1, 4])
 @pytest.mark.parametrize(("pathway", "factor"), [(0, (1, 1, 1)), (1, (3, 1, 5)), (2, (5, 3, 1))])
 def test_each_pathway_shows_an_output_voxel_the_centre_of_the_low_resolution_voxel_around_it(
-    pathway: int, factor: Shape, surplus: int
+    pathway: int, factor: ShapeXYZ, surplus: int
 ) -> None:
-    architecture = small(subsampling=((3, 1, 5), (5, 3, 1)), kernels=((3, 3, 3), (3, 1, 3)))
+    sizes = small(subsampling=((3, 1, 5), (5, 3, 1)), kernels=((3, 3, 3), (3, 1, 3)))
     output = (7, 4, 11)
     shrinkage = (4, 2, 4)
-    tight = architecture.input_shape(tuple(a + b for a, b in zip(output, shrinkage, strict=True)))
+    tight = sizes.input_shape(tuple(a + b for a, b in zip(output, shrinkage, strict=True)))
     patch = tuple(length + surplus for length in tight)
-    start = architecture.output_start(patch, output)
+    start = sizes.output_start(patch, output)
     with torch.no_grad():
-        network = passing_through(architecture, pathway)
+        network = passing_through(sizes, pathway)
         seen_ZYX = network(coordinates(patch), tuple(reversed(output)))[0, 0]
     x, y, z = (
         torch.tensor([start[axis] + i // f * f + f // 2 for i in range(output[axis])], dtype=torch.float64)
@@ -218,9 +220,9 @@ def test_residual_connections_pass_the_image_on_where_the_kernels_are_zero(
 
 
 def test_the_kernel_after_the_concatenation_keeps_the_size_of_the_output_on_each_axis() -> None:
-    architecture = small(fc_kernel=(5, 3, 1))
-    image_BCZYX = torch.randn(1, 1, *reversed(architecture.input_shape((12, 11, 10))))
-    logits_BKZYX = DeepMedic(architecture, channels=1, classes=2)(image_BCZYX, (6, 7, 8))
+    sizes = small(fc_kernel=(5, 3, 1))
+    image_BCZYX = torch.randn(1, 1, *reversed(sizes.input_shape((12, 11, 10))))
+    logits_BKZYX = DeepMedic(sizes, channels=1, classes=2)(image_BCZYX, (6, 7, 8))
     assert logits_BKZYX.shape == (1, 2, 6, 7, 8)
 
 
@@ -234,17 +236,17 @@ def test_a_mirrored_border_repeats_the_voxel_at_the_border() -> None:
 def test_a_flat_patch_of_165_by_165_by_9_trains(make: Callable[[], DeepMedicArchitecture]) -> None:
     factors = tuple((x, y, 1) for x, y, _ in make().subsampling)
     kernels = ((3, 3, 1),) * 7 + ((3, 3, 3),)
-    architecture = replace(thin(make()), kernels=kernels, subsampling=factors)
-    network = DeepMedic(architecture, channels=2, classes=3).train()
+    sizes = thin(make(), kernels=kernels, subsampling=factors)
+    network = DeepMedic(sizes, channels=2, classes=3).train()
     logits_BKZYX = network(torch.randn(1, 2, 9, 165, 165))
-    x, y, z = architecture.output_shape(architecture.segment_for((165, 165, 9)))
+    x, y, z = sizes.output_shape(sizes.segment_for((165, 165, 9)))
     assert logits_BKZYX.shape == (1, 3, z, y, x)
     logits_BKZYX.square().mean().backward()
     assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
 
 
 def test_weights_are_normal_with_variance_two_by_fan_in_and_follow_the_global_seed() -> None:
-    network, again = (torch.manual_seed(7) and DeepMedic(paper(), 7, 3) for _ in range(2))
+    network, again = (torch.manual_seed(7) and DeepMedic(DeepMedicSizes(paper()), 7, 3) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True))
     weight = network.pathways[0].stages[7].convolution.weight
     assert weight.std().item() == pytest.approx((2 / (50 * 27)) ** 0.5, rel=0.01)
@@ -273,4 +275,4 @@ def test_an_image_with_other_channels_is_refused() -> None:
 @pytest.mark.parametrize(("channels", "classes"), [(0, 2), (1, 1)])
 def test_a_network_needs_a_channel_and_two_classes(channels: int, classes: int) -> None:
     with pytest.raises(ValueError, match=f"got {channels} channels and {classes} classes"):
-        DeepMedic(paper(), channels, classes)
+        DeepMedic(DeepMedicSizes(paper()), channels, classes)

@@ -1,4 +1,4 @@
-"""Reads a study file: presets, then pydantic, with errors in the words of the file."""
+"""Reads a study file: presets, then pydantic, then the network's sizes, with errors in the words of the file."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,11 @@ from pydantic_core import ErrorDetails
 
 from job.contract.cohort import NAME
 from job.contract.errors import StudyError
+from job.contract.networks import settings_named_in
 from job.contract.presets import PRESETS
 from job.contract.study import STUDY_NAME, Study
 from job.contract.suggestions import keys_of, nearest, suggestion
+from job.networks.design import design_of
 
 Place = tuple[str | int, ...]
 """Keys, and positions in lists, from the top of the file."""
@@ -43,7 +45,13 @@ def load_study(path: Path) -> Study:
 
 
 def parse_study(table: Mapping[str, Any], *, source: str) -> Study:
-    """The study of a parsed TOML table; `source` names the file in errors."""
+    """The study of a parsed TOML table; `source` names the file in errors.
+
+    Every study comes through here before it is frozen, so that none is whose network is impossible.
+
+    Raises:
+        StudyError: As for `load_study`.
+    """
     table = dict(table)
     preset = table.pop("preset", None)
     if preset is not None:
@@ -54,23 +62,29 @@ def parse_study(table: Mapping[str, Any], *, source: str) -> Study:
             )
         table = _merge(PRESETS[preset](), table)
     try:
-        return Study.model_validate(table)
+        study = Study.model_validate(table)
+        design_of(study)  # which refuses sizes that its network cannot have
     except ValidationError as error:
         lines = _in_words(error.errors(), table)
         raise StudyError("\n".join(f"{source}: {line}" for line in lines)) from None
+    except StudyError as error:
+        raise StudyError(f"{source}: {error}") from None
+    return study
 
 
 def _merge(preset: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
     """The file's keys over the preset's, section by section.
 
     A file that gives a size its own way (segment or patch) replaces the preset's way; a file with channels of
-    its own drops the preset's acquisitions.
+    its own drops the preset's acquisitions, one with another kind of network what the preset says of its own.
     """
     merged = dict(table)
     for section, values in preset.items():
         own = table.get(section, {})
         if not isinstance(own, Mapping):
             continue  # the model says what is wrong with it
+        if section == "network" and settings_named_in(own) is not settings_named_in(values):
+            continue
         replaced = {other for either, other in _ONE_OF if either in own}
         kept = {key: value for key, value in values.items() if key not in replaced}
         merged[section] = kept | dict(own)
@@ -123,7 +137,7 @@ def _in_words(problems: Sequence[ErrorDetails], table: Mapping[str, Any]) -> lis
     for problem in problems:
         by_place.setdefault(_place(problem, table), []).append(problem)
     innermost = [place for place in by_place if not any(p[: len(place)] == place != p for p in by_place)]
-    return [_line(place, by_place[place]) for place in innermost]
+    return [_line(place, by_place[place], table) for place in innermost]
 
 
 def _place(problem: ErrorDetails, table: Mapping[str, Any]) -> Place:
@@ -140,12 +154,12 @@ def _place(problem: ErrorDetails, table: Mapping[str, Any]) -> Place:
     return tuple(place)
 
 
-def _line(place: Place, problems: Sequence[ErrorDetails]) -> str:
+def _line(place: Place, problems: Sequence[ErrorDetails], table: Mapping[str, Any]) -> str:
     problem = problems[0]
     where = "".join(f"[entry {part + 1}]" if isinstance(part, int) else f".{part}" for part in place)
     where = f"{where.removeprefix('.')}: " if where else ""
     if problem["type"] == "extra_forbidden":
-        known = _keys_at(place[:-1])
+        known = _keys_at(place[:-1], table)
         return f"{where}unknown key{suggestion(place, known)}; known keys: {', '.join(known)}"
     if problem["type"] == "value_error":
         return where + problem["msg"].removeprefix("Value error, ")
@@ -167,8 +181,10 @@ def _expected(problem: ErrorDetails) -> str:
     return problem["msg"].removeprefix("Input should be ")
 
 
-def _keys_at(place: Place) -> tuple[str, ...]:
-    """The keys that a table of the study may have."""
+def _keys_at(place: Place, table: Mapping[str, Any]) -> tuple[str, ...]:
+    """The keys that a table of the study may have; of the network, those of its kind."""
+    if place == ("network",) and (network := settings_named_in(table["network"])) is not None:
+        return keys_of(network)
     model: type[BaseModel] = Study
     for part in place:
         if isinstance(part, str) and part in model.model_fields:

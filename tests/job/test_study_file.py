@@ -1,14 +1,11 @@
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from job.contract.errors import StudyError
-from job.contract.study import Study
-from job.contract.study_file import load_study, parse_study
-
-MakeStudy = Callable[..., Study]
+from job.study_file import load_study, parse_study
+from tests.job.toml_studies import make_study
 
 MINIMAL = """
 name = "minimal"
@@ -91,9 +88,7 @@ def test_a_mistake_of_syntax_is_placed(study_file: Path, text: str, place: str) 
         ),
     ],
 )
-def test_an_unknown_key_is_named_with_the_nearest_known_one(
-    make_study: MakeStudy, changes: str, line: str
-) -> None:
+def test_an_unknown_key_is_named_with_the_nearest_known_one(changes: str, line: str) -> None:
     with pytest.raises(StudyError, match=re.escape(f"study.toml: {line}")):
         make_study(changes)
 
@@ -206,15 +201,13 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(
         ("compute.cores_per_fold = 0", "compute.cores_per_fold: expected a number above 0, got 0"),
     ],
 )
-def test_a_value_of_the_wrong_kind_is_explained_in_one_line(
-    make_study: MakeStudy, changes: str, line: str
-) -> None:
+def test_a_value_of_the_wrong_kind_is_explained_in_one_line(changes: str, line: str) -> None:
     with pytest.raises(StudyError) as refusal:
         make_study(changes)
     assert str(refusal.value) == f"study.toml: {line}"
 
 
-def test_a_list_of_shapes_that_is_one_shape_is_explained_entry_by_entry(make_study: MakeStudy) -> None:
+def test_a_list_of_shapes_that_is_one_shape_is_explained_entry_by_entry() -> None:
     with pytest.raises(StudyError) as refusal:
         make_study("network.subsampling = [3, 1]")
     assert str(refusal.value).splitlines() == [
@@ -223,7 +216,7 @@ def test_a_list_of_shapes_that_is_one_shape_is_explained_entry_by_entry(make_stu
     ]
 
 
-def test_all_problems_are_named_at_once(make_study: MakeStudy) -> None:
+def test_all_problems_are_named_at_once() -> None:
     with pytest.raises(StudyError) as refusal:
         make_study("typo = 1\ntraining.steps = 0\nsweep.repeats = -1", without="name")
     places = [line.split(": ")[1] for line in str(refusal.value).splitlines()]
@@ -241,9 +234,7 @@ def test_all_problems_are_named_at_once(make_study: MakeStudy) -> None:
         ('["smoke"]', "preset ['smoke'] is unknown"),
     ],
 )
-def test_an_unknown_preset_is_named_with_the_nearest_one(
-    make_study: MakeStudy, preset: str, message: str
-) -> None:
+def test_an_unknown_preset_is_named_with_the_nearest_one(preset: str, message: str) -> None:
     with pytest.raises(StudyError, match=re.escape(f"study.toml: {message}")):
         make_study(f"preset = {preset}")
 
@@ -258,23 +249,23 @@ def test_an_unknown_preset_is_named_with_the_nearest_one(
     ],
 )
 def test_a_size_given_the_other_way_replaces_that_of_the_preset(
-    make_study: MakeStudy, preset: str, own: str, key: str, replaced: str
+    preset: str, own: str, key: str, replaced: str
 ) -> None:
     section = getattr(make_study(f'preset = "{preset}"\n{own}'), key)
     assert getattr(section, replaced) is None
 
 
-def test_channels_of_the_file_come_without_the_acquisitions_of_the_preset(make_study: MakeStudy) -> None:
+def test_channels_of_the_file_come_without_the_acquisitions_of_the_preset() -> None:
     study = make_study('preset = "reference-study"\nsweep.leave_out = "acquisitions"')
     assert [arm.name for arm in study.arms] == ["reference", "without t2", "without t1", "without adc"]
 
 
-def test_a_schedule_of_the_file_comes_without_the_fractions_of_the_preset(make_study: MakeStudy) -> None:
+def test_a_schedule_of_the_file_comes_without_the_fractions_of_the_preset() -> None:
     training = make_study('preset = "deepmedic-paper"\ntraining.schedule = "poly"').training
     assert (training.schedule, training.halve_at) == ("poly", ())
 
 
-def test_classes_of_the_file_replace_all_of_the_preset(make_study: MakeStudy) -> None:
+def test_classes_of_the_file_replace_all_of_the_preset() -> None:
     study = make_study('preset = "reference-study"\ncohort.classes = { liver = 7 }')
     assert study.cohort.class_names == ("liver",)
 

@@ -5,7 +5,7 @@
             +-- take every 5th voxel -- stages -- repeat 5x -- crop -+
 
 Tensors: B batch, C input channels, F feature maps, K classes, Z Y X voxels. The sizes and positions come from
-`job.contract.architecture`, which counts in (x, y, z). Borders are mirrored by flipping slices and voxels
+`job.networks.deepmedic.sizes`, which counts in (x, y, z). Borders are mirrored by flipping slices and voxels
 repeated by expanding, because torch's padding modes and interpolation have no deterministic backward on CUDA.
 
 Source: Kamnitsas et al., Med Image Anal 2017;36:61-78; github.com/deepmedic/deepmedic at e10ba7c,
@@ -18,7 +18,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from job.contract.architecture import DeepMedicArchitecture, Shape
+from job.contract.deepmedic import DeepMedicArchitecture
+from job.contract.shapes import ShapeXYZ, ShapeZYX, xyz_of, zyx_of
+from job.networks.deepmedic.sizes import DeepMedicSizes
 
 # DeepMedic predicts with the plain mean of the last 60 batches' statistics. The exponential average with
 # momentum 2 / (60 + 1) has the same mean age, (60 - 1) / 2 batches, and the same variance, 1/60 of a batch's.
@@ -33,7 +35,7 @@ class DeepMedic(nn.Module):
     minutes.
 
     Args:
-        architecture: stages, kernels and sub-sampling factors.
+        sizes: stages, kernels and sub-sampling factors, with the arithmetic of their sizes.
         channels: input channels.
         classes: classes, the background included.
 
@@ -41,28 +43,28 @@ class DeepMedic(nn.Module):
         ValueError: There is no input channel or fewer than two classes.
     """
 
-    def __init__(self, architecture: DeepMedicArchitecture, channels: int, classes: int) -> None:
+    def __init__(self, sizes: DeepMedicSizes, channels: int, classes: int) -> None:
         super().__init__()
         if channels < 1 or classes < 2:
             raise ValueError(
                 f"DeepMedic needs at least 1 input channel and 2 classes, the background included; "
                 f"got {channels} channels and {classes} classes"
             )
-        self.architecture = architecture
+        self.sizes = sizes
         self.channels = channels
-        self.pathways = nn.ModuleList(_pathway(architecture, channels) for _ in architecture.factors)
-        self.classifier = _classifier(architecture, classes)
+        self.pathways = nn.ModuleList(_pathway(sizes.architecture, channels) for _ in sizes.factors)
+        self.classifier = _classifier(sizes.architecture, len(sizes.factors), classes)
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
 
-    def forward(self, image_BCZYX: Tensor, output_zyx: Shape | None = None) -> Tensor:
+    def forward(self, image_BCZYX: Tensor, output_zyx: ShapeZYX | None = None) -> Tensor:
         """Logits of the output's voxels, as (B, K, Z, Y, X).
 
         Args:
-            image_BCZYX: the input, at least the architecture's `input_shape` of the smallest segment.
+            image_BCZYX: the input, at least the sizes' `input_shape` of the smallest segment.
             output_zyx: the output's size; by default the largest that the image serves. It lies at the
-                architecture's `output_start`.
+                sizes' `output_start`.
 
         Raises:
             ValueError: The channels are not the network's, or the output does not fit in the image.
@@ -72,18 +74,20 @@ class DeepMedic(nn.Module):
             raise ValueError(
                 f"the network takes {self.channels} channels, the image has {image_BCZYX.shape[1]}"
             )
-        patch = _flipped(image_BCZYX.shape[2:])
-        if output_zyx is None:
-            output = self.architecture.output_shape(self.architecture.segment_for(patch))
-        else:
-            output = _flipped(output_zyx)
+        z, y, x = image_BCZYX.shape[2:]
+        patch = ShapeXYZ((x, y, z))
+        output = self._largest_output(patch) if output_zyx is None else xyz_of(output_zyx)
         features = []
-        for factor, pathway in zip(self.architecture.factors, self.pathways, strict=True):
-            x, y, z = self.architecture.pathway_reads(factor, patch, output)
-            maps_BFZYX = _repeated(pathway(image_BCZYX[:, :, z, y, x]), factor)
+        for factor, pathway in zip(self.sizes.factors, self.pathways, strict=True):
+            along_x, along_y, along_z = self.sizes.pathway_reads(factor, patch, output)
+            read_BCZYX = image_BCZYX[:, :, along_z, along_y, along_x]
+            maps_BFZYX = _repeated(pathway(read_BCZYX), factor)
             features.append(maps_BFZYX[:, :, : output[2], : output[1], : output[0]])
         logits_BKZYX: Tensor = self.classifier(torch.cat(features, dim=1))
         return logits_BKZYX
+
+    def _largest_output(self, patch: ShapeXYZ) -> ShapeXYZ:
+        return self.sizes.output_shape(self.sizes.segment_for(patch))
 
 
 class Stages(nn.Module):
@@ -129,7 +133,7 @@ class MirroredBorder(nn.Module):
         margin_zyx: voxels to add on both sides, at most as many as the maps have.
     """
 
-    def __init__(self, margin_zyx: Shape) -> None:
+    def __init__(self, margin_zyx: ShapeZYX) -> None:
         super().__init__()
         self.margin_zyx = margin_zyx
 
@@ -154,11 +158,11 @@ def _pathway(architecture: DeepMedicArchitecture, channels: int) -> Stages:
     return Stages([nn.Sequential(first), *later], architecture.residual_stages)
 
 
-def _classifier(architecture: DeepMedicArchitecture, classes: int) -> nn.Sequential:
+def _classifier(architecture: DeepMedicArchitecture, pathways: int, classes: int) -> nn.Sequential:
     """The stages from the concatenated feature maps to the logits."""
-    concatenated = architecture.feature_maps[-1] * len(architecture.factors)
+    concatenated = architecture.feature_maps[-1] * pathways
     features = (concatenated, *architecture.fc_features, classes)
-    kernels = (architecture.fc_kernel, *[(1, 1, 1)] * len(architecture.fc_features))
+    kernels = (architecture.fc_kernel, *[ShapeXYZ((1, 1, 1))] * len(architecture.fc_features))
     stages = [
         _stage(features_in, features_out, kernel, dropout=rate, keep_size=True)
         for features_in, features_out, kernel, rate in zip(
@@ -169,7 +173,7 @@ def _classifier(architecture: DeepMedicArchitecture, classes: int) -> nn.Sequent
 
 
 def _stage(
-    features_in: int, features_out: int, kernel: Shape, *, dropout: float = 0.0, keep_size: bool = False
+    features_in: int, features_out: int, kernel: ShapeXYZ, *, dropout: float = 0.0, keep_size: bool = False
 ) -> nn.Sequential:
     """Pre-activation order: normalise, activate, drop, convolve (DeepMedic's ConvBlock)."""
     margin_x, margin_y, margin_z = (length // 2 if keep_size else 0 for length in kernel)
@@ -178,14 +182,14 @@ def _stage(
             norm=nn.BatchNorm3d(features_in, momentum=BATCH_NORM_MOMENTUM),
             activation=nn.PReLU(features_in, init=0.01),
             dropout=nn.Dropout(dropout),
-            border=MirroredBorder((margin_z, margin_y, margin_x)),
+            border=MirroredBorder(ShapeZYX((margin_z, margin_y, margin_x))),
             convolution=_convolution(features_in, features_out, kernel),
         )
     )
 
 
-def _convolution(features_in: int, features_out: int, kernel: Shape) -> nn.Conv3d:
-    return nn.Conv3d(features_in, features_out, kernel_size=_flipped(kernel), bias=False)
+def _convolution(features_in: int, features_out: int, kernel: ShapeXYZ) -> nn.Conv3d:
+    return nn.Conv3d(features_in, features_out, kernel_size=zyx_of(kernel), bias=False)
 
 
 def _fitted(maps_BFZYX: Tensor, shape_BFZYX: Sequence[int]) -> Tensor:
@@ -199,16 +203,10 @@ def _fitted(maps_BFZYX: Tensor, shape_BFZYX: Sequence[int]) -> Tensor:
     return nn.functional.pad(maps_BFZYX, (*crop, 0, added_features))
 
 
-def _repeated(maps_BFZYX: Tensor, factor: Shape) -> Tensor:
+def _repeated(maps_BFZYX: Tensor, factor: ShapeXYZ) -> Tensor:
     """Every voxel f times along each axis; for factors of 1 the maps themselves."""
     batch, features, z, y, x = maps_BFZYX.shape
     factor_x, factor_y, factor_z = factor
     spread = maps_BFZYX[:, :, :, None, :, None, :, None]
     spread = spread.expand(batch, features, z, factor_z, y, factor_y, x, factor_x)
     return spread.reshape(batch, features, z * factor_z, y * factor_y, x * factor_x)
-
-
-def _flipped(shape: Sequence[int]) -> Shape:
-    """(x, y, z) for (z, y, x), and the other way round."""
-    first, second, third = shape
-    return third, second, first

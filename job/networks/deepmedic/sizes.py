@@ -1,4 +1,4 @@
-"""DeepMedic's shape, and the arithmetic of its sizes and positions, before any tensor exists.
+"""The arithmetic of DeepMedic's sizes and positions, before any tensor exists.
 
 Everything is per axis, in (x, y, z). Lengths and positions are in voxels of the input.
 
@@ -19,70 +19,32 @@ voxels earlier: its low-resolution voxel is centred on the first of the f voxels
 Source: Kamnitsas et al., Med Image Anal 2017;36:61-78, and github.com/deepmedic/deepmedic at e10ba7c.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
-Shape = tuple[int, int, int]
-"""Voxels along (x, y, z)."""
+from job.contract.deepmedic import DeepMedicArchitecture
+from job.contract.shapes import ShapeXYZ
 
 _AXES = ("x", "y", "z")
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeepMedicArchitecture:
-    """What makes one DeepMedic; all its pathways have the same stages.
+@dataclass(frozen=True)
+class DeepMedicSizes:
+    """How large, and where, what a DeepMedic reads and predicts is."""
 
-    Raises:
-        ValueError: A value is impossible; the message names the field.
-    """
-
-    feature_maps: tuple[int, ...]
-    """Feature maps that each stage of a pathway gives."""
-    kernels: tuple[Shape, ...]
-    """Kernel of each stage of a pathway; odd, so that a residual connection crops both sides alike."""
-    subsampling: tuple[Shape, ...]
-    """Factor of each pathway next to the normal one; odd, so that the middle of f voxels is a voxel."""
-    residual_stages: tuple[int, ...]
-    """Stages of every pathway, counted from 1, whose output gets the input of the stage before added."""
-    fc_features: tuple[int, ...]
-    """Feature maps of the fully connected stages between concatenation and classifier."""
-    fc_kernel: Shape
-    """Kernel of the first stage after the concatenation; its input is mirrored at the borders, so that
-    the output keeps its size."""
-    fc_residual_stages: tuple[int, ...]
-    """As `residual_stages`, for the fully connected stages."""
-    dropout: tuple[float, ...]
-    """Rate at the input of each fully connected stage, and last of the classifier."""
-
-    def __post_init__(self) -> None:
-        _check_counts("feature_maps", self.feature_maps)
-        _check_counts("fc_features", self.fc_features)
-        if not self.feature_maps:
-            raise ValueError("feature_maps is empty; a pathway needs at least one stage")
-        _check_length("kernels", self.kernels, len(self.feature_maps), "one per stage of feature_maps")
-        _check_length("dropout", self.dropout, len(self.fc_features) + 1, "fc_features plus the classifier")
-        for kernel in self.kernels:
-            _check_odd("kernels", kernel)
-        for factor in self.subsampling:
-            _check_odd("subsampling", factor)
-        _check_odd("fc_kernel", self.fc_kernel)
-        _check_residual("residual_stages", self.residual_stages, len(self.feature_maps))
-        _check_residual("fc_residual_stages", self.fc_residual_stages, len(self.fc_features))
-        for rate in self.dropout:
-            if not 0 <= rate < 1:
-                raise ValueError(f"dropout has a rate of {rate}; a rate is at least 0 and below 1")
+    architecture: DeepMedicArchitecture
 
     @property
-    def factors(self) -> tuple[Shape, ...]:
+    def factors(self) -> tuple[ShapeXYZ, ...]:
         """Factor of every pathway, the normal one first."""
-        return ((1, 1, 1), *self.subsampling)
+        return (ShapeXYZ((1, 1, 1)), *self.architecture.subsampling)
 
-    def receptive_field(self) -> Shape:
+    def receptive_field(self) -> ShapeXYZ:
         """Voxels that the widest pathway draws on for its output; see `receptive_fields`."""
         return _per_axis(lambda axis: max(field[axis] for field in self.receptive_fields()))
 
-    def receptive_fields(self) -> tuple[Shape, ...]:
+    def receptive_fields(self) -> tuple[ShapeXYZ, ...]:
         """Voxels that each pathway draws on, the normal one first: factor * (shrinkage + 1).
 
         This is the reach over all f positions that an output voxel can have within a repeated
@@ -90,12 +52,12 @@ class DeepMedicArchitecture:
         neighbouring outputs, is not counted.
         """
 
-        def of(factor: Shape) -> Shape:
+        def of(factor: ShapeXYZ) -> ShapeXYZ:
             return _per_axis(lambda axis: factor[axis] * (self._shrinkage(axis) + 1))
 
         return tuple(of(factor) for factor in self.factors)
 
-    def output_shape(self, segment: Shape) -> Shape:
+    def output_shape(self, segment: ShapeXYZ) -> ShapeXYZ:
         """Voxels predicted from a segment.
 
         Raises:
@@ -113,7 +75,7 @@ class DeepMedicArchitecture:
 
         return _per_axis(along)
 
-    def input_shape(self, segment: Shape) -> Shape:
+    def input_shape(self, segment: ShapeXYZ) -> ShapeXYZ:
         """The smallest patch that holds a segment and the context of every pathway.
 
         Raises:
@@ -122,7 +84,7 @@ class DeepMedicArchitecture:
         output = self.output_shape(segment)
         return _per_axis(lambda axis: self._smallest_patch(axis, output[axis]))
 
-    def segment_for(self, patch: Shape) -> Shape:
+    def segment_for(self, patch: ShapeXYZ) -> ShapeXYZ:
         """The largest segment whose context lies in a patch.
 
         Raises:
@@ -143,7 +105,7 @@ class DeepMedicArchitecture:
 
         return _per_axis(along)
 
-    def output_start(self, patch: Shape, output: Shape) -> Shape:
+    def output_start(self, patch: ShapeXYZ, output: ShapeXYZ) -> ShapeXYZ:
         """Where the output's first voxel lies in the patch.
 
         That is where a centre crop of the patch starts, (patch - output) // 2, or the nearest voxel to it from
@@ -170,7 +132,9 @@ class DeepMedicArchitecture:
 
         return _per_axis(along)
 
-    def pathway_reads(self, factor: Shape, patch: Shape, output: Shape) -> tuple[slice, slice, slice]:
+    def pathway_reads(
+        self, factor: ShapeXYZ, patch: ShapeXYZ, output: ShapeXYZ
+    ) -> tuple[slice, slice, slice]:
         """The voxels of a patch that the pathway of a factor takes as its input, as slices in (x, y, z).
 
         Raises:
@@ -186,37 +150,39 @@ class DeepMedicArchitecture:
 
         return along(0), along(1), along(2)
 
-    def values_read(self, patch: Shape, output: Shape) -> int:
+    def values_read(self, patch: ShapeXYZ, output: ShapeXYZ) -> int:
         """Feature values that all stages read for one patch: what its memory in training is proportional to.
 
         Raises:
             ValueError: The output is empty, or does not fit in the patch with its context.
         """
-        joined = prod(output) * (self.feature_maps[-1] * len(self.factors) + sum(self.fc_features))
+        joined = prod(output) * (
+            self.architecture.feature_maps[-1] * len(self.factors) + sum(self.architecture.fc_features)
+        )
         return joined + sum(self._pathway_values(self.pathway_reads(f, patch, output)) for f in self.factors)
 
     def _pathway_values(self, reads: tuple[slice, slice, slice]) -> int:
         shape = [len(range(part.start, part.stop, part.step)) for part in reads]
         values = 0
-        for maps, kernel in zip(self.feature_maps, self.kernels, strict=True):
+        for maps, kernel in zip(self.architecture.feature_maps, self.architecture.kernels, strict=True):
             values += maps * prod(shape)
             shape = [size - (edge - 1) for size, edge in zip(shape, kernel, strict=True)]
         return values
 
     def _shrinkage(self, axis: int) -> int:
-        return sum(kernel[axis] - 1 for kernel in self.kernels)
+        return sum(kernel[axis] - 1 for kernel in self.architecture.kernels)
 
     def _factors_along(self, axis: int) -> list[int]:
         return [factor[axis] for factor in self.factors]
 
     @property
-    def smallest_output(self) -> Shape:
+    def smallest_output(self) -> ShapeXYZ:
         """Fewest voxels that can be predicted along each axis."""
         return _per_axis(self._smallest_output)
 
     def _smallest_output(self, axis: int) -> int:
         """One voxel, or as many as the mirrored border of `fc_kernel` copies."""
-        return max(1, self.fc_kernel[axis] // 2)
+        return max(1, self.architecture.fc_kernel[axis] // 2)
 
     def _context_before(self, axis: int) -> int:
         """Voxels read before the output's first one."""
@@ -234,57 +200,8 @@ class DeepMedicArchitecture:
         )
 
 
-def paper() -> DeepMedicArchitecture:
-    """The paper's network: two pathways of eight stages, no residual connections."""
-    return DeepMedicArchitecture(
-        feature_maps=(30, 30, 40, 40, 40, 40, 50, 50),
-        kernels=((3, 3, 3),) * 8,
-        subsampling=((3, 3, 3),),
-        residual_stages=(),
-        fc_features=(150, 150),
-        fc_kernel=(1, 1, 1),
-        fc_residual_stages=(),
-        dropout=(0.0, 0.5, 0.5),
-    )
-
-
-def residual() -> DeepMedicArchitecture:
-    """The paper's network with residual connections and a 3^3 kernel after the concatenation."""
-    return DeepMedicArchitecture(
-        feature_maps=(30, 30, 40, 40, 40, 40, 50, 50),
-        kernels=((3, 3, 3),) * 8,
-        subsampling=((3, 3, 3),),
-        residual_stages=(4, 6, 8),
-        fc_features=(150, 150),
-        fc_kernel=(3, 3, 3),
-        fc_residual_stages=(2,),
-        dropout=(0.0, 0.5, 0.5),
-    )
-
-
-def v084() -> DeepMedicArchitecture:
-    """The default of DeepMedic 0.8.4: three pathways, residual connections, wider after concatenation."""
-    return DeepMedicArchitecture(
-        feature_maps=(30, 30, 40, 40, 40, 40, 50, 50),
-        kernels=((3, 3, 3),) * 8,
-        subsampling=((3, 3, 3), (5, 5, 5)),
-        residual_stages=(4, 6, 8),
-        fc_features=(250, 250),
-        fc_kernel=(3, 3, 3),
-        fc_residual_stages=(2,),
-        dropout=(0.0, 0.5, 0.5),
-    )
-
-
-VARIANTS: dict[str, Callable[[], DeepMedicArchitecture]] = {
-    "paper": paper,
-    "residual": residual,
-    "v0.8.4": v084,
-}
-
-
-def _per_axis(along: Callable[[int], int]) -> Shape:
-    return along(0), along(1), along(2)
+def _per_axis(along: Callable[[int], int]) -> ShapeXYZ:
+    return ShapeXYZ((along(0), along(1), along(2)))
 
 
 def _first(factor: int, shrinkage: int) -> int:
@@ -296,28 +213,3 @@ def _last(factor: int, shrinkage: int, output: int) -> int:
     """Where a pathway's last read lies, counted from the output's first voxel."""
     low_resolution_output = -(-output // factor)
     return _first(factor, shrinkage) + factor * (low_resolution_output + shrinkage - 1)
-
-
-def _check_counts(field: str, counts: Sequence[int]) -> None:
-    for count in counts:
-        if count < 1:
-            raise ValueError(f"{field} has {count}; every stage needs at least 1 feature map")
-
-
-def _check_length(field: str, values: Sequence[object], wanted: int, because: str) -> None:
-    if len(values) != wanted:
-        raise ValueError(f"{field} has {len(values)} entries, needs {wanted} ({because})")
-
-
-def _check_odd(field: str, shape: Shape) -> None:
-    if len(shape) != 3 or any(length < 1 or length % 2 == 0 for length in shape):
-        raise ValueError(f"{field} has {shape}; it takes three odd numbers from 1 up, along (x, y, z)")
-
-
-def _check_residual(field: str, stages: Sequence[int], count: int) -> None:
-    for stage in stages:
-        if not 2 <= stage <= count:
-            raise ValueError(
-                f"{field} has stage {stage}; it takes stages from 2, since a residual connection comes from "
-                f"the stage before, to {count}, the last"
-            )

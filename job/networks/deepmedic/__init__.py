@@ -1,0 +1,1 @@
+"""DeepMedic: its sizes and its design need no torch, the network does."""
