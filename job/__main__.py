@@ -106,20 +106,21 @@ def prepare(
     workers: Annotated[int, typer.Option(help="Exams at a time; 0: one per core.", min=0)] = 0,
 ) -> None:
     """Make the block store of a study's cohort; of a request, the run too."""
-    from job.contract.study_file import load_study
     from job.data.prepare import prepare_cohort
-    from job.places import cohort_root, store_root
+    from job.project import Project
     from job.runs import create_run, fulfil, read_request
 
     if (study is None) == (request is None):
         raise StudyError("name either a study file or, with --request, the URL of a request")
     asked = open_storage(request) if request is not None else None
-    file = Path(at_home(str(study))) if study is not None else Path(layout.REQUESTED_STUDY)
-    settings = read_request(asked) if asked is not None else load_study(file)
+    if asked is not None:
+        project = Project(Path(layout.REQUESTED_STUDY), read_request(asked))
+    else:
+        project = Project.read(Path(at_home(str(study))))
     prepared = prepare_cohort(
-        cohort_root(file, settings),
-        store_root(file, settings),
-        settings,
+        project.cohort,
+        project.store,
+        project.study,
         workers=workers or available_cores(),
         progress=lambda done, total: log.info("%d of %d exams are read", done, total),
     )
@@ -127,7 +128,7 @@ def prepare(
     for warning in prepared.warnings:
         log.warning("%s", warning)
     if asked is not None:
-        run, _ = create_run(file, settings, prepared.index, image=os.environ.get(environment.IMAGE))
+        run, _ = create_run(project, prepared.index, image=os.environ.get(environment.IMAGE))
         fulfil(asked, run)
         log.info("the run is %s", run.url)
 

@@ -1,39 +1,11 @@
-"""Where a study's cohort, store and runs are (paths of the study file, relative to it), and what a run is."""
-
-from pathlib import Path
+"""What a run is."""
 
 from pydantic import ValidationError
 
 from job.contract import layout
 from job.contract.errors import Damaged, StudyError
 from job.contract.manifest import Manifest
-from job.contract.study import Study
-from job.storage import Storage, at_home, open_storage
-
-
-def cohort_root(study_file: Path, study: Study) -> Storage:
-    """The storage of the cohort's files.
-
-    Raises:
-        StudyError: There is no such folder, or nothing in the bucket's.
-    """
-    location = resolve(study_file, study.cohort.root)
-    if "://" not in location and not Path(location).is_dir():
-        raise StudyError(f"{study_file}: cohort.root is {location}, which is no folder; correct the path")
-    root = open_storage(location)
-    if "://" in location and next(iter(root.list()), None) is None:
-        raise StudyError(f"{study_file}: cohort.root is {location}, below which there is no file; correct it")
-    return root
-
-
-def store_root(study_file: Path, study: Study) -> Storage:
-    """The storage of the block store."""
-    return open_storage(resolve(study_file, study.store.folder))
-
-
-def resolve(study_file: Path, location: str) -> str:
-    """A folder or URL of the study file; folders are relative to the file, and `~` is the home folder."""
-    return location if "://" in location else str(study_file.resolve().parent / at_home(location))
+from job.storage import Storage
 
 
 def read_manifest(run: Storage) -> Manifest:

@@ -3,7 +3,6 @@
 from contextlib import suppress
 from hashlib import sha256
 from importlib.metadata import version
-from pathlib import Path
 
 from job.contract import layout
 from job.contract.errors import DataError, StudyError
@@ -12,32 +11,30 @@ from job.contract.manifest import Manifest
 from job.contract.results import Record, utc_now
 from job.contract.study import Study
 from job.data.prepare import StoreIndex
-from job.places import read_manifest, resolve
+from job.places import read_manifest
+from job.project import Project
 from job.storage import LocalStorage, Storage, open_storage
 from job.storage.records import read_record_file
 
 
-def create_run(
-    study_file: Path, study: Study, index: StoreIndex, *, image: str | None = None
-) -> tuple[Storage, Manifest]:
+def create_run(project: Project, index: StoreIndex, *, image: str | None = None) -> tuple[Storage, Manifest]:
     """The run of a study over a prepared cohort; the existing one, if the same experiment was submitted before.
 
     Args:
-        study_file: Paths of the study are relative to it.
-        study: The study.
+        project: The study.
         index: The exams that were prepared.
         image: The container image that will run the folds.
 
     Raises:
         StudyError: The cohort is too small for the study.
     """
-    run, manifest = place_of(study_file, study, index, image=image)
+    run, manifest = place_of(project, index, image=image)
     if run.create(layout.MANIFEST, manifest.to_json()):
         return run, manifest
     existing = read_manifest(run)
     if existing.digest != manifest.digest:
         raise StudyError(f"{run.url} holds another experiment (digest {existing.digest}); move it away")
-    if existing.folds > manifest.folds or existing.study == study:
+    if existing.folds > manifest.folds or existing.study == project.study:
         return run, existing
     # What changes no fold's numbers may change: further reference repeats add folds at the end.
     manifest = manifest.model_copy(update={"created": existing.created})
@@ -45,9 +42,7 @@ def create_run(
     return run, manifest
 
 
-def place_of(
-    study_file: Path, study: Study, index: StoreIndex, *, image: str | None = None
-) -> tuple[Storage, Manifest]:
+def place_of(project: Project, index: StoreIndex, *, image: str | None = None) -> tuple[Storage, Manifest]:
     """Where a study's run is or will be, and its manifest.
 
     Raises:
@@ -55,7 +50,7 @@ def place_of(
     """
     try:
         manifest = Manifest.freeze(
-            study,
+            project.study,
             exams=index.exams,
             recipe=index.recipe,
             created=utc_now(),
@@ -63,8 +58,8 @@ def place_of(
             image=image,
         )
     except ValueError as error:
-        raise StudyError(f"{study_file}: {error}") from None
-    return open_storage(f"{resolve(study_file, study.compute.runs)}/{manifest.run}"), manifest
+        raise StudyError(f"{project.file}: {error}") from None
+    return open_storage(f"{project.runs}/{manifest.run}"), manifest
 
 
 def open_run(location: str) -> Storage:

@@ -18,9 +18,9 @@ from job.contract.grid import Grid
 from job.contract.manifest import Manifest, same_experiment
 from job.contract.results import Failure, Heartbeat
 from job.contract.study import Study
-from job.contract.study_file import load_study
 from job.data.prepare import read_index
-from job.places import read_manifest, resolve, store_root
+from job.places import read_manifest
+from job.project import Project
 from job.runs import is_request, place_of, read_request, run_of_request
 from job.storage import Storage, open_storage
 from job.storage.concurrency import map_files
@@ -50,16 +50,16 @@ class NoRunYet(StudyError):
     """A study of which nothing was started so far."""
 
 
-def submitted_run(study_file: Path, study: Study, grid: Grid) -> tuple[Storage, Manifest] | None:
+def submitted_run(project: Project, grid: Grid) -> tuple[Storage, Manifest] | None:
     """The run of a study over the cohort as it was last prepared, if that has this grid and was submitted before.
 
     Raises:
         StudyError: The cohort is too small for the study, or the run's manifest was changed.
     """
-    index = read_index(store_root(study_file, study), study)
+    index = read_index(project.store, project.study)
     if index is None:
         return None
-    run, manifest = place_of(study_file, study, index)
+    run, manifest = place_of(project, index)
     if not run.exists(layout.MANIFEST):
         return None
     existing = read_manifest(run)
@@ -87,8 +87,8 @@ def find_run(name: str | None, study_file: Path, *, exact: bool = False) -> Stor
         return _request_or_run(open_storage(name))
     if name is not None and not study_file.is_file():
         raise StudyError(f"{name}: no folder of a run, and {study_file} is not there to look up runs by name")
-    study = load_study(study_file)
-    root = open_storage(_runs_root(study_file, study))
+    project = Project.read(study_file)
+    study, root = project.study, open_storage(_runs_root(project))
     runs = {run: open_storage(f"{root.url}/{run}") for run in root.folders()}
     runs = {run: storage for run, storage in runs.items() if storage.exists(layout.MANIFEST)}
     if name is not None and name in root.folders(layout.REQUESTS):
@@ -158,9 +158,10 @@ def _waiting_requests(root: Storage) -> list[Storage]:
     return [r for r in requests if run_of_request(r) is None and find_submission(r) is not None]
 
 
-def _runs_root(study_file: Path, study: Study) -> str:
+def _runs_root(project: Project) -> str:
+    study = project.study
     if study.compute.backend == "local":
-        return resolve(study_file, study.compute.runs)
+        return project.runs
     from submit.aws.jobs import connect  # loads AWS's client
 
     deployment, _ = connect(study.compute.stack)

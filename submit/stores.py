@@ -7,8 +7,7 @@ from pathlib import Path
 from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.manifest import Manifest
-from job.contract.study_file import load_study
-from job.places import store_root
+from job.project import Project
 from job.storage import LocalStorage, Storage, open_storage
 from job.storage.concurrency import map_files
 from submit.submissions import read_submission
@@ -63,7 +62,7 @@ def _places(run: Storage, study_file: Path) -> Iterator[Callable[[], Storage]]:
 
 
 def _named_by(study_file: Path) -> Storage:
-    return store_root(study_file, load_study(study_file))
+    return Project.read(study_file).store
 
 
 def exams_in(store: Storage, manifest: Manifest) -> int:

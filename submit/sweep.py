@@ -16,18 +16,15 @@ from job.contract.fold_ranges import format_folds, parse_folds
 from job.contract.grid import Grid
 from job.contract.manifest import Manifest
 from job.contract.results import Failure
-from job.contract.study import Study
-from job.contract.study_file import load_study
 from job.data.exam_record import read_record
 from job.data.prepare import prepare_cohort
 from job.machine import available_cores, available_memory_gib
-from job.places import cohort_root, store_root
+from job.project import Project
 from job.runs import create_run
 from job.storage import Storage
 from submit.executors.local import LocalExecutor, fold_command
 from submit.executors.protocol import Executor, Snapshot
 from submit.exit_codes import FAILED, INTERRUPTED
-from submit.grids import expected_grid
 from submit.machine import fold_memory_gib, machine_slots, within_memory
 from submit.problems import by_cause
 from submit.progress import ExamProgress, SweepProgress
@@ -62,12 +59,11 @@ def require_array(grid: Grid, array: int | None) -> None:
         )
 
 
-def sweep(study_file: Path, study: Study, folds: Sequence[int], console: Console) -> Outcome:
+def sweep(project: Project, folds: Sequence[int], console: Console) -> Outcome:
     """Runs the folds of a study that are not done yet.
 
     Args:
-        study_file: Paths of the study are relative to it.
-        study: The study.
+        project: The study.
         folds: Numbers of the folds.
         console: Where progress is shown.
 
@@ -75,17 +71,15 @@ def sweep(study_file: Path, study: Study, folds: Sequence[int], console: Console
         StudyError: The study cannot be run, or is being run by another process.
         DataError: Everything that is wrong with the cohort.
     """
+    study, store = project.study, project.store
     machine_slots(study)  # refuses what this machine cannot do, before anything is made
-    store = store_root(study_file, study)
     with ExamProgress(console) as progress:
-        prepared = prepare_cohort(
-            cohort_root(study_file, study), store, study, workers=available_cores(), progress=progress
-        )
+        prepared = prepare_cohort(project.cohort, store, study, workers=available_cores(), progress=progress)
     if prepared.warnings:
         causes = counted(len(by_cause(prepared.warnings)), "warning")
         console.print(f"{causes} about the cohort; `submit check` shows them", highlight=False)
     index = prepared.index
-    run, manifest = create_run(study_file, study, index)
+    run, manifest = create_run(project, index)
     need_gib = fold_memory_gib(
         study, [read_record(store, index.recipe, e.exam, e.digest).shape_zyx for e in index.exams]
     )
@@ -185,26 +179,24 @@ def run_sweep(
         StudyError: The request does not fit the study.
         DataError: Everything that is wrong with the cohort.
     """
-    study = load_study(study_file)
+    project = Project.read(study_file)
     if backend not in (None, "local", "batch"):
         raise StudyError(f"--backend {backend} is not known; use local or batch")
-    grid = expected_grid(study_file, study)
+    grid = project.grid()
     require_array(grid, array)
     wanted = requested_folds(grid, folds)
-    if (backend or study.compute.backend) == "batch":
+    if (backend or project.study.compute.backend) == "batch":
         from submit.aws.sweep import run_batch_sweep
 
-        told = run_batch_sweep(
-            study_file, study, grid, wanted, dry_run=dry_run, budget_usd=budget_usd, console=console
-        )
+        told = run_batch_sweep(project, grid, wanted, dry_run=dry_run, budget_usd=budget_usd, console=console)
         print("\n".join(told.lines))
         return told.code
     if budget_usd is not None:
         raise StudyError("--budget is for AWS Batch; this machine sends no bill")
     if dry_run:
-        print("\n".join(describe_plan(study_file, study, grid, wanted)))
+        print("\n".join(describe_plan(project, grid, wanted)))
         return 0
-    outcome = sweep(study_file, study, wanted, console)
+    outcome = sweep(project, wanted, console)
     console.print("\n".join(describe_outcome(outcome)), highlight=False, markup=False, soft_wrap=True)
     if outcome.interrupted:
         return INTERRUPTED
@@ -225,10 +217,11 @@ def requested_folds(grid: Grid, folds: str | None) -> Sequence[int]:
         raise StudyError(f"--{error} ({grid.extent})") from None
 
 
-def describe_plan(study_file: Path, study: Study, grid: Grid, folds: Sequence[int]) -> list[str]:
+def describe_plan(project: Project, grid: Grid, folds: Sequence[int]) -> list[str]:
     """What a sweep would run, given the cohort as it was last prepared, unless its patients are others by now."""
+    study = project.study
     slots = machine_slots(study)
-    known = submitted_run(study_file, study, grid)
+    known = submitted_run(project, grid)
     todo, done = missing_of(*known, folds) if known else (list(folds), 0)
     return [
         f"{len(grid)} folds = {grid.extent}; {done} done; would run {len(todo)}: {format_folds(todo) or 'none'}",

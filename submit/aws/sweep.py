@@ -10,7 +10,6 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from pathlib import Path
 
 from rich.console import Console
 
@@ -25,7 +24,8 @@ from job.data.cohort_files import find_cohort
 from job.data.exam_record import recipe_of
 from job.data.prepare import StoreIndex, prepare_cohort
 from job.machine import available_cores
-from job.places import cohort_root, read_manifest, store_root
+from job.places import read_manifest
+from job.project import Project
 from job.runs import create_run, is_request, run_of_request
 from job.storage import Storage, open_storage
 from submit.analysis.results_table import collect_results
@@ -46,14 +46,18 @@ from submit.wording import counted, duration, money
 class BatchSweep:
     """A study, and the deployment that is to run it."""
 
-    study_file: Path
-    study: Study
+    project: Project
     """With its places in the deployment's buckets."""
     grid: Grid
     image: str
     deployment: Deployment
     jobs: BatchJobs
     account: Account
+
+    @property
+    def study(self) -> Study:
+        """The project's."""
+        return self.project.study
 
     @property
     def queue(self) -> str:
@@ -81,8 +85,7 @@ class Target:
 
 
 def run_batch_sweep(
-    study_file: Path,
-    study: Study,
+    project: Project,
     grid: Grid,
     folds: Sequence[int],
     *,
@@ -93,8 +96,7 @@ def run_batch_sweep(
     """Submits the folds of a study that are not done yet; what to tell the user.
 
     Args:
-        study_file: The cohort's root is relative to it.
-        study: The study.
+        project: The study.
         grid: All its folds.
         folds: Numbers of those to be done.
         dry_run: Only says what would be submitted, and what it would cost.
@@ -105,15 +107,15 @@ def run_batch_sweep(
         StudyError: The stack, its image, the study's place in it, or AWS's consent is missing; or its jobs run.
         DataError: Everything that is wrong with a cohort that is prepared here.
     """
-    deployment, jobs = connect(study.compute.stack, settled=True)
+    compute = project.study.compute
+    deployment, jobs = connect(compute.stack, settled=True)
     sweep = BatchSweep(
-        study_file=study_file,
-        study=placed(study_file, study, deployment),
+        project=placed(project, deployment),
         grid=grid,
         image=image_digest(deployment.image),
         deployment=deployment,
         jobs=jobs,
-        account=connect_account(jobs, deployment.region, gpus=study.compute.gpus_per_fold),
+        account=connect_account(jobs, deployment.region, gpus=compute.gpus_per_fold),
     )
     if budget_usd is not None and sweep.account.rates is None:
         raise StudyError(f"--budget cannot be kept: {sweep.account.unknown_prices}")
@@ -149,12 +151,13 @@ def run_batch_sweep(
     )
 
 
-def placed(study_file: Path, study: Study, deployment: Deployment) -> Study:
-    """The study with store and runs where the deployment's roles may write.
+def placed(project: Project, deployment: Deployment) -> Project:
+    """The project with store and runs where the deployment's roles may write.
 
     Raises:
         StudyError: It names other places, or is not deployed.
     """
+    study = project.study
     deployment.require_study(study.name)
     store, runs = deployment.store_of(study.name), deployment.runs_of(study.name)
     for key, named, own in (
@@ -163,15 +166,16 @@ def placed(study_file: Path, study: Study, deployment: Deployment) -> Study:
     ):
         if "://" in named and named.rstrip("/") != own:
             raise StudyError(
-                f"{study_file}: {key} is {named}, but folds on AWS Batch may only use {own}; leave the key out"
+                f"{project.file}: {key} is {named}, but folds on AWS Batch may only use {own}; leave the key out"
             )
-    return study.model_copy(
+    placed_study = study.model_copy(
         update={
             "cohort": study.cohort.model_copy(update={"root": study.cohort.root.rstrip("/")}),
             "store": study.store.model_copy(update={"folder": store}),
             "compute": study.compute.model_copy(update={"runs": runs, "backend": "batch"}),
         }
     )
+    return replace(project, study=placed_study)
 
 
 def _known(sweep: BatchSweep, folds: Sequence[int]) -> Target:
@@ -181,7 +185,7 @@ def _known(sweep: BatchSweep, folds: Sequence[int]) -> Target:
         run = _run_with_manifest(place)
     else:
         place = open_storage(sweep.study.compute.runs)
-        known = submitted_run(sweep.study_file, sweep.study, sweep.grid)
+        known = submitted_run(sweep.project, sweep.grid)
         run = known[0] if known else None
     return Target(place=place, todo=list(folds)) if run is None else _target(sweep, run, folds)
 
@@ -189,12 +193,12 @@ def _known(sweep: BatchSweep, folds: Sequence[int]) -> Target:
 def _made(sweep: BatchSweep, folds: Sequence[int], console: Console) -> Target:
     """What is to be done; the run is made, or a request for it."""
     if not sweep.prepared_by_job:
-        source, store = cohort_root(sweep.study_file, sweep.study), store_root(sweep.study_file, sweep.study)
+        source, store = sweep.project.cohort, sweep.project.store
         with ExamProgress(console) as progress:
             prepared = prepare_cohort(
                 source, store, sweep.study, workers=available_cores(), progress=progress
             )
-        run, _ = create_run(sweep.study_file, sweep.study, prepared.index, image=sweep.image)
+        run, _ = create_run(sweep.project, prepared.index, image=sweep.image)
         return _target(sweep, run, folds)
     request = _request(sweep)
     known = _run_with_manifest(request)
@@ -202,13 +206,13 @@ def _made(sweep: BatchSweep, folds: Sequence[int], console: Console) -> Target:
         return Target(place=request, todo=list(folds))
     # Not by the store's index, which may be of another study by now; with all repeats that are asked for.
     index = _exams_of(sweep, read_manifest(known), request)
-    run, _ = create_run(sweep.study_file, sweep.study, index, image=sweep.image)
+    run, _ = create_run(sweep.project, index, image=sweep.image)
     return _target(sweep, run, folds)
 
 
 def _exams_of(sweep: BatchSweep, manifest: Manifest, request: Storage) -> StoreIndex:
     """The exams of a run, if the store has them all as they would be prepared now."""
-    held = exams_in(store_root(sweep.study_file, sweep.study), manifest)
+    held = exams_in(sweep.project.store, manifest)
     if manifest.recipe != recipe_of(sweep.study) or held < len(manifest.exams):
         raise StudyError(
             f"{sweep.study.store.folder} has {held} of the {counted(len(manifest.exams), 'exam')} of {manifest.run}, "
@@ -224,7 +228,7 @@ def _request(sweep: BatchSweep) -> Storage:
     What changes no fold's numbers, as further repeats of the reference arm, makes no other request: its jobs may run.
     """
     digest = sha256(experiment_text(sweep.study).encode())
-    for exam in find_cohort(cohort_root(sweep.study_file, sweep.study), sweep.study.cohort):
+    for exam in find_cohort(sweep.project.cohort, sweep.study.cohort):
         for item in exam.all:
             digest.update(f"{item.key}\n{item.fingerprint}\n".encode())
     request_id = digest.hexdigest()[: layout.REQUEST_ID_LENGTH]

@@ -14,8 +14,8 @@ from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.manifest import ExamEntry, Manifest
 from job.contract.results import Failure, FoldResult, Heartbeat, Score
-from job.contract.study_file import load_study
 from job.data.prepare import StoreIndex
+from job.project import Project
 from job.runs import create_run
 from job.storage.local import LocalStorage
 from submit.runs import find_run, survey
@@ -59,7 +59,7 @@ def index(*patients: str) -> StoreIndex:
 
 def start(study_file: Path, *patients: str, created: str = "2026-01-01T00:00:00+00:00") -> Path:
     """Makes a run as if at that time; its folder."""
-    run, _ = create_run(study_file, load_study(study_file), index(*patients))
+    run, _ = create_run(Project.read(study_file), index(*patients))
     path = Path(run.url, layout.MANIFEST)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"created": created}))
     return path.parent
@@ -67,7 +67,7 @@ def start(study_file: Path, *patients: str, created: str = "2026-01-01T00:00:00+
 
 def test_a_run_is_made_beside_the_study_and_named_after_it(write_study: WriteStudy, tmp_path: Path) -> None:
     study_file = write_study()
-    run, manifest = create_run(study_file, load_study(study_file), index("a", "b"))
+    run, manifest = create_run(Project.read(study_file), index("a", "b"))
     assert manifest.run == f"small-{manifest.digest[:8]}"
     assert Path(run.url) == tmp_path / "runs" / manifest.run
     assert manifest.exams == index("a", "b").exams
@@ -76,7 +76,7 @@ def test_a_run_is_made_beside_the_study_and_named_after_it(write_study: WriteStu
 
 def test_the_same_experiment_goes_on_in_its_run(write_study: WriteStudy) -> None:
     folder = start(write_study(), "a", "b", created="2020-01-01T00:00:00+00:00")
-    run, manifest = create_run(write_study(), load_study(write_study()), index("a", "b"))
+    run, manifest = create_run(Project.read(write_study()), index("a", "b"))
     assert Path(run.url) == folder
     assert manifest.created == "2020-01-01T00:00:00+00:00"
 
@@ -91,7 +91,7 @@ def test_further_repeats_of_the_reference_extend_a_run_and_fewer_do_not_shrink_i
         study_file = write_study()
         with study_file.open("a") as file:
             file.write(f"[sweep]\nreference_repeats = {reference_repeats}\n")
-        run, manifest = create_run(study_file, load_study(study_file), index("a", "b"))
+        run, manifest = create_run(Project.read(study_file), index("a", "b"))
         assert Path(run.url) == folder
         assert manifest.created == "2020-01-01T00:00:00+00:00"
         assert Manifest.model_validate_json(run.read(layout.MANIFEST)) == manifest
@@ -107,7 +107,7 @@ def test_another_experiment_is_another_run(write_study: WriteStudy) -> None:
 def test_a_cohort_that_is_too_small_names_the_study_file(write_study: WriteStudy) -> None:
     study_file = write_study()
     with pytest.raises(StudyError, match=re.escape(f"{study_file}: the cohort has 1 patients; 2 are needed")):
-        create_run(study_file, load_study(study_file), index("a"))
+        create_run(Project.read(study_file), index("a"))
 
 
 def test_a_run_that_holds_another_experiment_is_not_overwritten(write_study: WriteStudy) -> None:
@@ -123,7 +123,7 @@ def test_a_run_whose_manifest_was_changed_is_not_used(write_study: WriteStudy) -
     (folder / layout.MANIFEST).write_text(text.replace('"steps": 150', '"steps": 151'))
     message = f"{folder}/manifest.json: the manifest was changed after it was written; delete it"
     with pytest.raises(StudyError, match=re.escape(message)):
-        create_run(write_study(), load_study(write_study()), index("a", "b"))
+        create_run(Project.read(write_study()), index("a", "b"))
 
 
 def test_a_run_is_found_by_its_folder_without_a_study_file(write_study: WriteStudy, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.manifest import ExamEntry, Manifest
 from job.contract.results import Failure, Heartbeat
-from job.contract.study_file import load_study
 from job.data.prepare import StoreIndex
+from job.project import Project
 from job.runs import create_run
 from job.storage.local import LocalStorage
 from submit.analysis.results_table import collect_results
@@ -129,7 +129,7 @@ def study_file(tmp_path: Path) -> Path:
     path = tmp_path / "study.toml"
     path.write_text(STUDY)
     exams = tuple(ExamEntry(exam=name, patient=name, digest="0" * 64) for name in "ab")
-    create_run(path, load_study(path), StoreIndex(recipe="r", exams=exams))
+    create_run(Project.read(path), StoreIndex(recipe="r", exams=exams))
     return path
 
 

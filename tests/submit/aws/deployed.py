@@ -10,11 +10,10 @@ from rich.console import Console
 
 from job.__main__ import exit_code_of
 from job.contract import cloud, layout
-from job.contract.study_file import load_study
+from job.project import Project
 from job.storage import Storage
 from submit.aws.deployment import Deployment
 from submit.aws.sweep import run_batch_sweep
-from submit.grids import expected_grid
 from submit.submissions import BatchSubmission, batch_submissions
 from tests.submit.aws.fake_batch import FakeBatch
 from tests.submit.test_whole_sweep import FOLDS
@@ -66,11 +65,9 @@ def sweep(
     dry_run: bool = False,
     budget_usd: float | None = None,
 ) -> list[str]:
-    study = load_study(study_file)
-    grid = expected_grid(study_file, study)
-    console = Console()
+    project = Project.read(study_file)
     return run_batch_sweep(
-        study_file, study, grid, folds, dry_run=dry_run, budget_usd=budget_usd, console=console
+        project, project.grid(), folds, dry_run=dry_run, budget_usd=budget_usd, console=Console()
     ).lines
 
 
