@@ -2,15 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Self
 
 from job.contract.errors import StudyError
 from job.contract.grid import Grid
-from job.contract.manifest import grid_of
+from job.contract.manifest import Manifest, grid_of
+from job.contract.results import utc_now
 from job.contract.study import Study
 from job.contract.study_file import load_study
 from job.data.cohort_files import ExamFiles, find_cohort
+from job.data.prepare import StoreIndex
+from job.request import RunsFolder
+from job.run import Run
 from job.storage import Storage, at_home, open_storage
 
 
@@ -57,9 +62,9 @@ class Project:
         return open_storage(self.location(self.study.store.folder))
 
     @property
-    def runs(self) -> str:
-        """The folder or URL that runs are made in."""
-        return self.location(self.study.compute.runs)
+    def runs(self) -> RunsFolder:
+        """Where runs are made."""
+        return RunsFolder(self.location(self.study.compute.runs))
 
     def grid(self) -> Grid:
         """The folds, from the names of the cohort's files alone.
@@ -80,3 +85,49 @@ class Project:
             return grid_of(self.study, [exam.patient for exam in exams])
         except ValueError as error:
             raise StudyError(f"{self.file}: {error}") from None
+
+    def run_over(self, index: StoreIndex, *, image: str | None = None) -> Run:
+        """The run of the study over prepared exams, whether it is there or not.
+
+        Args:
+            index: The exams.
+            image: The container image that will run the folds.
+
+        Raises:
+            StudyError: The cohort is too small for the study.
+        """
+        try:
+            manifest = Manifest.freeze(
+                self.study,
+                exams=index.exams,
+                recipe=index.recipe,
+                created=utc_now(),
+                code_version=version("loosweep"),
+                image=image,
+            )
+        except ValueError as error:
+            raise StudyError(f"{self.file}: {error}") from None
+        return Run(self.runs.run(manifest.run).files, manifest)
+
+    def freeze(self, index: StoreIndex, *, image: str | None = None) -> Run:
+        """Makes the run over prepared exams; the existing one, if the same experiment was submitted before.
+
+        Args:
+            index: The exams.
+            image: The container image that will run the folds.
+
+        Raises:
+            StudyError: The cohort is too small for the study.
+        """
+        run = self.run_over(index, image=image)
+        if run.create():
+            return run
+        existing = Run(run.files)
+        if existing.manifest.digest != run.manifest.digest:
+            raise StudyError(
+                f"{run.url} holds another experiment (digest {existing.manifest.digest}); move it away"
+            )
+        if existing.manifest.folds > run.manifest.folds or existing.manifest.study == self.study:
+            return existing
+        # What changes no fold's numbers may change: further reference repeats add folds at the end.
+        return existing.extended(run.manifest)

@@ -59,7 +59,7 @@ def place_of(project: Project, index: StoreIndex, *, image: str | None = None) -
         )
     except ValueError as error:
         raise StudyError(f"{project.file}: {error}") from None
-    return open_storage(f"{project.runs}/{manifest.run}"), manifest
+    return project.runs.run(manifest.run).files, manifest
 
 
 def open_run(location: str) -> Storage:

@@ -161,7 +161,7 @@ def _waiting_requests(root: Storage) -> list[Storage]:
 def _runs_root(project: Project) -> str:
     study = project.study
     if study.compute.backend == "local":
-        return project.runs
+        return project.runs.location
     from submit.aws.jobs import connect  # loads AWS's client
 
     deployment, _ = connect(study.compute.stack)
