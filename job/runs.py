@@ -1,19 +1,16 @@
 """Runs: frozen from a study and its prepared cohort; or asked for before the cohort is prepared."""
 
-from contextlib import suppress
-from hashlib import sha256
 from importlib.metadata import version
 
 from job.contract import layout
-from job.contract.errors import DataError, StudyError
-from job.contract.grid import Fold
+from job.contract.errors import StudyError
 from job.contract.manifest import Manifest
 from job.contract.results import Record, utc_now
 from job.contract.study import Study
 from job.data.prepare import StoreIndex
 from job.places import read_manifest
 from job.project import Project
-from job.storage import LocalStorage, Storage, open_storage
+from job.storage import Storage, open_storage
 from job.storage.records import read_record_file
 
 
@@ -62,21 +59,6 @@ def place_of(project: Project, index: StoreIndex, *, image: str | None = None) -
     return project.runs.run(manifest.run).files, manifest
 
 
-def open_run(location: str) -> Storage:
-    """A run by its folder or URL, or by that of the request which became it.
-
-    Raises:
-        StudyError: The request's cohort is not prepared yet.
-    """
-    storage = open_storage(location)
-    if not is_request(storage):
-        return storage
-    run = run_of_request(storage)
-    if run is None:
-        raise StudyError(f"{storage.url}: its cohort is not prepared yet, so that it has no run")
-    return run
-
-
 def is_request(place: Storage) -> bool:
     """Whether a folder is of a request, and not of a run."""
     return layout.is_request(place.url)
@@ -120,49 +102,3 @@ def read_request(request: Storage) -> Study:
     if study is None:
         raise StudyError(f"{request.url}: no {layout.REQUESTED_STUDY}; name a request that `submit` made")
     return study
-
-
-def fulfil(request: Storage, run: Storage) -> None:
-    """Says which run a request became: from now on the request's jobs find it."""
-    run.write(layout.request_of_run(request.url.rpartition("/")[2]), b"{}\n")
-    request.write(layout.REQUESTED_RUN, RequestedRun(run=run.url.rpartition("/")[2]).to_json())
-
-
-def prediction_keys(manifest: Manifest, fold: Fold) -> dict[str, str]:
-    """Where the predictions of a fold are, by exam."""
-    exams = [manifest.exams[exam].exam for exam in fold.test_exams]
-    return dict(zip(exams, layout.predictions(fold.index, len(exams)), strict=True))
-
-
-def place_outcome(run: Storage, key: str, data: bytes) -> None:
-    """Writes a file that a result will name by its digest, so that no other worker's result loses its own.
-
-    On this machine a lock keeps other workers off the fold. In a bucket, a worker that was thought lost may write at
-    the same time: there nothing is overwritten, and of two that differ the second gets its digest in its name.
-    """
-    if isinstance(run, LocalStorage):
-        run.write(key, data)
-    elif not run.create(key, data) and run.read(key) != data:
-        run.write(layout.with_digest(key, sha256(data).hexdigest()), data)
-
-
-def read_outcome(run: Storage, key: str, digest: str) -> bytes:
-    """The file that a result names by its SHA-256, wherever `place_outcome` put it.
-
-    Raises:
-        FileNotFoundError: There is none.
-        DataError: There is another one.
-    """
-    data = run.read(key)
-    if sha256(data).hexdigest() == digest:
-        return data
-    with suppress(FileNotFoundError):
-        data = run.read(layout.with_digest(key, digest))
-    if sha256(data).hexdigest() != digest:
-        raise DataError.of(
-            file=f"{run.url}/{key}",
-            found="another file than the one that the fold's result is about",
-            expected=f"SHA-256 {digest}, as in result.json",
-            remedy="delete result.json and run the sweep again",
-        )
-    return data

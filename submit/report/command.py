@@ -18,7 +18,7 @@ from job.contract.results import FoldResult
 from job.data.nifti import read_labels
 from job.data.store import open_exams
 from job.places import read_manifest
-from job.runs import prediction_keys, read_outcome
+from job.run import Run
 from job.storage import Storage, open_storage
 from submit.analysis.aggregate import Aggregate, aggregate
 from submit.analysis.analysis import Analysis, Verdict, analyse
@@ -126,11 +126,10 @@ def _montages(
 
     def load_prediction(fold: int, exam: int) -> NDArray[np.uint8]:
         name = manifest.exams[exam].exam
-        key = prediction_keys(manifest, manifest.grid.fold(fold))[name]
+        file = Run(run, manifest).predictions(fold)[name]
         result = FoldResult.model_validate_json(run.read(layout.result(fold)))
         (digest,) = (own.prediction_sha256 for own in result.exams if own.exam == name)
-        data = read_outcome(run, key, digest)
-        values_ZYX = read_labels(data, key)
+        values_ZYX = read_labels(file.read(digest), file.key)
         labels_ZYX = np.zeros(values_ZYX.shape, np.uint8)
         for label, values in enumerate(manifest.study.cohort.class_values, start=1):
             labels_ZYX[values_ZYX == values[0]] = label

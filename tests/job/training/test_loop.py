@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from job.contract import layout
 from job.data.store import open_exams
+from job.run import FoldFiles
 from job.storage import LocalStorage
 from job.training import loop
 from job.training.checkpoint import Checkpoints
@@ -72,8 +73,8 @@ def trained(
     settings = tiny.study.training
     state = TrainingState(network, settings, "float32")
     plan = plan_of(tiny, forward(network) if forward else network)
-    checkpoints = Checkpoints(run, 0, 300)
-    with FoldProgress(run, 0, settings.steps, PhaseClock(CPU), lambda: False, "cpu") as progress:
+    checkpoints = Checkpoints(FoldFiles(run, 0), 300)
+    with FoldProgress(FoldFiles(run, 0), settings.steps, PhaseClock(CPU), lambda: False, "cpu") as progress:
         progress.resume(0, 0)
         train(state, patches_of(tiny), plan, validate(network) if validate else None, checkpoints, progress)
     return state, [json.loads(line) for line in run.read(layout.history(0)).decode().splitlines()]
@@ -204,7 +205,7 @@ def test_a_checkpoint_is_never_newer_than_the_history(make_tiny_run: Any, run: L
     def validate(network: nn.Module) -> Callable[[], dict[str, float | None]]:
         def dice() -> dict[str, float | None]:
             # A validation comes right after a checkpoint, long before a heartbeat would write the history.
-            state = Checkpoints(run, 0, 300).load(CPU)
+            state = Checkpoints(FoldFiles(run, 0), 300).load(CPU)
             lines = run.read(layout.history(0)).decode().splitlines()
             assert state is not None
             seen.append((state["step"], state["recorded"], json.loads(lines[-1])["step"]))
