@@ -56,8 +56,9 @@ def run_fold(worker: Worker, index: int) -> None:
         DataError: The store lacks an exam of the run, or holds another one.
         Stopped: The worker was asked to stop; all is saved.
     """
-    manifest, files = worker.run.manifest, worker.run.fold(index)
+    manifest = worker.run.manifest
     study, fold = manifest.study, manifest.grid.fold(index)
+    files = worker.run.fold(index)
     checkpoints = Checkpoints(files, worker.checkpoint_seconds)
     if files.result.exists():
         log.info("fold %d is done already", index)

@@ -85,6 +85,11 @@ class RunsFolder:
 
     location: str
 
+    @property
+    def url(self) -> str:
+        """Folder or URL, as messages have it."""
+        return open_storage(self.location).url
+
     def run(self, name: str) -> Run:
         """The run of a name, whether it is there or not."""
         return Run(self._open(name))
@@ -98,9 +103,13 @@ class RunsFolder:
         runs = (self.run(name) for name in open_storage(self.location).folders())
         return [run for run in runs if run.exists()]
 
+    def request_ids(self) -> tuple[str, ...]:
+        """Of the requests that are there, fulfilled or not."""
+        return open_storage(self.location).folders(layout.REQUESTS)
+
     def requests(self) -> list[Request]:
         """The requests that are there, fulfilled or not, by id."""
-        return [self.request(name) for name in open_storage(self.location).folders(layout.REQUESTS)]
+        return [self.request(request_id) for request_id in self.request_ids()]
 
     def _open(self, key: str) -> Storage:
         return open_storage(f"{self.location.rstrip('/')}/{key}")
@@ -109,7 +118,9 @@ class RunsFolder:
 def requests_of(run: Run) -> list[Request]:
     """The requests that became a run."""
     runs = RunsFolder(layout.folder_of(run.url))
-    return [runs.request(layout.id_of_request(item.key)) for item in run.files.list(f"{layout.REQUESTS}/")]
+    return [
+        runs.request(layout.id_of_request(item.key)) for item in run.files.list(layout.below(layout.REQUESTS))
+    ]
 
 
 def open_run_or_request(location: str) -> Run | Request:

@@ -115,12 +115,21 @@ class FoldFiles:
 
     def checkpoints(self) -> list[BytesFile]:
         """The state files that are there."""
-        found = self.files.list(f"{layout.checkpoints(self.index)}/")
+        found = self.files.list(layout.below(layout.checkpoints(self.index)))
         return [BytesFile(self.files, item.key) for item in found if item.key.endswith(".pt")]
 
     def delete_checkpoints(self) -> None:
         """Removes state files and pointer."""
         self.files.delete(layout.checkpoints(self.index))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldsWithFiles:
+    """Numbers of folds by what there is of them, ascending; a folder may hold more of them than the run has."""
+
+    result: tuple[int, ...]
+    failure: tuple[int, ...]
+    heartbeat: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -129,8 +138,8 @@ class Run:
 
     files: Storage
     """Rooted at the run."""
-    frozen: Manifest | None = field(default=None, repr=False)
-    """The manifest, where it is at hand; otherwise it is read when it is asked for, once."""
+    known_manifest: Manifest | None = field(default=None, repr=False)
+    """The manifest, where it is at hand: just written, or yet to be; otherwise it is read once, when asked for."""
 
     @property
     def url(self) -> str:
@@ -150,7 +159,7 @@ class Run:
             StudyError: There is none.
             Damaged: It was changed, or is of another version of the code.
         """
-        return self.frozen if self.frozen is not None else _read_manifest(self.files)
+        return self.known_manifest or _read_manifest(self.files)
 
     @property
     def grid(self) -> Grid:
@@ -180,9 +189,14 @@ class Run:
         exams = [self.manifest.exams[exam].exam for exam in self.grid.fold(index).test_exams]
         return dict(zip(exams, self.fold(index).predictions(len(exams)), strict=True))
 
-    def fold_keys(self) -> list[str]:
-        """What is there of the folds, for `layout.folds_with`."""
-        return [item.key for item in self.files.list(f"{layout.FOLDS}/")]
+    def folds_with_files(self) -> FoldsWithFiles:
+        """Which folds have a result, a failure, a heartbeat, from one listing."""
+        keys = [item.key for item in self.files.list(layout.below(layout.FOLDS))]
+        return FoldsWithFiles(
+            result=tuple(layout.folds_with("result.json", keys)),
+            failure=tuple(layout.folds_with("failure.json", keys)),
+            heartbeat=tuple(layout.folds_with("heartbeat.json", keys)),
+        )
 
     @property
     def sweep_lock(self) -> StoredFile:
@@ -201,7 +215,7 @@ class Run:
 
     def analysis(self) -> dict[str, BytesFile]:
         """Tables, figures and report, by their names below that folder."""
-        prefix = layout.analysis("")
+        prefix = layout.below(layout.ANALYSIS)
         return {
             item.key.removeprefix(prefix): BytesFile(self.files, item.key) for item in self.files.list(prefix)
         }

@@ -14,9 +14,8 @@ from rich.table import Table
 from job.contract.errors import StudyError
 from job.contract.grid import REFERENCE
 from job.contract.study import Study
-from job.places import read_manifest
 from job.project import Project
-from job.runs import is_request
+from job.request import Request
 from submit.analysis.design import ALPHA, Design, trainings
 from submit.analysis.evidence import MIN_FREEDOM
 from submit.analysis.noise import retraining_noise
@@ -25,7 +24,8 @@ from submit.analysis.plan import patients_for_margin, rounded
 from submit.analysis.power import POWER, detectable, sd_of_patients
 from submit.analysis.results_table import collect_results, structures_of
 from submit.analysis.wording import METRIC_STYLES
-from submit.runs import NoRunYet, find_run
+from submit.find import find_run
+from submit.runs import NoRunYet
 from submit.wording import counted
 
 DICE_SD = 0.107
@@ -218,12 +218,12 @@ def _measured(project: Project) -> Spread | str | None:
         return None
     except StudyError as error:  # a plan may be made before a stack is deployed, or without signing in
         return f"whether a run has measured this study's spread is not known: {error}"
-    if is_request(run):
+    if isinstance(run, Request):
         return None
-    manifest = read_manifest(run)
+    manifest = run.manifest
     if manifest.study.arms != study.arms or study.endpoint.leading not in structures_of(manifest.study):
         return f"{manifest.run} has other arms or classes, and tells nothing of this study's spread"
-    results = collect_results(run, manifest)
+    results = collect_results(run)
     table, endpoint = results.table, study.endpoint
     design = replace(
         Design.of(manifest),

@@ -10,18 +10,14 @@ from types import FrameType
 
 from rich.console import Console
 
-from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.fold_ranges import format_folds, parse_folds
 from job.contract.grid import Grid
-from job.contract.manifest import Manifest
-from job.contract.results import Failure
 from job.data.exam_record import read_record
 from job.data.prepare import prepare_cohort
 from job.machine import available_cores, available_memory_gib
 from job.project import Project
-from job.runs import create_run
-from job.storage import Storage
+from job.run import Run
 from submit.executors.local import LocalExecutor, fold_command
 from submit.executors.protocol import Executor, Snapshot
 from submit.exit_codes import FAILED, INTERRUPTED
@@ -40,8 +36,7 @@ POLL_SECONDS = 0.2
 class Outcome:
     """How a sweep ended."""
 
-    run: Storage
-    manifest: Manifest
+    run: Run
     snapshot: Snapshot
     interrupted: bool
 
@@ -79,24 +74,24 @@ def sweep(project: Project, folds: Sequence[int], console: Console) -> Outcome:
         causes = counted(len(by_cause(prepared.warnings)), "warning")
         console.print(f"{causes} about the cohort; `submit check` shows them", highlight=False)
     index = prepared.index
-    run, manifest = create_run(project, index)
+    run = project.freeze(index)
     need_gib = fold_memory_gib(
         study, [read_record(store, index.recipe, e.exam, e.digest).shape_zyx for e in index.exams]
     )
     slots, limit = within_memory(machine_slots(study), need_gib, available_memory_gib())
     with hold(run, store):
-        todo, done = missing_of(run, manifest, folds)
+        todo, done = missing_of(run, folds)
         console.print(
-            f"run [bold]{manifest.run}[/bold]: {counted(len(todo), 'fold')} to do, "
-            f"{done} of {manifest.folds} done, "
+            f"run [bold]{run.manifest.run}[/bold]: {counted(len(todo), 'fold')} to do, "
+            f"{done} of {run.manifest.folds} done, "
             f"{len(slots)} at a time on {', '.join(sorted({slot.device for slot in slots}))}{limit}"
         )
         command = fold_command(run, store, checkpoint_minutes=study.compute.checkpoint_minutes)
         snapshot, interrupted = work(LocalExecutor(run, slots, command), run, todo, console)
-    return Outcome(run=run, manifest=manifest, snapshot=snapshot, interrupted=interrupted)
+    return Outcome(run=run, snapshot=snapshot, interrupted=interrupted)
 
 
-def work(executor: Executor, run: Storage, folds: Sequence[int], console: Console) -> tuple[Snapshot, bool]:
+def work(executor: Executor, run: Run, folds: Sequence[int], console: Console) -> tuple[Snapshot, bool]:
     """Runs folds to their end, or until a signal asks to stop; whether one did.
 
     No worker outlives it, whatever is raised.
@@ -149,13 +144,14 @@ def describe_outcome(outcome: Outcome) -> list[str]:
     lines = [f"{counted(len(snapshot.done), 'fold')} done in this sweep"]
     causes: dict[tuple[int, int, str], list[int]] = {}
     for fold in sorted(snapshot.failed):
-        failure = Failure.model_validate_json(run.read(layout.failure(fold)))
+        failure = run.fold(fold).failure.read()
+        assert failure is not None  # written before the executor says that the fold has failed
         causes.setdefault((failure.attempts, failure.exit_code, failure.message), []).append(fold)
     for (attempts, exit_code, message), folds in causes.items():
         which = f"{'fold' if len(folds) == 1 else 'folds'} {format_folds(folds)}"
         lines.append(
             f"{which} failed ({counted(attempts, 'attempt')}, exit code {exit_code}): {message}\n"
-            f"    log: {run.url}/{layout.log(folds[0])}"
+            f"    log: {run.fold(folds[0]).log.url}"
         )
     if snapshot.stopped:
         left = counted(len(snapshot.stopped), "fold")
@@ -222,7 +218,7 @@ def describe_plan(project: Project, grid: Grid, folds: Sequence[int]) -> list[st
     study = project.study
     slots = machine_slots(study)
     known = submitted_run(project, grid)
-    todo, done = missing_of(*known, folds) if known else (list(folds), 0)
+    todo, done = missing_of(known, folds) if known else (list(folds), 0)
     return [
         f"{len(grid)} folds = {grid.extent}; {done} done; would run {len(todo)}: {format_folds(todo) or 'none'}",
         f"arms: {', '.join(arm.name for arm in grid.arms)}",

@@ -47,14 +47,14 @@ SWEEP_LOCK = "sweep.lock"
 """Held by the sweep that works on a run on this machine."""
 
 
+def below(folder: str) -> str:
+    """What the keys of all files in a folder begin with."""
+    return f"{folder}/"
+
+
 def request(request_id: str) -> str:
     """Folder of a request, beside the runs."""
     return f"{REQUESTS}/{request_id}"
-
-
-def is_request(url: str) -> bool:
-    """Whether a folder or URL is of a request, and not of a run."""
-    return re.search(rf"/{REQUESTS}/[0-9a-f]{{{REQUEST_ID_LENGTH}}}$", url) is not None
 
 
 def name_of(location: str) -> str:

@@ -13,7 +13,7 @@ from job.contract.errors import Damaged, DataError, StudyError
 from job.contract.manifest import ExamEntry, Manifest
 from job.contract.results import Cost, ExamResult, Failure, FoldResult, Heartbeat, Score
 from job.contract.study import Study
-from job.run import FoldFiles, Run
+from job.run import FoldFiles, FoldsWithFiles, Run
 from job.storage import LocalStorage, Storage, open_storage
 
 TIME = "2026-01-01T00:00:00+00:00"
@@ -166,9 +166,9 @@ def test_what_a_fold_leaves_is_read_back_and_found_among_the_others(run: Run, ma
     assert run.fold(5).result.read() == result(manifest, 5)
     assert run.fold(5).heartbeat.read() == heartbeat(5)
     assert (run.fold(2).failure.read(), run.fold(2).result.read()) == (failure, None)
-    keys = run.fold_keys()
-    assert layout.folds_with("result.json", keys) == [5]
-    assert layout.folds_with("failure.json", keys) == [2]
+    run.fold(10).heartbeat.write(heartbeat(10))
+    run.files.write("folds/7/checkpoint/result.json", b"{}")
+    assert run.folds_with_files() == FoldsWithFiles(result=(5,), failure=(2,), heartbeat=(5, 10))
 
 
 def test_the_predictions_of_a_fold_are_found_by_the_exam_s_name(run: Run, manifest: Manifest) -> None:

@@ -11,7 +11,8 @@ from rich.console import Console
 from job.__main__ import exit_code_of
 from job.contract import cloud, layout
 from job.project import Project
-from job.storage import Storage
+from job.request import Request
+from job.run import Run
 from submit.aws.deployment import Deployment
 from submit.aws.sweep import run_batch_sweep
 from submit.submissions import BatchSubmission, batch_submissions
@@ -71,16 +72,16 @@ def sweep(
     ).lines
 
 
-def only_submission(place: Storage) -> BatchSubmission:
+def only_submission(run: Run | Request) -> BatchSubmission:
     """Of a run or a request."""
-    (submission,) = batch_submissions(place)
+    (submission,) = batch_submissions(run)
     return submission
 
 
-def age(place: Storage) -> None:
+def age(run: Run | Request) -> None:
     """Makes the only submission an old one."""
-    old = only_submission(place).model_copy(update={"started": "2026-01-01T00:00:00+00:00"})
-    place.write(layout.batch_submission(0), old.model_dump_json().encode())
+    old = only_submission(run).model_copy(update={"started": "2026-01-01T00:00:00+00:00"})
+    run.files.write(layout.batch_submission(0), old.model_dump_json().encode())
 
 
 def only(batch: FakeBatch, kind: str, folds: str | None = None) -> str:
