@@ -11,10 +11,10 @@ from pathlib import Path
 from statistics import fmean, stdev
 from subprocess import run
 
-from job.places import read_manifest
 from job.study_file import load_study
 from submit.analysis.results_table import collect_results
-from submit.runs import find_run
+from submit.find import find_run
+from submit.runs import require_run
 
 DTYPES = ("float16", "float32")
 
@@ -48,8 +48,7 @@ def submit(*arguments: str) -> None:
 
 def endpoint_of(study_file: Path) -> dict[int, tuple[str, float]]:
     """By fold, its arm and Dice of the study's endpoint."""
-    place = find_run(None, study_file)
-    rows = collect_results(place, read_manifest(place)).table
+    rows = collect_results(require_run(find_run(None, study_file))).table
     rows = rows[rows["structure"] == load_study(study_file).endpoint.structure]
     return {int(row.fold): (str(row.arm), float(row.dice)) for row in rows.itertuples()}
 

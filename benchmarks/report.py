@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from job.contract import layout
 from job.contract.manifest import ExamEntry, Manifest
 from job.contract.results import Cost, ExamResult, FoldResult, Score
+from job.run import Run
 from job.storage import LocalStorage
 from job.study_file import parse_study
 from submit.analysis.aggregate import aggregate
@@ -52,15 +52,15 @@ def main() -> None:
     for argument in sys.argv[1:]:
         folds, _, exams = argument.partition("x")
         with tempfile.TemporaryDirectory() as folder:
-            run, manifest = written(Path(folder), int(folds), int(exams or 500))
-            patients = len({entry.patient for entry in manifest.exams})
-            print(f"| {manifest.folds} | {patients} | {measured(run, manifest)}", flush=True)
+            run = written(Path(folder), int(folds), int(exams or 500))
+            patients = len({entry.patient for entry in run.manifest.exams})
+            print(f"| {run.manifest.folds} | {patients} | {measured(run)}", flush=True)
 
 
-def measured(run: LocalStorage, manifest: Manifest) -> str:
+def measured(run: Run) -> str:
     """The cells of a row."""
-    begun = time.perf_counter()
-    results = collect_results(run, manifest)
+    begun, manifest = time.perf_counter(), run.manifest
+    results = collect_results(run)
     curves, count = read_curves(run, results.folds, manifest.arms)
     read = time.perf_counter()
     design = Design.of(manifest)
@@ -69,7 +69,8 @@ def measured(run: LocalStorage, manifest: Manifest) -> str:
     computed = time.perf_counter()
     extras = Extras(curves=curves, curve_folds=count)
     write_report(
-        run, Report(manifest=manifest, results=results, aggregate=whole, analysis=analysis, extras=extras)
+        run.files,
+        Report(manifest=manifest, results=results, aggregate=whole, analysis=analysis, extras=extras),
     )
     ended = time.perf_counter()
     memory_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -77,7 +78,7 @@ def measured(run: LocalStorage, manifest: Manifest) -> str:
     return f"{len(results.table)} | {' | '.join(f'{part:.1f} s' for part in parts)} | {memory_gib:.1f} GiB |"
 
 
-def written(folder: Path, folds: int, most_exams: int) -> tuple[LocalStorage, Manifest]:
+def written(folder: Path, folds: int, most_exams: int) -> Run:
     """A run with results of all its folds."""
     count = min(folds // 8, most_exams)
     exams = [(f"p{n // 4 * 3 + min(n % 4, 2):05}", f"e{n:05}") for n in range(count)]
@@ -88,15 +89,15 @@ def written(folder: Path, folds: int, most_exams: int) -> tuple[LocalStorage, Ma
         created="2026-01-01T00:00:00+00:00",
         code_version="0",
     )
-    run, draw = LocalStorage(folder), np.random.default_rng(0)
+    run, draw = Run(LocalStorage(folder), manifest), np.random.default_rng(0)
     history = "".join(
         json.dumps({"step": step, "loss": 1 / step, "learning_rate": 1e-3}) + "\n" for step in range(1, 101)
     )
     for index in range(manifest.folds):
-        run.write(layout.result(index), result(manifest, index, draw).to_json())
+        run.fold(index).result.write(result(manifest, index, draw))
         if (index // 8) % max(manifest.folds // 8 // 400, 1) == 0:
-            run.write(layout.history(index), history.encode())
-    return run, manifest
+            run.fold(index).history.write(history.encode())
+    return run
 
 
 def result(manifest: Manifest, index: int, draw: np.random.Generator) -> FoldResult:

@@ -24,7 +24,8 @@ from job.contract.fold_ranges import fold_at
 from job.contract.grid import Grid
 from job.endings import code_of, forget_end, log_end, record_end
 from job.machine import available_cores
-from job.storage import LocalStorage, Storage, at_home, open_storage
+from job.run import FoldFiles
+from job.storage import at_home, open_storage
 
 ALONE_SECONDS = 600.0
 """For which a worker waits for the end of another one at its fold, which finishes its step first."""
@@ -69,13 +70,13 @@ def fold(
         endpoint = os.environ.get(environment.METADATA, ec2.ENDPOINT)
         ec2.watch(endpoint, stop.request)
         machine = ec2.machine(endpoint)
-    from job.places import read_manifest
-    from job.runs import open_run
+    from job.request import open_run
 
-    place = open_run(run)
-    number = _chosen(read_manifest(place).grid, index, folds, position)
-    with _alone(place, number, stop):
-        forget_end(place, number)
+    found = open_run(run)
+    number = _chosen(found.grid, index, folds, position)
+    files = found.fold(number)
+    with _alone(files, stop):
+        forget_end(files)
         try:
             from job.device import torch_device
             from job.fold import Worker, run_fold
@@ -83,7 +84,7 @@ def fold(
             chosen = torch_device(device)
             log.info("fold %d on %s", number, chosen)
             worker = Worker(
-                run=place,
+                run=found,
                 store=open_storage(store),
                 device=chosen,
                 threads=threads or available_cores(),
@@ -93,7 +94,7 @@ def fold(
             )
             run_fold(worker, number)
         except Exception as error:
-            record_end(place, number, error)
+            record_end(files, error)
             raise
 
 
@@ -107,19 +108,20 @@ def prepare(
 ) -> None:
     """Make the block store of a study's cohort; of a request, the run too."""
     from job.data.prepare import prepare_cohort
-    from job.places import cohort_root, store_root
-    from job.runs import create_run, fulfil, read_request
-    from job.study_file import load_study
+    from job.project import Project
+    from job.request import Request
 
     if (study is None) == (request is None):
         raise StudyError("name either a study file or, with --request, the URL of a request")
-    asked = open_storage(request) if request is not None else None
-    file = Path(at_home(str(study))) if study is not None else Path(layout.REQUESTED_STUDY)
-    settings = read_request(asked) if asked is not None else load_study(file)
+    asked = Request(open_storage(request)) if request is not None else None
+    if asked is not None:
+        project = Project(Path(layout.REQUESTED_STUDY), asked.study)
+    else:
+        project = Project.read(Path(at_home(str(study))))
     prepared = prepare_cohort(
-        cohort_root(file, settings),
-        store_root(file, settings),
-        settings,
+        project.cohort,
+        project.store,
+        project.study,
         workers=workers or available_cores(),
         progress=lambda done, total: log.info("%d of %d exams are read", done, total),
     )
@@ -127,8 +129,8 @@ def prepare(
     for warning in prepared.warnings:
         log.warning("%s", warning)
     if asked is not None:
-        run, _ = create_run(file, settings, prepared.index, image=os.environ.get(environment.IMAGE))
-        fulfil(asked, run)
+        run = project.freeze(prepared.index, image=os.environ.get(environment.IMAGE))
+        asked.fulfil(run)
         log.info("the run is %s", run.url)
 
 
@@ -158,12 +160,12 @@ def _chosen(grid: Grid, index: int | None, folds: str | None, position: int) -> 
 
 
 @contextmanager
-def _alone(run: Storage, index: int, stop_requested: Callable[[], bool]) -> Iterator[None]:
+def _alone(fold: FoldFiles, stop_requested: Callable[[], bool]) -> Iterator[None]:
     """Keeps another worker of this machine off a fold; waits for one whose sweep was killed to end by itself."""
-    if not isinstance(run, LocalStorage):
+    path = fold.worker_lock.local_path
+    if path is None:
         yield
         return
-    path = run.root / layout.worker_lock(index)
     path.parent.mkdir(parents=True, exist_ok=True)
     lock, deadline = FileLock(path), time.monotonic() + ALONE_SECONDS
     while not lock.is_locked:
@@ -171,10 +173,10 @@ def _alone(run: Storage, index: int, stop_requested: Callable[[], bool]) -> Iter
             lock.acquire(timeout=1)
         except Timeout:
             if stop_requested():
-                raise Stopped(f"fold {index} stopped before it began") from None
+                raise Stopped(f"fold {fold.index} stopped before it began") from None
             if time.monotonic() >= deadline:
                 raise
-            log.info("waiting for the end of another worker at fold %d", index)
+            log.info("waiting for the end of another worker at fold %d", fold.index)
     try:
         yield
     finally:

@@ -10,12 +10,11 @@ import os
 
 from filelock import Timeout
 
-from job.contract import environment, layout
+from job.contract import environment
 from job.contract.errors import Damaged, DataError, Stopped, StudyError, TakenOver
 from job.contract.exit_codes import ATTEMPTS_AFTER_KILL, ExitCode, attempts_allowed
 from job.contract.results import Failure, utc_now
-from job.storage import Storage
-from job.storage.records import read_record_file
+from job.run import FoldFiles
 
 log = logging.getLogger("job")
 
@@ -71,7 +70,7 @@ def log_end(error: Exception) -> None:
             log.exception("unexpected")
 
 
-def record_end(run: Storage, fold: int, error: Exception) -> None:
+def record_end(fold: FoldFiles, error: Exception) -> None:
     """Writes how an attempt on AWS Batch failed; elsewhere, and for an attempt that may just go on, nothing.
 
     The storage may be what failed: an attempt that cannot be counted is left out, and no count begins anew.
@@ -83,15 +82,15 @@ def record_end(run: Storage, fold: int, error: Exception) -> None:
     if job is None or code == ExitCode.STOPPED or isinstance(error, TakenOver):
         return
     try:
-        before = _failure(run, fold)
+        before = _failure(fold)
     except (OSError, StudyError) as unread:
-        log.warning("this attempt at fold %d is not counted: %s", fold, unread)
+        log.warning("this attempt at fold %d is not counted: %s", fold.index, unread)
         return
     ends = before.ends if before is not None and before.job == job else {}
     attempts = ends.get(code, 0) + 1
     final = attempts >= attempts_allowed(code)
     failure = Failure(
-        fold=fold,
+        fold=fold.index,
         attempts=sum(ends.values()) + 1,
         exit_code=code,
         message=str(error) or type(error).__name__,
@@ -100,25 +99,27 @@ def record_end(run: Storage, fold: int, error: Exception) -> None:
         ends=ends | {int(code): attempts},
         final=final,
     )
-    _write(run, failure)
+    _write(fold, failure)
     if final and attempts > 1:
-        raise GivenUp(f"fold {fold} is given up after {attempts} such attempts: {failure.message}") from error
+        raise GivenUp(
+            f"fold {fold.index} is given up after {attempts} such attempts: {failure.message}"
+        ) from error
 
 
-def forget_end(run: Storage, fold: int) -> None:
+def forget_end(fold: FoldFiles) -> None:
     """Takes the failure of an earlier job for past, on AWS Batch, where nobody else does before an attempt.
 
     Raises:
         StudyError: The storage's credentials are missing, or have ended.
         OSError: The storage fails for now.
     """
-    before = _failure(run, fold)
+    before = _failure(fold)
     if (
         before is not None
         and before.final
         and before.job != os.environ.get(environment.BATCH_JOB, before.job)
     ):
-        _write(run, before.model_copy(update={"final": False}))
+        _write(fold, before.model_copy(update={"final": False}))
 
 
 def require_headway(begun: int, step: int) -> None:
@@ -138,18 +139,18 @@ def require_headway(begun: int, step: int) -> None:
         )
 
 
-def _write(run: Storage, failure: Failure) -> None:
+def _write(fold: FoldFiles, failure: Failure) -> None:
     """Writes a failure; where that fails, what ended the attempt is still what is told of it."""
     try:
-        run.write(layout.failure(failure.fold), failure.to_json())
+        fold.failure.write(failure)
     except (OSError, StudyError) as error:
-        log.warning("how fold %d failed cannot be written: %s", failure.fold, error)
+        log.warning("how fold %d failed cannot be written: %s", fold.index, error)
 
 
-def _failure(run: Storage, fold: int) -> Failure | None:
+def _failure(fold: FoldFiles) -> Failure | None:
     """How the last attempt failed; None if none did, or the file is damaged: then the count begins anew."""
     try:
-        return read_record_file(run, layout.failure(fold), Failure)
+        return fold.failure.read()
     except Damaged as error:
-        log.warning("earlier attempts at fold %d are not counted: %s", fold, error)
+        log.warning("earlier attempts at fold %d are not counted: %s", fold.index, error)
         return None

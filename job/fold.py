@@ -10,7 +10,7 @@ from functools import partial
 
 import torch
 
-from job.contract import layout
+from job.artifacts import finish_fold, fold_result, weights_file
 from job.contract.grid import Fold
 from job.contract.randomness import Stream
 from job.contract.study import Study
@@ -19,17 +19,10 @@ from job.data.window import Window
 from job.evaluation.whole_exam import ExamTester
 from job.networks.build import initial_network
 from job.networks.design import design_of
-from job.outcome import (
-    conditions_of,
-    cost_of,
-    fold_result,
-    test_exam,
-    validation,
-    weights_file,
-    write_outcome,
-)
-from job.places import read_manifest
+from job.provenance import conditions_of, cost_of
+from job.run import Run
 from job.storage import Storage
+from job.testing import test_exam, validation
 from job.training.batches import PatchBatches
 from job.training.checkpoint import Checkpoints
 from job.training.clock import PhaseClock
@@ -47,7 +40,7 @@ log = logging.getLogger(__name__)
 class Worker:
     """Where a fold runs."""
 
-    run: Storage
+    run: Run
     store: Storage
     device: torch.device
     threads: int
@@ -66,11 +59,12 @@ def run_fold(worker: Worker, index: int) -> None:
         DataError: The store lacks an exam of the run, or holds another one.
         Stopped: The worker was asked to stop; all is saved.
     """
-    manifest = read_manifest(worker.run)
+    manifest = worker.run.manifest
     study, fold = manifest.study, manifest.grid.fold(index)
     design = design_of(study)
-    checkpoints = Checkpoints(worker.run, index, worker.checkpoint_seconds)
-    if worker.run.exists(layout.result(index)):
+    files = worker.run.fold(index)
+    checkpoints = Checkpoints(files, worker.checkpoint_seconds)
+    if files.result.exists():
         log.info("fold %d is done already", index)
         checkpoints.delete()  # which a worker that was killed right after its result had left
         return
@@ -79,7 +73,7 @@ def run_fold(worker: Worker, index: int) -> None:
     make_deterministic(precision, worker.device, worker.threads)
     conditions = conditions_of(worker.device, worker.threads, precision)
     with FoldProgress(
-        worker.run, index, study.training.steps, clock, worker.stop_requested, conditions, worker.machine
+        files, study.training.steps, clock, worker.stop_requested, conditions, worker.machine
     ) as progress:
         with clock.phase("load"):
             network = initial_network(study, design, fold.arm.channels, stream_of(study, fold))
@@ -106,7 +100,7 @@ def run_fold(worker: Worker, index: int) -> None:
         weights, cost = weights_file(network), cost_of(progress, worker.device, worker.threads)
         result = fold_result(manifest, fold, precision, weights, [own for own, _ in tested], cost)
         progress.require_alone()
-        write_outcome(worker.run, manifest, result, weights, {own.exam: data for own, data in tested})
+        finish_fold(worker.run, result, weights, {own.exam: data for own, data in tested})
         checkpoints.delete()
         progress.beat("done", trainer.step)
 

@@ -7,9 +7,8 @@ from job.contract.manifest import Manifest
 from job.data.cohort_files import find_cohort
 from job.data.exam_record import read_record
 from job.data.prepare import made_from
-from job.places import cohort_root
+from job.project import Project
 from job.storage import Storage
-from job.study_file import load_study
 from submit.wording import counted
 
 NAMED = 3
@@ -32,11 +31,12 @@ def changes_since(manifest: Manifest, store: Storage, study_file: Path) -> list[
     """
     if not study_file.is_file():
         return []
-    study = load_study(study_file)
+    project = Project.read(study_file)
+    study = project.study
     if study.name != manifest.study.name:
         return []
     try:
-        source = cohort_root(study_file, study)
+        source = project.cohort
     except StudyError:
         return []
     try:

@@ -13,7 +13,7 @@ from job.contract.study import Study
 from job.data.cohort_summary import ExamSummary
 from job.data.prepare import exam_memory_gib, exams_to_make
 from job.machine import available_memory_gib
-from job.places import resolve
+from job.project import Project
 from job.storage import LocalStorage, Storage
 from submit.machine import fold_memory_gib
 
@@ -23,8 +23,7 @@ GB = 1e9
 
 
 def foreseen(
-    study_file: Path,
-    study: Study,
+    project: Project,
     exams: Sequence[ExamSummary],
     source: Storage,
     *,
@@ -33,19 +32,19 @@ def foreseen(
     """Problems and warnings that preparing the store and running folds on this machine would meet.
 
     Args:
-        study_file: Paths of the study are relative to it.
-        study: The study.
+        project: The study.
         exams: The exams that could be read.
         source: The cohort's root.
         memory_gib: Memory that is available; default: this machine's.
     """
+    study = project.study
     if study.compute.backend != "local":
         return [], []  # the places and the machines are others
     available = available_memory_gib() if memory_gib is None else memory_gib
     problems: list[Problem] = []
     warnings = _memory(study, exams, available)
     for key, location in (("store.folder", study.store.folder), ("compute.runs", study.compute.runs)):
-        folder = resolve(study_file, location)
+        folder = project.location(location)
         if "://" not in folder:
             unusable = _unusable(key, Path(folder))
             problems += unusable

@@ -14,9 +14,8 @@ from rich.table import Table
 from job.contract.errors import StudyError
 from job.contract.grid import REFERENCE
 from job.contract.study import Study
-from job.places import read_manifest
-from job.runs import is_request
-from job.study_file import load_study
+from job.project import Project
+from job.request import Request
 from submit.analysis.design import ALPHA, Design, trainings
 from submit.analysis.evidence import MIN_FREEDOM
 from submit.analysis.noise import retraining_noise
@@ -25,8 +24,8 @@ from submit.analysis.plan import patients_for_margin, rounded
 from submit.analysis.power import POWER, detectable, sd_of_patients
 from submit.analysis.results_table import collect_results, structures_of
 from submit.analysis.wording import METRIC_STYLES
-from submit.grids import expected_grid
-from submit.runs import NoRunYet, find_run
+from submit.find import find_run
+from submit.runs import NoRunYet
 from submit.wording import counted
 
 DICE_SD = 0.107
@@ -110,9 +109,9 @@ def show_plan(
         StudyError: There is no SD to go by.
         DataError: Files of the cohort are missing.
     """
-    study = load_study(study_file)
-    counts = Counter(expected_grid(study_file, study).patients)
-    plan = plan_power(study, list(counts.values()), _spread(study_file, study, counts, sd, noise_sd, icc))
+    project = Project.read(study_file)
+    study, counts = project.study, Counter(project.grid().patients)
+    plan = plan_power(study, list(counts.values()), _spread(project, counts, sd, noise_sd, icc))
     if as_json:
         print(json.dumps(asdict(plan), indent=1))
     else:
@@ -154,8 +153,7 @@ def plan_power(study: Study, exams: Sequence[int], spread: Spread) -> PowerPlan:
 
 
 def _spread(
-    study_file: Path,
-    study: Study,
+    project: Project,
     counts: Counter[str],
     sd: float | None,
     noise_sd: float | None,
@@ -166,6 +164,7 @@ def _spread(
     Raises:
         StudyError: There is none.
     """
+    study = project.study
     style, exams = METRIC_STYLES[study.endpoint.metric], list(counts.values())
     for name, value in (("--sd", sd), ("--noise-sd", noise_sd)):
         if value is not None and not (0 < value < LARGEST_SD or (value == 0 and name == "--noise-sd")):
@@ -176,7 +175,7 @@ def _spread(
     noise = None
     if noise_sd is not None:
         noise = sum(2 * noise_sd**2 / n for n in trainings(exams, study.sweep.test_unit)) / len(exams)
-    measured = _measured(study_file, study) if sd is None else None
+    measured = _measured(project) if sd is None else None
     if isinstance(measured, Spread):
         return measured if noise is None else _with_noise(measured, noise)
     if measured is not None:
@@ -210,20 +209,21 @@ def _with_noise(spread: Spread, variance: float) -> Spread:
     return replace(spread, noise_variance=variance / spread.repeats)
 
 
-def _measured(study_file: Path, study: Study) -> Spread | str | None:
+def _measured(project: Project) -> Spread | str | None:
     """The spread in the study's newest run, if that has the same arms; why it tells nothing; None without a run."""
+    study = project.study
     try:
-        run = find_run(None, study_file)
+        run = find_run(None, project.file)
     except NoRunYet:
         return None
     except StudyError as error:  # a plan may be made before a stack is deployed, or without signing in
         return f"whether a run has measured this study's spread is not known: {error}"
-    if is_request(run):
+    if isinstance(run, Request):
         return None
-    manifest = read_manifest(run)
+    manifest = run.manifest
     if manifest.study.arms != study.arms or study.endpoint.leading not in structures_of(manifest.study):
         return f"{manifest.run} has other arms or classes, and tells nothing of this study's spread"
-    results = collect_results(run, manifest)
+    results = collect_results(run)
     table, endpoint = results.table, study.endpoint
     design = replace(
         Design.of(manifest),

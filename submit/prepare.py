@@ -6,8 +6,7 @@ from rich.console import Console
 
 from job.data.prepare import prepare_cohort
 from job.machine import available_cores
-from job.places import cohort_root, store_root
-from job.study_file import load_study
+from job.project import Project
 from submit.problems import show_warnings
 from submit.progress import ExamProgress
 from submit.wording import counted
@@ -20,18 +19,18 @@ def prepare_study(study_file: Path, console: Console) -> str:
         StudyError: The study is wrong.
         DataError: Everything that is wrong with the cohort.
     """
-    study = load_study(study_file)
-    if study.compute.backend == "batch":
+    project = Project.read(study_file)
+    if project.study.compute.backend == "batch":
         from submit.aws.jobs import connect  # loads AWS's client
         from submit.aws.sweep import placed
 
-        study = placed(study_file, study, connect(study.compute.stack)[0])
-    store = store_root(study_file, study)
+        project = placed(project, connect(project.study.compute.stack)[0])
+    store = project.store
     with ExamProgress(console) as progress:
         prepared = prepare_cohort(
-            cohort_root(study_file, study),
+            project.cohort,
             store,
-            study,
+            project.study,
             workers=available_cores(),
             progress=progress,
             verify=True,

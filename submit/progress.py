@@ -7,11 +7,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from job.contract import layout
 from job.contract.errors import StudyError
-from job.contract.results import Heartbeat
-from job.storage import Storage
-from job.storage.records import read_record_file
+from job.run import Run
 from submit.executors.protocol import Snapshot
 from submit.wording import duration
 
@@ -50,7 +47,7 @@ class ExamProgress:
 class SweepProgress:
     """Folds done, running, failed, and the time left."""
 
-    def __init__(self, console: Console, run: Storage, total: int) -> None:
+    def __init__(self, console: Console, run: Run, total: int) -> None:
         self._console = console
         self._run = run
         self._total = total
@@ -84,7 +81,7 @@ class SweepProgress:
         self._retries_told = len(snapshot.retries)
         for fold in sorted(set(snapshot.failed) - self._reported):
             self._reported.add(fold)
-            where = f"{self._run.url}/{layout.log(fold)}"
+            where = self._run.fold(fold).log.url
             self._console.print(f"fold {fold} failed; log: {where}", markup=False, soft_wrap=True)
         pause = REFRESH_SECONDS if self._console.is_terminal else LINE_SECONDS
         if time.monotonic() - self._last < pause and not snapshot.finished:
@@ -106,7 +103,7 @@ class SweepProgress:
     def _part_done(self, fold: int) -> float:
         """As its heartbeat says; 0 without one, or where it cannot be read: no guess at the time may end a sweep."""
         try:
-            heartbeat = read_record_file(self._run, layout.heartbeat(fold), Heartbeat)
+            heartbeat = self._run.fold(fold).heartbeat.read()
         except (OSError, StudyError):
             return 0.0
         if heartbeat is None:

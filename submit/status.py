@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, get_args
 from rich.console import Console
 from rich.table import Table
 
-from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.fold_ranges import format_folds
 from job.contract.manifest import Manifest
-from job.places import read_manifest
-from job.runs import is_request
-from job.storage import Storage
-from submit.runs import FoldStatus, State, find_run, survey
-from submit.submissions import BatchSubmission, batch_submissions
+from job.request import Request
+from job.run import Run
+from submit.find import find_run
+from submit.submissions import BatchSubmission, batch_submissions, read_submission
+from submit.survey import FoldStatus, State, survey
 from submit.sweep_lock import holder
 from submit.wording import counted, duration
 
@@ -46,12 +45,16 @@ def show_status(name: str | None, study_file: Path, *, as_json: bool) -> None:
     Raises:
         StudyError: There is no such run.
     """
-    run = find_run(name, study_file)
-    if is_request(run):
-        _show_request(run, as_json=as_json)
-        return
-    manifest = read_manifest(run)
-    folds = survey(run, manifest, datetime.now(UTC), _jobs_by_fold(run))
+    match find_run(name, study_file):
+        case Request() as request:
+            _show_request(request, as_json=as_json)
+        case Run() as run:
+            _show_run(run, as_json=as_json)
+
+
+def _show_run(run: Run, *, as_json: bool) -> None:
+    manifest = run.manifest
+    folds = survey(run, datetime.now(UTC), _jobs_by_fold(run))
     batch = _batch_status(run)
     if as_json:
         whole = {"run": manifest.run, "folds": [_as_json(fold) for fold in folds]}
@@ -62,7 +65,7 @@ def show_status(name: str | None, study_file: Path, *, as_json: bool) -> None:
     summary = ", ".join(f"{counts[state]} {WORDS.get(state, state)}" for state in get_args(State))
     console.print(f"run {manifest.run}: {summary} of {manifest.folds} folds", highlight=False, soft_wrap=True)
     if batch is not None:
-        console.print("\n".join(batch.lines(run)), highlight=False, markup=False, soft_wrap=True)
+        console.print("\n".join(batch.lines(run.url)), highlight=False, markup=False, soft_wrap=True)
     _show_folds(
         [fold for fold in folds if fold.state in ("running", "interrupted", "failed")], manifest, console
     )
@@ -78,8 +81,8 @@ def show_status(name: str | None, study_file: Path, *, as_json: bool) -> None:
     missing = [fold.fold for fold in folds if fold.state == "missing"]
     if missing:
         console.print(f"not begun: {format_folds(missing)}", highlight=False, soft_wrap=True)
-    if run.exists(layout.REPORT):
-        console.print(f"report: {run.url}/{layout.REPORT}", highlight=False, markup=False, soft_wrap=True)
+    if run.report.exists():
+        console.print(f"report: {run.report.url}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _show_folds(folds: Sequence[FoldStatus], manifest: Manifest, console: Console) -> None:
@@ -111,15 +114,15 @@ def read_log(name: str | None, study_file: Path, fold: int) -> str:
     """
     run = find_run(name, study_file)
     submissions = batch_submissions(run)
-    if is_request(run):
+    if isinstance(run, Request):
         log = _jobs_of(submissions[-1]).log_of_job(submissions[-1].working_jobs[0], "the preparation")
         return f"--- preparation of the cohort\n{log}"
-    read_manifest(run).grid.fold(fold)  # refuses a number outside the grid
+    run.grid.fold(fold)  # refuses a number outside the grid
     if submissions:
         jobs = [job for submission in submissions for job in submission.jobs]
         return _jobs_of(submissions[-1]).log_of_fold(jobs, fold)
     try:
-        return run.read(layout.log(fold)).decode(errors="replace")
+        return run.fold(fold).log.read().decode(errors="replace")
     except FileNotFoundError:
         raise StudyError(f"fold {fold} of {run.url} has no log: it was not begun") from None
 
@@ -140,7 +143,7 @@ def cancel_run(name: str | None, study_file: Path) -> str:
         if not living:
             return f"{run.url}: nothing is running"
         return f"{run.url}: {counted(len(living), 'job')} ended; folds that ran write checkpoints first"
-    submission = holder(run)
+    submission = holder(run) if isinstance(run, Run) else read_submission(run)
     if submission is None:
         return f"{run.url}: nothing is running"
     if submission.host != platform.node():
@@ -154,7 +157,7 @@ def cancel_run(name: str | None, study_file: Path) -> str:
     return f"{run.url}: process {submission.pid} was asked to stop; its folds write checkpoints first"
 
 
-def _show_request(request: Storage, *, as_json: bool) -> None:
+def _show_request(request: Request, *, as_json: bool) -> None:
     """Prints how far the preparation of a request's cohort is."""
     batch = _batch_status(request)
     if as_json:
@@ -163,10 +166,10 @@ def _show_request(request: Storage, *, as_json: bool) -> None:
         return
     print(f"request {request.url}: its cohort is not prepared yet, so that it has no run")
     if batch is not None:
-        print("\n".join(batch.lines(request)))
+        print("\n".join(batch.lines(request.url)))
 
 
-def _jobs_by_fold(run: Storage) -> dict[int, str]:
+def _jobs_by_fold(run: Run) -> dict[int, str]:
     """The job of AWS Batch that each fold was submitted as last."""
     submissions = batch_submissions(run)
     if not submissions:
@@ -181,14 +184,14 @@ def _jobs_by_fold(run: Storage) -> dict[int, str]:
     }
 
 
-def _batch_status(place: Storage) -> "BatchStatus | None":
-    submissions = batch_submissions(place)
+def _batch_status(run: Run | Request) -> "BatchStatus | None":
+    submissions = batch_submissions(run)
     if not submissions:
         return None
     from submit.aws.status import batch_status  # loads AWS's client
 
     try:
-        return batch_status(place, submissions)
+        return batch_status(run, submissions)
     except StudyError as error:  # the stack may be gone, and the files are there
         print(f"note: what AWS Batch says of the jobs is not known: {error}", file=sys.stderr)
         return None

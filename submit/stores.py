@@ -7,10 +7,10 @@ from pathlib import Path
 from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.manifest import Manifest
-from job.places import store_root
-from job.storage import LocalStorage, Storage, open_storage
+from job.project import Project
+from job.run import Run
+from job.storage import Storage, open_storage
 from job.storage.concurrency import map_files
-from job.study_file import load_study
 from submit.submissions import read_submission
 from submit.wording import counted
 
@@ -18,7 +18,7 @@ STUDY_NAME = "study.toml"
 """Of the study file that is looked for beside a folder of runs."""
 
 
-def find_store(run: Storage, manifest: Manifest, study_file: Path) -> Storage:
+def find_store(run: Run, study_file: Path) -> Storage:
     """The store that holds the exams of a run; where none holds them all, the one with the most.
 
     Looked at in this order: where the last sweep had it, the store of the study file, and that of the study file
@@ -26,19 +26,19 @@ def find_store(run: Storage, manifest: Manifest, study_file: Path) -> Storage:
 
     Args:
         run: The run.
-        manifest: What it is.
         study_file: The study whose runs are meant; it need not be there.
 
     Raises:
         StudyError: Says where it was looked for.
     """
+    manifest = run.manifest
     looked: list[str] = []
     held: dict[str, tuple[int, Storage]] = {}
-    for place in _places(run, study_file):
+    for candidate in _candidates(run, study_file):
         try:
-            store = place()
+            store = candidate()
             count = exams_in(store, manifest)
-        except (OSError, StudyError) as error:  # another place may do; if none does, this one is told of
+        except (OSError, StudyError) as error:  # another one may do; if none does, this one is told of
             looked.append(str(error))
             continue
         if count == len(manifest.exams):
@@ -52,18 +52,19 @@ def find_store(run: Storage, manifest: Manifest, study_file: Path) -> Storage:
     return best
 
 
-def _places(run: Storage, study_file: Path) -> Iterator[Callable[[], Storage]]:
-    """What gives each place, or an error that says why it is none."""
+def _candidates(run: Run, study_file: Path) -> Iterator[Callable[[], Storage]]:
+    """What gives each store, or an error that says why it is none."""
     yield lambda: open_storage(read_submission(run).store)
     files = [study_file]
-    if isinstance(run, LocalStorage):
-        files.append(run.root.resolve().parent.parent / STUDY_NAME)
+    folder = run.files.local_path()
+    if folder is not None:
+        files.append(folder.resolve().parent.parent / STUDY_NAME)
     for file in dict.fromkeys(file.resolve() for file in files):
         yield partial(_named_by, file)
 
 
 def _named_by(study_file: Path) -> Storage:
-    return store_root(study_file, load_study(study_file))
+    return Project.read(study_file).store
 
 
 def exams_in(store: Storage, manifest: Manifest) -> int:

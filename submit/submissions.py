@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict
 
 from job.contract import layout
 from job.contract.errors import StudyError
-from job.runs import is_request, requests_of_run
-from job.storage import Storage
+from job.request import Request, requests_of
+from job.run import Run
 from job.storage.records import read_record_file
 
 
@@ -76,61 +76,61 @@ class BatchSubmission(Submission):
         return (*self.working_jobs, *self.report_jobs)
 
 
-def find_submission(place: Storage) -> Submission | None:
+def find_submission(run: Run | Request) -> Submission | None:
     """Who runs a run or a request, or did last; None if nobody did.
 
     Raises:
         Damaged: What says so cannot be made sense of.
     """
-    local = read_record_file(place, layout.SUBMISSION, Submission)
-    found = [*([local] if local is not None else []), *batch_submissions(place)]
+    local = read_record_file(run.files, layout.SUBMISSION, Submission)
+    found = [*([local] if local is not None else []), *batch_submissions(run)]
     return max(found, key=lambda submission: submission.started, default=None)
 
 
-def read_submission(place: Storage) -> Submission:
+def read_submission(run: Run | Request) -> Submission:
     """Who runs a run or a request, or did last.
 
     Raises:
         StudyError: Nobody did.
     """
-    submission = find_submission(place)
+    submission = find_submission(run)
     if submission is None:
-        raise StudyError(f"{place.url}: was never started; use `submit sweep`")
+        raise StudyError(f"{run.url}: was never started; use `submit sweep`")
     return submission
 
 
-def batch_submissions(place: Storage) -> list[BatchSubmission]:
+def batch_submissions(run: Run | Request) -> list[BatchSubmission]:
     """What was submitted to AWS Batch for a run or a request, oldest first; for a run, by way of requests too."""
-    places = [place] if is_request(place) else [*requests_of_run(place), place]
+    sources: list[Run | Request] = [*requests_of(run), run] if isinstance(run, Run) else [run]
     found = [
         submission
-        for source in places
+        for source in sources
         for key in _keys(source)
-        if (submission := read_record_file(source, key, BatchSubmission)) is not None
+        if (submission := read_record_file(source.files, key, BatchSubmission)) is not None
     ]
     return sorted(found, key=lambda submission: submission.started)
 
 
-def next_key(place: Storage) -> str:
+def next_key(run: Run | Request) -> str:
     """The key of a submission yet to be made; to be asked for before looking whether there is one that lives."""
-    numbers = [layout.number_of_submission(key) for key in _keys(place)]
+    numbers = [layout.number_of_submission(key) for key in _keys(run)]
     return layout.batch_submission(max(numbers, default=-1) + 1)
 
 
-def claim(place: Storage, key: str, submission: BatchSubmission) -> None:
+def claim(run: Run | Request, key: str, submission: BatchSubmission) -> None:
     """Writes a new submission; from then on `write_submission` goes on with it.
 
     Raises:
         StudyError: Another process did so since the key was asked for.
     """
-    if not place.create(key, submission.model_dump_json(indent=1).encode()):
-        raise StudyError(f"{place.url}: another `submit` submits it at this moment")
+    if not run.files.create(key, submission.model_dump_json(indent=1).encode()):
+        raise StudyError(f"{run.url}: another `submit` submits it at this moment")
 
 
-def write_submission(place: Storage, submission: Submission, key: str = layout.SUBMISSION) -> None:
+def write_submission(run: Run | Request, submission: Submission, key: str = layout.SUBMISSION) -> None:
     """Says who runs a run or a request from now on."""
-    place.write(key, submission.model_dump_json(indent=1).encode())
+    run.files.write(key, submission.model_dump_json(indent=1).encode())
 
 
-def _keys(place: Storage) -> list[str]:
-    return [item.key for item in place.list(f"{layout.BATCH_SUBMISSIONS}/")]
+def _keys(run: Run | Request) -> list[str]:
+    return [item.key for item in run.files.list(layout.below(layout.BATCH_SUBMISSIONS))]

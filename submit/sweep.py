@@ -10,24 +10,17 @@ from types import FrameType
 
 from rich.console import Console
 
-from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.fold_ranges import format_folds, parse_folds
 from job.contract.grid import Grid
-from job.contract.manifest import Manifest
-from job.contract.results import Failure
-from job.contract.study import Study
 from job.data.exam_record import read_record
 from job.data.prepare import prepare_cohort
 from job.machine import available_cores, available_memory_gib
-from job.places import cohort_root, store_root
-from job.runs import create_run
-from job.storage import Storage
-from job.study_file import load_study
+from job.project import Project
+from job.run import Run
 from submit.executors.local import LocalExecutor, fold_command
 from submit.executors.protocol import Executor, Snapshot
 from submit.exit_codes import FAILED, INTERRUPTED
-from submit.grids import expected_grid
 from submit.machine import fold_memory_gib, machine_slots, within_memory
 from submit.problems import by_cause
 from submit.progress import ExamProgress, SweepProgress
@@ -43,8 +36,7 @@ POLL_SECONDS = 0.2
 class Outcome:
     """How a sweep ended."""
 
-    run: Storage
-    manifest: Manifest
+    run: Run
     snapshot: Snapshot
     interrupted: bool
 
@@ -62,12 +54,11 @@ def require_array(grid: Grid, array: int | None) -> None:
         )
 
 
-def sweep(study_file: Path, study: Study, folds: Sequence[int], console: Console) -> Outcome:
+def sweep(project: Project, folds: Sequence[int], console: Console) -> Outcome:
     """Runs the folds of a study that are not done yet.
 
     Args:
-        study_file: Paths of the study are relative to it.
-        study: The study.
+        project: The study.
         folds: Numbers of the folds.
         console: Where progress is shown.
 
@@ -75,34 +66,32 @@ def sweep(study_file: Path, study: Study, folds: Sequence[int], console: Console
         StudyError: The study cannot be run, or is being run by another process.
         DataError: Everything that is wrong with the cohort.
     """
+    study, store = project.study, project.store
     machine_slots(study)  # refuses what this machine cannot do, before anything is made
-    store = store_root(study_file, study)
     with ExamProgress(console) as progress:
-        prepared = prepare_cohort(
-            cohort_root(study_file, study), store, study, workers=available_cores(), progress=progress
-        )
+        prepared = prepare_cohort(project.cohort, store, study, workers=available_cores(), progress=progress)
     if prepared.warnings:
         causes = counted(len(by_cause(prepared.warnings)), "warning")
         console.print(f"{causes} about the cohort; `submit check` shows them", highlight=False)
     index = prepared.index
-    run, manifest = create_run(study_file, study, index)
+    run = project.freeze(index)
     need_gib = fold_memory_gib(
         study, [read_record(store, index.recipe, e.exam, e.digest).shape_zyx for e in index.exams]
     )
     slots, limit = within_memory(machine_slots(study), need_gib, available_memory_gib())
     with hold(run, store):
-        todo, done = missing_of(run, manifest, folds)
+        todo, done = missing_of(run, folds)
         console.print(
-            f"run [bold]{manifest.run}[/bold]: {counted(len(todo), 'fold')} to do, "
-            f"{done} of {manifest.folds} done, "
+            f"run [bold]{run.manifest.run}[/bold]: {counted(len(todo), 'fold')} to do, "
+            f"{done} of {run.manifest.folds} done, "
             f"{len(slots)} at a time on {', '.join(sorted({slot.device for slot in slots}))}{limit}"
         )
         command = fold_command(run, store, checkpoint_minutes=study.compute.checkpoint_minutes)
         snapshot, interrupted = work(LocalExecutor(run, slots, command), run, todo, console)
-    return Outcome(run=run, manifest=manifest, snapshot=snapshot, interrupted=interrupted)
+    return Outcome(run=run, snapshot=snapshot, interrupted=interrupted)
 
 
-def work(executor: Executor, run: Storage, folds: Sequence[int], console: Console) -> tuple[Snapshot, bool]:
+def work(executor: Executor, run: Run, folds: Sequence[int], console: Console) -> tuple[Snapshot, bool]:
     """Runs folds to their end, or until a signal asks to stop; whether one did.
 
     No worker outlives it, whatever is raised.
@@ -155,13 +144,14 @@ def describe_outcome(outcome: Outcome) -> list[str]:
     lines = [f"{counted(len(snapshot.done), 'fold')} done in this sweep"]
     causes: dict[tuple[int, int, str], list[int]] = {}
     for fold in sorted(snapshot.failed):
-        failure = Failure.model_validate_json(run.read(layout.failure(fold)))
+        failure = run.fold(fold).failure.read()
+        assert failure is not None  # written before the executor says that the fold has failed
         causes.setdefault((failure.attempts, failure.exit_code, failure.message), []).append(fold)
     for (attempts, exit_code, message), folds in causes.items():
         which = f"{'fold' if len(folds) == 1 else 'folds'} {format_folds(folds)}"
         lines.append(
             f"{which} failed ({counted(attempts, 'attempt')}, exit code {exit_code}): {message}\n"
-            f"    log: {run.url}/{layout.log(folds[0])}"
+            f"    log: {run.fold(folds[0]).log.url}"
         )
     if snapshot.stopped:
         left = counted(len(snapshot.stopped), "fold")
@@ -185,26 +175,24 @@ def run_sweep(
         StudyError: The request does not fit the study.
         DataError: Everything that is wrong with the cohort.
     """
-    study = load_study(study_file)
+    project = Project.read(study_file)
     if backend not in (None, "local", "batch"):
         raise StudyError(f"--backend {backend} is not known; use local or batch")
-    grid = expected_grid(study_file, study)
+    grid = project.grid()
     require_array(grid, array)
     wanted = requested_folds(grid, folds)
-    if (backend or study.compute.backend) == "batch":
+    if (backend or project.study.compute.backend) == "batch":
         from submit.aws.sweep import run_batch_sweep
 
-        told = run_batch_sweep(
-            study_file, study, grid, wanted, dry_run=dry_run, budget_usd=budget_usd, console=console
-        )
+        told = run_batch_sweep(project, grid, wanted, dry_run=dry_run, budget_usd=budget_usd, console=console)
         print("\n".join(told.lines))
         return told.code
     if budget_usd is not None:
         raise StudyError("--budget is for AWS Batch; this machine sends no bill")
     if dry_run:
-        print("\n".join(describe_plan(study_file, study, grid, wanted)))
+        print("\n".join(describe_plan(project, grid, wanted)))
         return 0
-    outcome = sweep(study_file, study, wanted, console)
+    outcome = sweep(project, wanted, console)
     console.print("\n".join(describe_outcome(outcome)), highlight=False, markup=False, soft_wrap=True)
     if outcome.interrupted:
         return INTERRUPTED
@@ -225,11 +213,12 @@ def requested_folds(grid: Grid, folds: str | None) -> Sequence[int]:
         raise StudyError(f"--{error} ({grid.extent})") from None
 
 
-def describe_plan(study_file: Path, study: Study, grid: Grid, folds: Sequence[int]) -> list[str]:
+def describe_plan(project: Project, grid: Grid, folds: Sequence[int]) -> list[str]:
     """What a sweep would run, given the cohort as it was last prepared, unless its patients are others by now."""
+    study = project.study
     slots = machine_slots(study)
-    known = submitted_run(study_file, study, grid)
-    todo, done = missing_of(*known, folds) if known else (list(folds), 0)
+    known = submitted_run(project, grid)
+    todo, done = missing_of(known, folds) if known else (list(folds), 0)
     return [
         f"{len(grid)} folds = {grid.extent}; {done} done; would run {len(todo)}: {format_folds(todo) or 'none'}",
         f"arms: {', '.join(arm.name for arm in grid.arms)}",

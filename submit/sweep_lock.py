@@ -4,15 +4,13 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import PurePosixPath
 
 from filelock import FileLock, Timeout
 
-from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.results import utc_now
+from job.run import Run
 from job.storage import Storage
-from submit.scratch import local_path
 from submit.submissions import Submission, read_submission, write_submission
 
 SWEEP_WAITS_SECONDS = 5.0
@@ -22,7 +20,7 @@ LOOK_SECONDS = 1.0
 
 
 @contextmanager
-def hold(run: Storage, store: Storage) -> Iterator[None]:
+def hold(run: Run, store: Storage) -> Iterator[None]:
     """Holds a run; `submission.json` says by whom.
 
     Raises:
@@ -31,9 +29,9 @@ def hold(run: Storage, store: Storage) -> Iterator[None]:
     try:
         held = _lock(run).acquire(timeout=SWEEP_WAITS_SECONDS)
     except Timeout:
-        other, name = read_submission(run), PurePosixPath(run.url).name
+        other = read_submission(run)
         raise StudyError(
-            f"run {name} is being worked on by process {other.pid} on {other.host}; wait for it, or end it "
+            f"run {run.name} is being worked on by process {other.pid} on {other.host}; wait for it, or end it "
             f"with `submit cancel {run.url}`"
         ) from None
     with held:
@@ -44,7 +42,7 @@ def hold(run: Storage, store: Storage) -> Iterator[None]:
         yield
 
 
-def holder(run: Storage) -> Submission | None:
+def holder(run: Run) -> Submission | None:
     """Who holds a run at the moment.
 
     Raises:
@@ -59,7 +57,7 @@ def holder(run: Storage) -> Submission | None:
         return read_submission(run)
 
 
-def _lock(run: Storage) -> FileLock:
-    path = local_path(run, layout.SWEEP_LOCK)
+def _lock(run: Run) -> FileLock:
+    path = run.sweep_lock.working_path
     path.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(path)

@@ -13,6 +13,7 @@ from job.contract.manifest import Manifest
 from job.contract.study import Study
 from job.data.phantom import make_phantom
 from job.data.prepare import prepare_cohort
+from job.run import Run
 from job.storage import Storage, open_storage
 from job.study_file import parse_study
 from tests.s3_server import ACCESS, BUCKET, s3_server, weed
@@ -54,7 +55,7 @@ class TinyRun:
     folder: Path
     study: Study
     manifest: Manifest
-    run: Storage
+    run: Run
     store: Storage
 
 
@@ -115,8 +116,8 @@ def make_tiny_run(tiny_store: Path, tmp_path: Path) -> Any:
         )
         folder = tmp_path / name
         shutil.rmtree(folder, ignore_errors=True)
-        run = open_storage(str(folder))
-        run.write("manifest.json", manifest.to_json())
+        run = Run(open_storage(str(folder)), manifest)
+        run.create()
         return TinyRun(folder, study, manifest, run, store)
 
     return make

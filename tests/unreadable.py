@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from job.contract.errors import StudyError
@@ -66,3 +67,6 @@ class Unreadable:
 
     def array_location(self, key: str) -> dict[str, Any]:
         return self.inner.array_location(key)
+
+    def local_path(self, key: str = "") -> Path | None:
+        return self.inner.local_path(key)

@@ -47,19 +47,40 @@ SWEEP_LOCK = "sweep.lock"
 """Held by the sweep that works on a run on this machine."""
 
 
+def below(folder: str) -> str:
+    """What the keys of all files in a folder begin with."""
+    return f"{folder}/"
+
+
 def request(request_id: str) -> str:
     """Folder of a request, beside the runs."""
     return f"{REQUESTS}/{request_id}"
 
 
-def is_request(url: str) -> bool:
-    """Whether a folder or URL is of a request, and not of a run."""
-    return re.search(rf"/{REQUESTS}/[0-9a-f]{{{REQUEST_ID_LENGTH}}}$", url) is not None
+def name_of(location: str) -> str:
+    """The name of a folder or URL: of a run, or the id of a request."""
+    return location.rpartition("/")[2]
+
+
+def folder_of(location: str) -> str:
+    """The folder or URL that another one is in: for a run, that of all runs."""
+    above, separator, _ = location.rpartition("/")
+    return above or ("/" if separator else ".")
+
+
+def runs_of_request(location: str) -> str:
+    """The folder or URL of the runs, of which a request will be one."""
+    return folder_of(folder_of(location))
 
 
 def request_of_run(request_id: str) -> str:
     """Says that a request became a run."""
     return f"{REQUESTS}/{request_id}.json"
+
+
+def id_of_request(key: str) -> str:
+    """The id in what `request_of_run` gives."""
+    return name_of(key).removesuffix(".json")
 
 
 def batch_submission(number: int) -> str:
@@ -90,6 +111,16 @@ def history(index: int) -> str:
 def checkpoints(index: int) -> str:
     """Folder of a fold's checkpoints."""
     return f"{fold(index)}/checkpoint"
+
+
+def checkpoint_pointer(index: int) -> str:
+    """Names the newest state file of a fold; written after it."""
+    return f"{checkpoints(index)}/latest.json"
+
+
+def checkpoint(index: int, step: int, digest: str) -> str:
+    """A state file: a step may be saved twice, with another history, and neither overwrites the other."""
+    return f"{checkpoints(index)}/{step}-{digest[:12]}.pt"
 
 
 def is_checkpoint(key: str) -> bool:
@@ -129,6 +160,11 @@ def failure(index: int) -> str:
 def log(index: int) -> str:
     """What a fold's worker printed."""
     return f"{fold(index)}/log.txt"
+
+
+def analysis(name: str) -> str:
+    """A table, a figure or a page of the report."""
+    return f"{ANALYSIS}/{name}"
 
 
 def folds_with(name: str, keys: Iterable[str]) -> list[int]:

@@ -114,6 +114,10 @@ class LocalStorage:
         # TensorStore refuses paths with "..", which a study file may well have.
         return {"driver": "file", "path": f"{self._path(key).resolve()}/"}
 
+    def local_path(self, key: str = "") -> Path | None:
+        """Where a file lies, or without a key the folder itself."""
+        return self._path(key) if key else self.root
+
     def _temporary(self, path: Path, data: bytes) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)

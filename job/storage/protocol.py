@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 
@@ -72,4 +72,8 @@ class Storage(Protocol):
 
     def array_location(self, key: str) -> dict[str, Any]:
         """TensorStore's key-value store of a folder."""
+        ...
+
+    def local_path(self, key: str = "") -> Path | None:
+        """Where a file lies on this machine, or without a key the storage itself; None in object storage."""
         ...

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, cached_property
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -216,6 +217,10 @@ class S3Storage:
         # Without a region TensorStore asks for it at an address that private networks do not reach.
         location["aws_region"] = self._region
         return location if "amazonaws.com" in endpoint else location | {"endpoint": endpoint}
+
+    def local_path(self, key: str = "") -> Path | None:
+        """None: nothing of a bucket lies on this machine."""
+        return None
 
     @cached_property
     def _region(self) -> str:

@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from pydantic import RootModel
 
-from job.contract import layout
 from job.contract.errors import Damaged
 from job.contract.results import Record
-from job.storage import Storage
+from job.run import FoldFiles
 from job.storage.records import read_record_file
 
 log = logging.getLogger(__name__)
@@ -33,10 +32,8 @@ class Pointer(RootModel[tuple[CheckpointFile, ...]]):
 class Checkpoints:
     """The checkpoints of one fold."""
 
-    def __init__(self, run: Storage, fold: int, every_seconds: float) -> None:
-        self._run = run
+    def __init__(self, fold: FoldFiles, every_seconds: float) -> None:
         self._fold = fold
-        self._folder = layout.checkpoints(fold)
         self._every_seconds = every_seconds
         self._last_save = time.monotonic()
 
@@ -55,40 +52,40 @@ class Checkpoints:
         torch.save(state, buffer)
         data = buffer.getvalue()
         digest = sha256(data).hexdigest()
-        # A step may be saved twice, with another history: the file that is pointed to is never touched.
-        name = f"{self._folder}/{step}-{digest[:12]}.pt"
-        before = [entry for entry in self._pointer() if entry.file != name][:1]
-        self._run.write(name, data)
-        pointer = Pointer((CheckpointFile(file=name, sha256=digest), *before))
-        self._run.write(f"{self._folder}/latest.json", pointer.model_dump_json().encode())
+        file = self._fold.checkpoint(step, digest)
+        before = [entry for entry in self._pointer() if entry.file != file.key][:1]
+        file.write(data)
+        pointer = Pointer((CheckpointFile(file=file.key, sha256=digest), *before))
+        self._fold.checkpoint_pointer.write(pointer.model_dump_json().encode())
         kept = {entry.file for entry in pointer.root}
-        for item in list(self._run.list(f"{self._folder}/")):
-            if item.key.endswith(".pt") and item.key not in kept:
-                self._run.delete(item.key)
+        for old in self._fold.checkpoints():
+            if old.key not in kept:
+                old.delete()
         self._last_save = time.monotonic()
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
         """The newest whole checkpoint, or None; a damaged one is passed over."""
         for entry in self._pointer():
             try:
-                data = self._run.read(entry.file)
+                data = self._fold.checkpoint_at(entry.file).read()
             except FileNotFoundError:
-                log.warning("fold %d: checkpoint %s is missing", self._fold, entry.file)
+                log.warning("fold %d: checkpoint %s is missing", self._fold.index, entry.file)
                 continue
             if sha256(data).hexdigest() == entry.sha256:
                 state: dict[str, Any] = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
                 return state
-            log.warning("fold %d: checkpoint %s is damaged", self._fold, entry.file)
+            log.warning("fold %d: checkpoint %s is damaged", self._fold.index, entry.file)
         return None
 
     def delete(self) -> None:
         """Removes them all, once the result is written."""
-        self._run.delete(self._folder)
+        self._fold.delete_checkpoints()
 
     def _pointer(self) -> tuple[CheckpointFile, ...]:
+        file = self._fold.checkpoint_pointer
         try:
-            pointer = read_record_file(self._run, f"{self._folder}/latest.json", Pointer)
+            pointer = read_record_file(file.storage, file.key, Pointer)
         except Damaged:
-            log.warning("fold %d: the list of checkpoints is damaged; training starts anew", self._fold)
+            log.warning("fold %d: the list of checkpoints is damaged; training starts anew", self._fold.index)
             return ()
         return pointer.root if pointer is not None else ()

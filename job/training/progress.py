@@ -12,12 +12,11 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-from job.contract import environment, layout
+from job.contract import environment
 from job.contract.errors import Damaged, Stopped, StudyError, TakenOver
 from job.contract.results import Heartbeat, Phase, utc_now
 from job.endings import require_headway
-from job.storage import LocalStorage, Storage
-from job.storage.records import read_record_file
+from job.run import FoldFiles
 from job.training.clock import PhaseClock
 
 HEARTBEAT_SECONDS = 5.0
@@ -38,8 +37,7 @@ class FoldProgress:
 
     def __init__(
         self,
-        run: Storage,
-        fold: int,
+        fold: FoldFiles,
         steps: int,
         clock: PhaseClock,
         stop_requested: Callable[[], bool],
@@ -47,14 +45,14 @@ class FoldProgress:
         machine: str | None = None,
     ) -> None:
         self.clock = clock
-        self._run = run
         self._fold = fold
         self._steps = steps
         self._stop_requested = stop_requested
         self._history: list[dict[str, Any]] = []
         self._pace_from: tuple[int, float] | None = None
         self._worker = uuid4().hex
-        self._interval = HEARTBEAT_SECONDS if isinstance(run, LocalStorage) else BUCKET_HEARTBEAT_SECONDS
+        in_bucket = fold.heartbeat.local_path is None
+        self._interval = BUCKET_HEARTBEAT_SECONDS if in_bucket else HEARTBEAT_SECONDS
         self._last_beat = -self._interval
         self._step = 0
         self._loss: float | None = None
@@ -92,13 +90,13 @@ class FoldProgress:
                 self.require_alone()
                 self._write(self._written.model_copy(update={"begun": self._begun}))
             except (OSError, StudyError) as unwritten:  # what ended the attempt is what is to be told
-                log.warning("the last heartbeat of fold %d is not written: %s", self._fold, unwritten)
+                log.warning("the last heartbeat of fold %d is not written: %s", self._fold.index, unwritten)
 
     def resume(self, step: int, recorded: int) -> None:
         """Goes on from a checkpoint of this step: lines of the history after `recorded` will be written again."""
         self.lost_steps += max(self._reached - step, 0)
         try:
-            lines = self._run.read(layout.history(self._fold)).decode().splitlines()
+            lines = self._fold.history.read().decode().splitlines()
         except FileNotFoundError:
             lines = []
         self._history = [line for line in map(json.loads, lines) if line["step"] <= recorded]
@@ -126,7 +124,7 @@ class FoldProgress:
         self.require_alone()
         self.flush_history()
         heartbeat = Heartbeat(
-            fold=self._fold,
+            fold=self._fold.index,
             attempt=self.attempt,
             started=self.started,
             lost_steps=self.lost_steps,
@@ -153,7 +151,7 @@ class FoldProgress:
     def flush_history(self) -> None:
         """Writes the history as it stands."""
         lines = "".join(json.dumps(line) + "\n" for line in self._history)
-        self._run.write(layout.history(self._fold), lines.encode())
+        self._fold.history.write(lines.encode())
 
     @property
     def stop_requested(self) -> bool:
@@ -173,7 +171,7 @@ class FoldProgress:
     def stop(self) -> Stopped:
         """The exception to raise once everything is saved."""
         self.beat("stopped", self._step)
-        return Stopped(f"fold {self._fold} stopped at step {self._step} of {self._steps}")
+        return Stopped(f"fold {self._fold.index} stopped at step {self._step} of {self._steps}")
 
     def require_alone(self) -> None:
         """Refuses to go on beside another worker, such as a retry that began because this one was thought lost.
@@ -186,12 +184,12 @@ class FoldProgress:
         other = self._earlier()
         if self._written and other and other.attempt >= self.attempt and other.worker != self._worker:
             raise TakenOver(
-                f"fold {self._fold} was taken over by process {other.pid} on {other.host}; it goes on there"
+                f"fold {self._fold.index} was taken over by process {other.pid} on {other.host}; it goes on there"
             )
 
     def _write(self, heartbeat: Heartbeat) -> None:
         with self._writing:
-            self._run.write(layout.heartbeat(self._fold), heartbeat.to_json())
+            self._fold.heartbeat.write(heartbeat)
             self._written = heartbeat
 
     def _keep_young(self) -> None:
@@ -202,19 +200,21 @@ class FoldProgress:
                 if self._written is not None and time.monotonic() - self._last_beat >= PULSE_SECONDS:
                     self.require_alone()
                     renewed = self._written.model_copy(update={"time": utc_now()})
-                    self._run.write(layout.heartbeat(self._fold), renewed.to_json())
+                    self._fold.heartbeat.write(renewed)
 
     def _log(self, heartbeat: Heartbeat) -> None:
         if heartbeat.phase == self._logged_phase and time.monotonic() - self._last_log < LOG_SECONDS:
             return
         self._logged_phase, self._last_log = heartbeat.phase, time.monotonic()
         loss = "" if self._loss is None else f", loss {self._loss:.4f}"
-        log.info("fold %d: %s, step %d of %d%s", self._fold, heartbeat.phase, self._step, self._steps, loss)
+        log.info(
+            "fold %d: %s, step %d of %d%s", self._fold.index, heartbeat.phase, self._step, self._steps, loss
+        )
 
     def _earlier(self) -> Heartbeat | None:
         """What the attempt before, or another worker, wrote last; None if nobody did, or it is damaged."""
         try:
-            return read_record_file(self._run, layout.heartbeat(self._fold), Heartbeat)
+            return self._fold.heartbeat.read()
         except Damaged as error:
             log.warning("what it counted of the attempts so far is lost: %s", error)
             return None

@@ -1,6 +1,6 @@
 """Reads what the folds of a run left behind into tables, and names what is missing."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from job.contract.manifest import Manifest
 from job.contract.metrics import IN_SCORES, METRICS
 from job.contract.results import Failure, FoldResult, Record
 from job.contract.study import Study
+from job.run import Run
 from job.storage import Storage
 from job.storage.concurrency import map_files
 
@@ -88,19 +89,14 @@ def structures_of(study: Study) -> tuple[str, ...]:
     return tuple(study.cohort.structure_labels)
 
 
-def collect_results(storage: Storage, manifest: Manifest) -> Results:
-    """The results of a run's folds so far.
-
-    Args:
-        storage: Rooted at the run.
-        manifest: What the run is.
-    """
-    keys = [entry.key for entry in storage.list(f"{layout.FOLDS}/")]
-    with_result = layout.folds_with("result.json", keys)
-    with_failure = sorted(set(layout.folds_with("failure.json", keys)) - set(with_result))
+def collect_results(run: Run) -> Results:
+    """The results of a run's folds so far."""
+    storage, manifest = run.files, run.manifest
+    there = run.folds_with_files()
+    with_failure = sorted(set(there.failure) - set(there.result))
     problems: list[Problem] = []
     tables = _Tables()
-    for result in _results(storage, manifest, with_result, problems):
+    for result in _results(storage, manifest, there.result, problems):
         tables.add(result)
     failures = tuple(_failures(storage, manifest, with_failure, problems))
     done = tuple(row["fold"] for row in tables.folds)
@@ -163,7 +159,7 @@ def _fold_table(rows: list[dict[str, Any]]) -> DataFrame:
 
 
 def _results(
-    storage: Storage, manifest: Manifest, done: list[int], problems: list[Problem]
+    storage: Storage, manifest: Manifest, done: Sequence[int], problems: list[Problem]
 ) -> Iterator[FoldResult]:
     """The results that fit the manifest; the others become problems."""
     grid, structures = manifest.grid, structures_of(manifest.study)

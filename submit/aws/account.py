@@ -5,11 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from job.contract import layout
 from job.contract.results import Heartbeat
-from job.storage import Storage
+from job.request import Request
+from job.run import Run
 from job.storage.concurrency import map_files
-from job.storage.records import read_record_file
 from submit.aws.children import Child
 from submit.aws.jobs import BatchJobs, children_of
 from submit.aws.prices import Prices, Rates, connect_prices, rate_of, rates_of
@@ -61,7 +60,7 @@ class Account:
         return children
 
     def spent(
-        self, place: Storage, submissions: Sequence[BatchSubmission], children: Sequence[Child]
+        self, run: Run | Request, submissions: Sequence[BatchSubmission], children: Sequence[Child]
     ) -> Spent:
         """What the folds took until now.
 
@@ -69,7 +68,7 @@ class Account:
         count all attempts of a fold.
 
         Args:
-            place: The run, or the request for it.
+            run: The run, or the request for it, of which no fold has begun.
             submissions: Of the run.
             children: What `children` gave of them.
         """
@@ -84,7 +83,8 @@ class Account:
         }
         begun = {child.fold for child in children if child.attempts}
         live = {child.fold for child in children if child.attempts and not child.ended}
-        self._beats |= heartbeats(place, sorted((begun | forgotten) - (self._beats.keys() - live)))
+        if isinstance(run, Run):
+            self._beats |= heartbeats(run, sorted((begun | forgotten) - (self._beats.keys() - live)))
         sums: dict[int, Spent] = {}
         for child in children:
             sums[child.fold] = _total((sums.get(child.fold, Spent(dollars=0.0)), self._of_child(child)))
@@ -130,7 +130,7 @@ def connect_account(jobs: BatchJobs, region: str) -> Account:
     return Account(jobs, connect_prices(region))
 
 
-def heartbeats(run: Storage, folds: Sequence[int]) -> dict[int, Heartbeat]:
+def heartbeats(run: Run, folds: Sequence[int]) -> dict[int, Heartbeat]:
     """The last heartbeats of folds; without those that have none.
 
     Raises:
@@ -140,7 +140,7 @@ def heartbeats(run: Storage, folds: Sequence[int]) -> dict[int, Heartbeat]:
     """
 
     def read(fold: int) -> Heartbeat | None:
-        return read_record_file(run, layout.heartbeat(fold), Heartbeat)
+        return run.fold(fold).heartbeat.read()
 
     found = zip(folds, map_files(read, folds), strict=True)
     return {fold: beat for fold, beat in found if beat is not None}

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from job.contract.errors import StudyError
 from job.contract.exit_codes import ExitCode
-from job.runs import is_request, run_of_request
-from job.storage import Storage
+from job.request import Request
+from job.run import Run
 from submit.aws.account import Account
 from submit.aws.jobs import BatchJobs
 from submit.aws.liveness import lives, living_jobs
@@ -35,10 +35,10 @@ def affordable(folds: Sequence[int], *, arms: int, usd_a_fold: float, usd: float
     count = min(int(max(usd, 0.0) / usd_a_fold), len(folds))
     if count == len(folds):
         return list(folds)
-    whole = count
-    while whole and folds[whole - 1] // arms == folds[whole] // arms:
-        whole -= 1
-    return list(folds[: whole or count])
+    end = count
+    while end and folds[end - 1] // arms == folds[end] // arms:
+        end -= 1
+    return list(folds[: end or count])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Told:
 class Watch:
     """What is watched, and by what."""
 
-    place: Storage
+    run: Run | Request
     """The run, or the request for it."""
     jobs: BatchJobs
     account: Account
@@ -86,7 +86,7 @@ def follow(watch: Watch) -> Told:
     except KeyboardInterrupt:
         line = (
             "the budget is no longer watched, and the jobs go on; the same command watches again, "
-            f"`submit cancel {watch.place.url}` ends them"
+            f"`submit cancel {watch.run.url}` ends them"
         )
         return Told(lines=[line], code=INTERRUPTED)
 
@@ -98,17 +98,17 @@ def _unanswered(watch: Watch, seconds: float, error: OSError) -> tuple[str, Told
         return f"no answer for {minutes} minutes, looking again: {error}", None
     line = (
         f"the budget is no longer watched, and the jobs go on: no answer for {duration(seconds)} ({error}); the same "
-        f"command watches again, `submit cancel {watch.place.url}` ends them"
+        f"command watches again, `submit cancel {watch.run.url}` ends them"
     )
     return line, Told(lines=[line], code=ExitCode.TEMPORARY)
 
 
 def _look(watch: Watch) -> tuple[str, Told | None]:
     """What is going on; and what to tell the user, if that is the end."""
-    place = (run_of_request(watch.place) if is_request(watch.place) else None) or watch.place
-    submissions = batch_submissions(place)
+    run = watch.run if isinstance(watch.run, Run) else watch.run.run() or watch.run
+    submissions = batch_submissions(run)
     children = watch.account.children(submissions)
-    usd = watch.account.spent(place, submissions, children).dollars
+    usd = watch.account.spent(run, submissions, children).dollars
     if usd is None:
         raise StudyError(f"the budget cannot be watched: {watch.account.unknown_prices}; the jobs go on")
     counts = watch.jobs.counts(submissions[-1].jobs)

@@ -44,7 +44,7 @@ class Task:
     """What the jobs of a submission are told."""
 
     study: str
-    place: str
+    run: str
     """URL of the run, or of the request for one."""
     store: str
     """URL of the block store."""
@@ -344,7 +344,7 @@ def parts_of(folds: Sequence[int]) -> Iterator[list[int]]:
 
 
 def _variables(task: Task) -> dict[str, str]:
-    return {environment.RUN: task.place, environment.STORE: task.store, environment.IMAGE: task.image}
+    return {environment.RUN: task.run, environment.STORE: task.store, environment.IMAGE: task.image}
 
 
 def _pairs(variables: dict[str, str]) -> list[dict[str, str]]:

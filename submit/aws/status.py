@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from job.contract.fold_ranges import format_folds
-from job.storage import Storage
+from job.request import Request
+from job.run import Run
 from submit.aws.account import Spent, connect_account
 from submit.aws.children import Child, JobCounts, JobState
 from submit.aws.jobs import connect
@@ -36,8 +37,8 @@ class BatchStatus:
         """For scripts."""
         return asdict(self)
 
-    def lines(self, place: Storage) -> list[str]:
-        """For people."""
+    def lines(self, url: str) -> list[str]:
+        """For people, who may go on with the URL of the run or request."""
         folds, spent = self.folds, self.spent
         cost = "cost not known" if spent.dollars is None else f"about {money(spent.dollars)}"
         cancelled = f", {len(self.cancelled)} cancelled" if self.cancelled else ""
@@ -52,7 +53,7 @@ class BatchStatus:
         if self.prepare is not None and self.prepare.cancelled:
             lines.append("preparation of the cohort: cancelled")
         elif self.prepare is not None and self.prepare.state != "SUCCEEDED":
-            shown = f"; `submit logs {place.url}` shows why" if self.prepare.state == "FAILED" else ""
+            shown = f"; `submit logs {url}` shows why" if self.prepare.state == "FAILED" else ""
             lines.append(f"preparation of the cohort: {self.prepare.state.lower()}{shown}")
         lines += [
             f"{'fold' if len(numbers) == 1 else 'folds'} {format_folds(numbers)}: {reason}"
@@ -65,11 +66,11 @@ class BatchStatus:
         return lines
 
 
-def batch_status(place: Storage, submissions: Sequence[BatchSubmission]) -> BatchStatus:
+def batch_status(run: Run | Request, submissions: Sequence[BatchSubmission]) -> BatchStatus:
     """What AWS Batch says of a run or a request.
 
     Args:
-        place: The run or the request.
+        run: The run, or the request for it.
         submissions: All of them, oldest first.
     """
     newest = submissions[-1]
@@ -85,7 +86,7 @@ def batch_status(place: Storage, submissions: Sequence[BatchSubmission]) -> Batc
         report=states.get(newest.report_job or ""),
         folds=jobs.counts(newest.jobs),
         elapsed_seconds=_elapsed_seconds(newest, of_newest),
-        spent=account.spent(place, submissions, children),
+        spent=account.spent(run, submissions, children),
         cancelled=tuple(child.fold for child in of_newest if child.cancelled),
         failed=_reasons(of_newest),
     )

@@ -1,7 +1,7 @@
 """A sweep on AWS Batch: everything is checked, then submitted; preparation, folds and report wait for one another.
 
 A cohort in the stack's data bucket is prepared by a job. What the run will be called is not known before that, so
-the jobs are told of a request (`job.runs`), which becomes the run. Any other cohort is prepared here, and only its
+the jobs are told of a request (`job.request`), which becomes the run. Any other cohort is prepared here, and only its
 block store goes to the bucket.
 """
 
@@ -10,7 +10,6 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from pathlib import Path
 
 from rich.console import Console
 
@@ -25,9 +24,9 @@ from job.data.cohort_files import find_cohort
 from job.data.exam_record import recipe_of
 from job.data.prepare import StoreIndex, prepare_cohort
 from job.machine import available_cores
-from job.places import cohort_root, read_manifest, store_root
-from job.runs import create_run, is_request, run_of_request
-from job.storage import Storage, open_storage
+from job.project import Project
+from job.request import Request
+from job.run import Run
 from submit.analysis.results_table import collect_results
 from submit.aws.account import Account, connect_account
 from submit.aws.budget import Told, Watch, affordable, follow
@@ -46,14 +45,18 @@ from submit.wording import counted, duration, money
 class BatchSweep:
     """A study, and the deployment that is to run it."""
 
-    study_file: Path
-    study: Study
+    project: Project
     """With its places in the deployment's buckets."""
     grid: Grid
     image: str
     deployment: Deployment
     jobs: BatchJobs
     account: Account
+
+    @property
+    def study(self) -> Study:
+        """The project's."""
+        return self.project.study
 
     @property
     def queue(self) -> str:
@@ -67,12 +70,10 @@ class BatchSweep:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
-    """What is to be done, and where."""
+class Todo:
+    """The folds of a run that are to be done, and what is known of those that are."""
 
-    place: Storage
-    """The run, or the request for one."""
-    todo: list[int]
+    folds: list[int]
     done: int = 0
     hours_a_fold: float | None = None
     """Median of the folds that are done; None without any."""
@@ -81,8 +82,7 @@ class Target:
 
 
 def run_batch_sweep(
-    study_file: Path,
-    study: Study,
+    project: Project,
     grid: Grid,
     folds: Sequence[int],
     *,
@@ -93,8 +93,7 @@ def run_batch_sweep(
     """Submits the folds of a study that are not done yet; what to tell the user.
 
     Args:
-        study_file: The cohort's root is relative to it.
-        study: The study.
+        project: The study.
         grid: All its folds.
         folds: Numbers of those to be done.
         dry_run: Only says what would be submitted, and what it would cost.
@@ -105,10 +104,10 @@ def run_batch_sweep(
         StudyError: The stack, its image, the study's place in it, or AWS's consent is missing; or its jobs run.
         DataError: Everything that is wrong with a cohort that is prepared here.
     """
-    deployment, jobs = connect(study.compute.stack, settled=True)
+    compute = project.study.compute
+    deployment, jobs = connect(compute.stack, settled=True)
     sweep = BatchSweep(
-        study_file=study_file,
-        study=placed(study_file, study, deployment),
+        project=placed(project, deployment),
         grid=grid,
         image=image_digest(deployment.image),
         deployment=deployment,
@@ -118,43 +117,34 @@ def run_batch_sweep(
     if budget_usd is not None and sweep.account.rates is None:
         raise StudyError(f"--budget cannot be kept: {sweep.account.unknown_prices}")
     if dry_run:
-        known = _known(sweep, folds)
-        submissions = batch_submissions(known.place)
-        busy = why_busy(submissions, jobs)
-        if busy is None and budget_usd is not None:
-            known = _within(sweep, known, submissions, budget_usd, console)
-        not_now = [] if busy is None else [f"not now: {known.place.url}: {busy}"]
-        return Told(lines=[*describe(sweep, known), *not_now])
-    target = _made(sweep, folds, console)
-    if not target.todo:
-        line = f"run {target.place.url}: nothing to do, {target.done} of {len(grid)} folds are done"
-        return Told(lines=[line])
-    key, submissions = next_key(target.place), batch_submissions(target.place)
+        return Told(lines=_plan(sweep, folds, budget_usd, console))
+    run = _made(sweep, console)
+    todo = _todo(run, folds)
+    if not todo.folds:
+        return Told(lines=[f"run {run.url}: nothing to do, {todo.done} of {len(grid)} folds are done"])
+    key, submissions = next_key(run), batch_submissions(run)
     busy = why_busy(submissions, jobs)
     if busy is None:
         if budget_usd is not None:
-            target = _within(sweep, target, submissions, budget_usd, console)
-        lines = _told(sweep, target, _submit(sweep, target, key))
+            todo = _within(sweep, run, todo, submissions, budget_usd, console)
+        lines = _told(sweep, run, todo, _submit(sweep, run, todo, key))
     elif budget_usd is not None:
-        lines = [f"{target.place.url}: {busy}"]
+        lines = [f"{run.url}: {busy}"]
     else:
-        raise StudyError(
-            f"{target.place.url}: {busy}; wait, or end its jobs with `submit cancel {target.place.url}`"
-        )
+        raise StudyError(f"{run.url}: {busy}; wait, or end its jobs with `submit cancel {run.url}`")
     if budget_usd is None:
         return Told(lines=lines)
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
-    return follow(
-        Watch(place=target.place, jobs=jobs, account=sweep.account, limit_usd=budget_usd, console=console)
-    )
+    return follow(Watch(run=run, jobs=jobs, account=sweep.account, limit_usd=budget_usd, console=console))
 
 
-def placed(study_file: Path, study: Study, deployment: Deployment) -> Study:
-    """The study with store and runs where the deployment's roles may write.
+def placed(project: Project, deployment: Deployment) -> Project:
+    """The project with store and runs where the deployment's roles may write.
 
     Raises:
         StudyError: It names other places, or is not deployed.
     """
+    study = project.study
     deployment.require_study(study.name)
     store, runs = deployment.store_of(study.name), deployment.runs_of(study.name)
     for key, named, own in (
@@ -163,97 +153,106 @@ def placed(study_file: Path, study: Study, deployment: Deployment) -> Study:
     ):
         if "://" in named and named.rstrip("/") != own:
             raise StudyError(
-                f"{study_file}: {key} is {named}, but folds on AWS Batch may only use {own}; leave the key out"
+                f"{project.file}: {key} is {named}, but folds on AWS Batch may only use {own}; leave the key out"
             )
-    return study.model_copy(
+    placed_study = study.model_copy(
         update={
             "cohort": study.cohort.model_copy(update={"root": study.cohort.root.rstrip("/")}),
             "store": study.store.model_copy(update={"folder": store}),
             "compute": study.compute.model_copy(update={"runs": runs, "backend": "batch"}),
         }
     )
+    return replace(project, study=placed_study)
 
 
-def _known(sweep: BatchSweep, folds: Sequence[int]) -> Target:
-    """What would be done, as far as it is known without preparing anything."""
-    if sweep.prepared_by_job:
-        place = _request(sweep)
-        run = _run_with_manifest(place)
-    else:
-        place = open_storage(sweep.study.compute.runs)
-        known = submitted_run(sweep.study_file, sweep.study, sweep.grid)
-        run = known[0] if known else None
-    return Target(place=place, todo=list(folds)) if run is None else _target(sweep, run, folds)
+def _plan(sweep: BatchSweep, folds: Sequence[int], budget_usd: float | None, console: Console) -> list[str]:
+    """What would be submitted, as far as it is known without preparing anything."""
+    run = _known(sweep)
+    if run is None:
+        return describe(sweep, Todo(folds=list(folds)), prepares=False)
+    todo, submissions = _todo(run, folds), batch_submissions(run)
+    busy = why_busy(submissions, sweep.jobs)
+    if busy is None and budget_usd is not None:
+        todo = _within(sweep, run, todo, submissions, budget_usd, console)
+    not_now = [] if busy is None else [f"not now: {run.url}: {busy}"]
+    return [*describe(sweep, todo, prepares=isinstance(run, Request)), *not_now]
 
 
-def _made(sweep: BatchSweep, folds: Sequence[int], console: Console) -> Target:
-    """What is to be done; the run is made, or a request for it."""
+def _known(sweep: BatchSweep) -> Run | Request | None:
+    """The run or the request that there is; None if neither can be told without preparing the cohort."""
     if not sweep.prepared_by_job:
-        source, store = cohort_root(sweep.study_file, sweep.study), store_root(sweep.study_file, sweep.study)
+        return submitted_run(sweep.project, sweep.grid)
+    request = _request(sweep)
+    return _made_of(request) or request
+
+
+def _made(sweep: BatchSweep, console: Console) -> Run | Request:
+    """The run, which is made; or the request for it."""
+    if not sweep.prepared_by_job:
+        source, store = sweep.project.cohort, sweep.project.store
         with ExamProgress(console) as progress:
             prepared = prepare_cohort(
                 source, store, sweep.study, workers=available_cores(), progress=progress
             )
-        run, _ = create_run(sweep.study_file, sweep.study, prepared.index, image=sweep.image)
-        return _target(sweep, run, folds)
+        return sweep.project.freeze(prepared.index, image=sweep.image)
     request = _request(sweep)
-    known = _run_with_manifest(request)
+    known = _made_of(request)
     if known is None:
-        return Target(place=request, todo=list(folds))
+        return request
     # Not by the store's index, which may be of another study by now; with all repeats that are asked for.
-    index = _exams_of(sweep, read_manifest(known), request)
-    run, _ = create_run(sweep.study_file, sweep.study, index, image=sweep.image)
-    return _target(sweep, run, folds)
+    return sweep.project.freeze(_exams_of(sweep, known.manifest, request), image=sweep.image)
 
 
-def _exams_of(sweep: BatchSweep, manifest: Manifest, request: Storage) -> StoreIndex:
+def _exams_of(sweep: BatchSweep, manifest: Manifest, request: Request) -> StoreIndex:
     """The exams of a run, if the store has them all as they would be prepared now."""
-    held = exams_in(store_root(sweep.study_file, sweep.study), manifest)
+    held = exams_in(sweep.project.store, manifest)
     if manifest.recipe != recipe_of(sweep.study) or held < len(manifest.exams):
         raise StudyError(
             f"{sweep.study.store.folder} has {held} of the {counted(len(manifest.exams), 'exam')} of {manifest.run}, "
-            f"or has them in an earlier format; delete {request.url}/{layout.REQUESTED_RUN} and run the sweep again, "
+            f"or has them in an earlier format; delete {request.fulfilment.url} and run the sweep again, "
             "which prepares the cohort anew"
         )
     return StoreIndex(recipe=manifest.recipe, exams=manifest.exams)
 
 
-def _request(sweep: BatchSweep) -> Storage:
+def _request(sweep: BatchSweep) -> Request:
     """The request for this study over the cohort's files as they are now.
 
     What changes no fold's numbers, as further repeats of the reference arm, makes no other request: its jobs may run.
     """
     digest = sha256(experiment_text(sweep.study).encode())
-    for exam in find_cohort(cohort_root(sweep.study_file, sweep.study), sweep.study.cohort):
+    for exam in find_cohort(sweep.project.cohort, sweep.study.cohort):
         for item in exam.all:
             digest.update(f"{item.key}\n{item.fingerprint}\n".encode())
-    request_id = digest.hexdigest()[: layout.REQUEST_ID_LENGTH]
-    return open_storage(f"{sweep.study.compute.runs}/{layout.request(request_id)}")
+    return sweep.project.runs.request(digest.hexdigest()[: layout.REQUEST_ID_LENGTH])
 
 
-def _run_with_manifest(request: Storage) -> Storage | None:
-    run = run_of_request(request)
-    return run if run is not None and run.exists(layout.MANIFEST) else None
+def _made_of(request: Request) -> Run | None:
+    """The run that a request has become, if it is still there."""
+    run = request.run()
+    return run if run is not None and run.exists() else None
 
 
-def _target(sweep: BatchSweep, run: Storage, folds: Sequence[int]) -> Target:
-    manifest = read_manifest(run)
-    todo, done = missing_of(run, manifest, folds)
+def _todo(run: Run | Request, folds: Sequence[int]) -> Todo:
+    if isinstance(run, Request):
+        return Todo(folds=list(folds))
+    missing, done = missing_of(run, folds)
     hours = longest = None
     if done:
-        seconds = collect_results(run, manifest).folds["total_seconds"]
+        seconds = collect_results(run).folds["total_seconds"]
         hours = float(seconds.median()) / 3600
         longest = float(seconds.max()) / 3600
-    return Target(place=run, todo=todo, done=done, hours_a_fold=hours, longest_hours=longest)
+    return Todo(folds=missing, done=done, hours_a_fold=hours, longest_hours=longest)
 
 
 def _within(
     sweep: BatchSweep,
-    target: Target,
+    run: Run | Request,
+    todo: Todo,
     submissions: Sequence[BatchSubmission],
     budget_usd: float,
     console: Console,
-) -> Target:
+) -> Todo:
     """Those folds that the budget pays for, as far as it is known what a fold costs.
 
     Raises:
@@ -261,24 +260,22 @@ def _within(
     """
     account, rates = sweep.account, sweep.account.rates
     assert rates is not None
-    spent = account.spent(target.place, submissions, account.children(submissions)).dollars or 0.0
+    spent = account.spent(run, submissions, account.children(submissions)).dollars or 0.0
     if spent >= budget_usd:
-        raise StudyError(
-            f"{target.place.url} has cost about {money(spent)}, and --budget is {money(budget_usd)}"
-        )
-    if not target.longest_hours:
-        return target
-    left, usd_a_fold = budget_usd - spent, target.longest_hours * rates.highest
-    folds = affordable(target.todo, arms=len(sweep.grid.arms), usd_a_fold=usd_a_fold, usd=left)
+        raise StudyError(f"{run.url} has cost about {money(spent)}, and --budget is {money(budget_usd)}")
+    if not todo.longest_hours:
+        return todo
+    left, usd_a_fold = budget_usd - spent, todo.longest_hours * rates.highest
+    folds = affordable(todo.folds, arms=len(sweep.grid.arms), usd_a_fold=usd_a_fold, usd=left)
     if not folds:
         raise StudyError(f"{money(left)} may not pay for a fold, which costs up to {money(usd_a_fold)}")
-    if cut := len(target.todo) - len(folds):
+    if cut := len(todo.folds) - len(folds):
         pay = f"{money(left)} pay for {len(folds)} as long as the longest so far"
         console.print(f"{counted(cut, 'fold')} left out: {pay}", highlight=False)
-    return replace(target, todo=folds)
+    return replace(todo, folds=folds)
 
 
-def _submit(sweep: BatchSweep, target: Target, key: str) -> BatchSubmission:
+def _submit(sweep: BatchSweep, run: Run | Request, todo: Todo, key: str) -> BatchSubmission:
     """Submits the jobs. Each is written down before the next: one that nobody remembers could not be ended."""
     study, jobs, compute = sweep.study, sweep.jobs, sweep.study.compute
     submission = BatchSubmission(
@@ -289,12 +286,12 @@ def _submit(sweep: BatchSweep, target: Target, key: str) -> BatchSubmission:
         stack=sweep.deployment.stack,
         region=sweep.deployment.region,
         study=study.name,
-        token=sha256(f"{target.place.url}/{key}".encode()).hexdigest()[:10],
+        token=sha256(f"{run.url}/{key}".encode()).hexdigest()[:10],
     )
-    claim(target.place, key, submission)
+    claim(run, key, submission)
     task = Task(
         study=study.name,
-        place=target.place.url,
+        run=run.url,
         store=study.store.folder,
         image=sweep.image,
         token=submission.token,
@@ -304,15 +301,14 @@ def _submit(sweep: BatchSweep, target: Target, key: str) -> BatchSubmission:
 
     def noted(**news: object) -> BatchSubmission:
         changed = submission.model_copy(update=news)
-        write_submission(target.place, changed, key)
+        write_submission(run, changed, key)
         return changed
 
     try:
-        if is_request(target.place):
-            text = study.model_dump_json(indent=1, by_alias=True)
-            target.place.write(layout.REQUESTED_STUDY, text.encode())
+        if isinstance(run, Request):
+            run.ask(study)
             submission = noted(prepare_job=jobs.submit_prepare(task))
-        for job in jobs.submit_folds(task, target.todo, after=submission.prepare_job):
+        for job in jobs.submit_folds(task, todo.folds, after=submission.prepare_job):
             submission = noted(jobs=(*submission.jobs, job))
         return noted(report_job=jobs.submit_report(task, submission.jobs), whole=True)
     except StudyError:  # refused: unlike after an error that may pass, there is no other job
@@ -320,31 +316,37 @@ def _submit(sweep: BatchSweep, target: Target, key: str) -> BatchSubmission:
         raise
 
 
-def _told(sweep: BatchSweep, target: Target, submission: BatchSubmission) -> list[str]:
+def _told(sweep: BatchSweep, run: Run | Request, todo: Todo, submission: BatchSubmission) -> list[str]:
     what = "request" if submission.prepare_job else "run"
     first = "the preparation of the cohort and " if submission.prepare_job else ""
     unreported = [] if submission.report_job else ["no job will make the report; `submit report` does"]
     return [
-        f"{what} {target.place.url}: {first}{counted(len(target.todo), 'fold')} submitted to "
+        f"{what} {run.url}: {first}{counted(len(todo.folds), 'fold')} submitted to "
         f"{sweep.queue} as {counted(len(submission.jobs), 'job')}; "
-        f"{target.done} of {len(sweep.grid)} were done",
-        f"follow with: submit status {target.place.url}",
+        f"{todo.done} of {len(sweep.grid)} were done",
+        f"follow with: submit status {run.url}",
         *unreported,
     ]
 
 
-def describe(sweep: BatchSweep, target: Target) -> list[str]:
-    """What would be submitted, and what it would cost."""
-    parts = len(list(parts_of(target.todo)))
-    first = "the preparation of the cohort, then " if is_request(target.place) else ""
+def describe(sweep: BatchSweep, todo: Todo, *, prepares: bool) -> list[str]:
+    """What would be submitted, and what it would cost.
+
+    Args:
+        sweep: The study and its deployment.
+        todo: The folds.
+        prepares: Whether a job prepares the cohort first.
+    """
+    parts = len(list(parts_of(todo.folds)))
+    first = "the preparation of the cohort, then " if prepares else ""
     return [
-        f"{len(sweep.grid)} folds = {sweep.grid.extent}; {target.done} done",
+        f"{len(sweep.grid)} folds = {sweep.grid.extent}; {todo.done} done",
         f"cohort {sweep.study.cohort.root}, prepared {_preparer(sweep)}",
-        f"would submit {first}{counted(len(target.todo), 'fold')} to {sweep.queue} as "
-        f"{counted(parts, 'job')}: {format_folds(target.todo) or 'none'}",
+        f"would submit {first}{counted(len(todo.folds), 'fold')} to {sweep.queue} as "
+        f"{counted(parts, 'job')}: {format_folds(todo.folds) or 'none'}",
         f"stack {sweep.deployment.stack} in {sweep.deployment.region}, image {sweep.image}",
         f"store {sweep.study.store.folder}, runs below {sweep.study.compute.runs}",
-        _cost(sweep, target),
+        _cost(sweep, todo),
     ]
 
 
@@ -355,25 +357,25 @@ def _preparer(sweep: BatchSweep) -> str:
     return f"on this machine, as it is not below {own}; its normalised images are uploaded to the store"
 
 
-def _cost(sweep: BatchSweep, target: Target) -> str:
+def _cost(sweep: BatchSweep, todo: Todo) -> str:
     rates = sweep.account.rates
     if rates is None:
         return f"cost not known: {sweep.account.unknown_prices}"
     which = "of the cheapest and the dearest machine" if rates.lowest < rates.highest else "of its machine"
     price = f"{_range(rates.lowest, rates.highest)} an hour, today's price {which}"
-    if not target.todo:
+    if not todo.folds:
         return "nothing to do"
-    if target.hours_a_fold is None:
+    if todo.hours_a_fold is None:
         arms = len(sweep.grid.arms)
-        advice = f"; run one comparison first (--folds 0-{arms - 1})" if len(target.todo) > arms else ""
+        advice = f"; run one comparison first (--folds 0-{arms - 1})" if len(todo.folds) > arms else ""
         return (
             "cost not known: no fold of this study is done, so that its hours are not"
             f"{advice}. A fold costs {price}"
         )
-    hours = target.hours_a_fold * len(target.todo)
+    hours = todo.hours_a_fold * len(todo.folds)
     return (
         f"about {_range(hours * rates.lowest, hours * rates.highest)}: "
-        f"{counted(len(target.todo), 'fold')} of {duration(target.hours_a_fold * 3600)} at {price}; "
+        f"{counted(len(todo.folds), 'fold')} of {duration(todo.hours_a_fold * 3600)} at {price}; "
         "starting machines comes on top"
     )
 

@@ -19,15 +19,13 @@ from job.data.cohort_summary import Findings
 from job.data.prepare import check_cohort
 from job.machine import available_cores
 from job.networks.design import design_of
-from job.places import cohort_root
+from job.project import Project
 from job.storage import open_storage
-from job.study_file import load_study
 from submit.check.amounts import measured
 from submit.check.contents import EXAMS_SHOWN, exams_table, overview, unusual_table
 from submit.check.tables import Table
 from submit.check.terminal import show_table
 from submit.foresee import foreseen
-from submit.grids import grid_over
 from submit.problems import by_cause, show_problems, show_warnings
 from submit.progress import ExamProgress
 from submit.wording import counted
@@ -45,20 +43,20 @@ def check_study(study_file: Path, console: Console, output: Path | None = None) 
         StudyError: The study itself is wrong, or the cohort too small for it.
         DataError: No file's name fits the patterns.
     """
-    study = load_study(study_file)
-    source = cohort_root(study_file, study)
+    project = Project.read(study_file)
+    study, source = project.study, project.cohort
     album = None if output is None else _album(output)
     with ExamProgress(console) as progress:
         watch = None if album is None else album.watch
         found = check_cohort(source, study, workers=available_cores(), progress=progress, watch=watch)
-    problems, warnings = foreseen(study_file, study, found.exams, source)
+    problems, warnings = foreseen(project, found.exams, source)
     found = replace(found, problems=(*found.problems, *problems), warnings=(*found.warnings, *warnings))
     for table in tables(found, study):
         show_table(table, Console(file=sys.stdout))
     if output is not None and album is not None:
         _write_page(output, study, found, album)
     if not found.problems:
-        print("\n".join(summary(study_file, study, found)))
+        print("\n".join(summary(project, found)))
     sys.stdout.flush()  # what follows goes to stderr
     show_warnings(found.warnings, console)
     if found.problems:
@@ -74,13 +72,13 @@ def tables(found: Findings, study: Study) -> Iterator[Table]:
         yield exams_table(own) if len(own.exams) <= EXAMS_SHOWN else unusual_table(own)
 
 
-def summary(study_file: Path, study: Study, found: Findings) -> Iterator[str]:
+def summary(project: Project, found: Findings) -> Iterator[str]:
     """What the study would do with a cohort that has no problem.
 
     Raises:
         StudyError: The cohort is too small.
     """
-    grid = grid_over(found.files, study_file, study)
+    study, grid = project.study, project.grid_over(found.files)
     design = design_of(study)
     window = design.training_window()
     patch, predicted = xyz_of(window.input_zyx), xyz_of(window.output_zyx)

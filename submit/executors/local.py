@@ -10,13 +10,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from job.contract import layout
 from job.contract.exit_codes import ExitCode, attempts_allowed
 from job.contract.results import Failure, utc_now
 from job.contract.study import Compute
-from job.storage import LocalStorage, Storage
+from job.run import Run
+from job.storage import Storage
 from submit.executors.protocol import Snapshot
-from submit.scratch import local_path
 
 PAUSE_SECONDS = 5.0
 """Before a second attempt; doubled for each further one."""
@@ -48,7 +47,7 @@ Command = Callable[[int, Slot], list[str]]
 """The command line that runs a fold in a slot."""
 
 
-def fold_command(run: Storage, store: Storage, *, checkpoint_minutes: float) -> Command:
+def fold_command(run: Run, store: Storage, *, checkpoint_minutes: float) -> Command:
     """`python -m job fold` on a run and its store; a worker stops when this process is gone."""
 
     def command(fold: int, slot: Slot) -> list[str]:
@@ -71,7 +70,7 @@ class LocalExecutor:
     """Runs the command of each fold, in as many processes as there are slots."""
 
     def __init__(
-        self, run: Storage, slots: Sequence[Slot], command: Command, pause_seconds: float = PAUSE_SECONDS
+        self, run: Run, slots: Sequence[Slot], command: Command, pause_seconds: float = PAUSE_SECONDS
     ) -> None:
         self._run = run
         self._free = list(slots)
@@ -121,8 +120,8 @@ class LocalExecutor:
 
     def _started(self, fold: int, slot: Slot) -> _Worker:
         self._attempts[fold] = self._attempts.get(fold, 0) + 1
-        self._run.delete(layout.failure(fold))  # of an earlier sweep
-        log = local_path(self._run, layout.log(fold))
+        self._run.fold(fold).failure.delete()  # of an earlier sweep
+        log = self._run.fold(fold).log.working_path
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             # Written before the worker is there, so that the log of one that is killed at once is not empty.
@@ -142,9 +141,10 @@ class LocalExecutor:
 
     def _ended(self, fold: int, code: int) -> None:
         self._ends[fold, code] += 1
-        if not isinstance(self._run, LocalStorage):
-            self._run.write(layout.log(fold), local_path(self._run, layout.log(fold)).read_bytes())
-        if self._run.exists(layout.result(fold)):  # whatever happened to the process afterwards
+        files = self._run.fold(fold)
+        if files.log.local_path is None:
+            files.log.write(files.log.working_path.read_bytes())
+        if files.result.exists():  # whatever happened to the process afterwards
             self._done.append(fold)
         elif self._cancelled:
             self._stopped.append(fold)
@@ -166,7 +166,7 @@ class LocalExecutor:
                 message=self._last_line(fold, code),
                 time=utc_now(),
             )
-            self._run.write(layout.failure(fold), failure.to_json())
+            files.failure.write(failure)
 
     def _last_line(self, fold: int, code: int) -> str:
         if code == ExitCode.DONE:
@@ -174,6 +174,6 @@ class LocalExecutor:
         if code < 0:
             cause = " (out of memory?)" if code == -signal.SIGKILL else ""
             return f"killed by {signal.Signals(-code).name}{cause}"
-        lines = local_path(self._run, layout.log(fold)).read_text(errors="replace").split("\n")
+        lines = self._run.fold(fold).log.working_path.read_text(errors="replace").split("\n")
         printed = (line for line in reversed(lines) if line.strip() and not line.startswith(_MARK))
         return _LOG_PREFIX.sub("", next(printed, "no output"))

@@ -10,15 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from job.contract import layout
 from job.contract.errors import DataError, StudyError
 from job.contract.fold_ranges import format_folds
 from job.contract.manifest import Manifest
-from job.contract.results import FoldResult
 from job.data.nifti import read_labels
 from job.data.store import open_exams
-from job.places import read_manifest
-from job.runs import prediction_keys, read_outcome
+from job.run import Run
 from job.storage import Storage, open_storage
 from submit.analysis.aggregate import Aggregate, aggregate
 from submit.analysis.analysis import Analysis, Verdict, analyse
@@ -28,11 +25,12 @@ from submit.analysis.headline import harm_pictures, harmful_arms, headline, in_o
 from submit.analysis.results_table import Results, collect_results
 from submit.analysis.wording import METRIC_STYLES, percent, precise, probability
 from submit.cohort_changes import changes_since
+from submit.find import find_run
 from submit.report.chosen_exams import Endpoint
 from submit.report.material import Extras, Price, Report, read_curves
 from submit.report.montage import ExamImages, Montages, montages_of
 from submit.report.pages import write_report
-from submit.runs import find_run, require_run
+from submit.runs import require_run
 from submit.stores import find_store
 from submit.wording import counted
 
@@ -58,12 +56,12 @@ def make_report(
     if name is not None and name.endswith(".toml"):
         study_file, name = Path(name), None
     run = require_run(find_run(name, study_file))
-    manifest = read_manifest(run)
-    results = collect_results(run, manifest)
+    manifest = run.manifest
+    results = collect_results(run)
     if results.problems:
         print(f"left out of the report: {DataError(results.problems)}", file=sys.stderr)
     _warn_of_mixture(results)
-    images = _store(run, manifest, store, study_file)
+    images = _store(run, store, study_file)
     changes = changes_since(manifest, images, study_file) if images is not None else []
     for change in changes:
         print(f"note: since the run was prepared: {change}; `submit sweep` starts a new run", file=sys.stderr)
@@ -79,34 +77,33 @@ def make_report(
         results=results,
         aggregate=whole,
         analysis=analysis,
-        montages=_montages(run, manifest, results, harm_pictures(analysis), images),
+        montages=_montages(run, results, harm_pictures(analysis), images),
         extras=Extras(
             curves=curves, curve_folds=curve_folds, price=_prices(results, manifest), changes=changes
         ),
     )
-    write_report(run, report)
-    folder = f"{run.url}/{layout.ANALYSIS}"
+    write_report(run.files, report)
+    folder = run.analysis_url
     if output is not None:
         target = open_storage(str(output))
-        for item in run.list(f"{layout.ANALYSIS}/"):
-            target.write(item.key.removeprefix(f"{layout.ANALYSIS}/"), run.read(item.key))
+        for key, file in run.analysis().items():
+            target.write(key, file.read())
         folder = target.url
     files = (f"report: {folder}/report.html", f"        {folder}/verdict.json")
     return "\n".join((*_summary(whole, analysis), *files))
 
 
-def _store(run: Storage, manifest: Manifest, named: str | None, study_file: Path) -> Storage | None:
+def _store(run: Run, named: str | None, study_file: Path) -> Storage | None:
     """The store of a run; None, with a word, where it is not to be had."""
     try:
-        return open_storage(named) if named is not None else find_store(run, manifest, study_file)
+        return open_storage(named) if named is not None else find_store(run, study_file)
     except StudyError as error:
         print(f"no pictures of exams in the report: {error}", file=sys.stderr)
         return None
 
 
 def _montages(
-    run: Storage,
-    manifest: Manifest,
+    run: Run,
     results: Results,
     harms: Sequence[tuple[str, Endpoint]],
     images: Storage | None,
@@ -114,6 +111,7 @@ def _montages(
     """Pictures of the tested exams; none where there is no store."""
     if images is None:
         return Montages()
+    manifest = run.manifest
 
     def load_exam(exam: int) -> ExamImages:
         (source,) = open_exams(images, manifest, [exam])
@@ -126,11 +124,11 @@ def _montages(
 
     def load_prediction(fold: int, exam: int) -> NDArray[np.uint8]:
         name = manifest.exams[exam].exam
-        key = prediction_keys(manifest, manifest.grid.fold(fold))[name]
-        result = FoldResult.model_validate_json(run.read(layout.result(fold)))
+        file = run.predictions(fold)[name]
+        result = run.fold(fold).result.read()
+        assert result is not None  # only exams of folds that are done are shown
         (digest,) = (own.prediction_sha256 for own in result.exams if own.exam == name)
-        data = read_outcome(run, key, digest)
-        values_ZYX = read_labels(data, key)
+        values_ZYX = read_labels(file.read(digest), file.key)
         labels_ZYX = np.zeros(values_ZYX.shape, np.uint8)
         for label, values in enumerate(manifest.study.cohort.class_values, start=1):
             labels_ZYX[values_ZYX == values[0]] = label

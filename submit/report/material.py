@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from pandas import DataFrame
 from pydantic import BaseModel, ValidationError
 
-from job.contract import layout
 from job.contract.grid import REFERENCE
 from job.contract.manifest import Manifest
-from job.storage import Storage
+from job.run import Run
 from job.storage.concurrency import map_files
 from submit.analysis.aggregate import Aggregate
 from submit.analysis.analysis import Analysis
@@ -106,11 +105,11 @@ class Report:
         return [REFERENCE, *self.compared]
 
 
-def read_curves(run: Storage, folds: DataFrame, arms: Sequence[str]) -> tuple[Curves, int]:
+def read_curves(run: Run, folds: DataFrame, arms: Sequence[str]) -> tuple[Curves, int]:
     """Training losses of some folds of every arm, and how many folds those are.
 
     Args:
-        run: Rooted at the run.
+        run: The run.
         folds: Columns `fold` and `arm` of the folds that are done.
         arms: Names, in the order of the panels.
     """
@@ -140,12 +139,12 @@ class _Step(BaseModel):
     loss: float
 
 
-def _history(run: Storage) -> Callable[[int], dict[int, float]]:
+def _history(run: Run) -> Callable[[int], dict[int, float]]:
     """Reads the loss by step of a fold; empty if its history is gone or damaged, which no result hangs on."""
 
     def read(fold: int) -> dict[int, float]:
         try:
-            data = run.read(layout.history(fold))
+            data = run.fold(fold).history.read()
         except FileNotFoundError:
             return {}
         try:

@@ -73,9 +73,9 @@ def write_report(storage: Storage, report: Report) -> None:
         "report.html": page(report, charts).encode(),
     }
     for name, data in files.items():
-        storage.write(f"{layout.ANALYSIS}/{name}", data)
-    stale = {item.key for item in storage.list(f"{layout.ANALYSIS}/figure-")} - {
-        f"{layout.ANALYSIS}/{name}" for name in files
+        storage.write(layout.analysis(name), data)
+    stale = {item.key for item in storage.list(layout.analysis("figure-"))} - {
+        layout.analysis(name) for name in files
     }
     for key in sorted(stale):  # of an earlier report, of which there were other results
         storage.delete(key)

@@ -1,6 +1,5 @@
 """What the jobs really ask of S3, held against what their roles allow."""
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +8,9 @@ import botocore.client
 import pytest
 
 from job.__main__ import exit_code_of
-from job.contract import environment, layout
+from job.contract import environment
 from job.contract.exit_codes import ExitCode
-from job.runs import open_run
+from job.request import RunsFolder, open_run
 from job.storage import open_storage
 from job.study_file import load_study
 from submit.cli import app
@@ -95,8 +94,8 @@ def request_url(s3_bucket: str, tiny_cohort: Path, tmp_path: Path) -> str:
     table["store"] = TWO_CHANNELS.get("store", {}) | {"folder": f"{root}/store"}
     file = tmp_path / "study.toml"
     file.write_text("\n".join(f"{key} = {toml(value)}" for key, value in table.items()))
-    request = open_storage(f"{root}/runs/{layout.request('0123456789ab')}")
-    request.write(layout.REQUESTED_STUDY, load_study(file).model_dump_json(by_alias=True).encode())
+    request = RunsFolder(f"{root}/runs").request("0123456789ab")
+    request.ask(load_study(file))
     return request.url
 
 
@@ -120,16 +119,18 @@ def test_every_request_of_a_job_is_allowed_to_its_role(
     run = open_run(request_url)
     held("Prepare", lambda: exit_code_of(["prepare"]))  # once more, as after an interruption
     held("Fold", lambda: exit_code_of(fold))
-    assert run.exists(layout.result(0))
+    assert run.fold(0).result.exists()
     held("Fold", lambda: exit_code_of(fold))  # done already
-    run.delete(layout.result(0))
+    run.fold(0).result.delete()
     held("Fold", lambda: exit_code_of(fold))  # its files are there, its result is not
-    assert run.exists(layout.result(0))
-    run.write(f"{layout.fold(1)}/history.jsonl", b"no JSON")
+    assert run.fold(0).result.exists()
+    run.fold(1).history.write(b"no JSON")
     calls.clear()
     assert exit_code_of(["fold", "--index", "1", "--device", "cpu"]) == ExitCode.BUG
     assert not [one for one in asked(calls) if not may("Fold", *one)]
-    assert json.loads(run.read(layout.failure(1)))["exit_code"] == ExitCode.BUG
+    failure = run.fold(1).failure.read()
+    assert failure is not None
+    assert failure.exit_code == ExitCode.BUG
 
     def report() -> None:
         with pytest.raises(SystemExit) as end:

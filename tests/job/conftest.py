@@ -4,6 +4,7 @@ import gzip
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import nibabel as nib
 import numpy as np
@@ -33,6 +34,15 @@ STUDY: dict[str, Any] = {
 }
 
 FileContents = NDArray[Any] | bytes | None
+
+
+@pytest.fixture(params=("local", "s3"))
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a storage of each kind may be made."""
+    if request.param == "local":
+        return str(tmp_path / "root")
+    bucket: str = request.getfixturevalue("s3_bucket")
+    return f"{bucket}/{uuid4().hex}/root"
 
 
 @pytest.fixture(scope="session")

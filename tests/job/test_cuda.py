@@ -43,6 +43,6 @@ def test_a_fold_repeats_and_resumes_bit_for_bit(make_tiny_run: Any, precision: s
     same_but_cost(once, again, 0)
     with pytest.raises(Stopped):
         run_fold(worker(stopped, stop_after(9)), 0)
-    assert list(stopped.run.list(f"{layout.checkpoints(0)}/9-"))
+    assert list(stopped.run.files.list(f"{layout.checkpoints(0)}/9-"))
     run_fold(worker(stopped), 0)
     same_but_cost(once, stopped, 0)

@@ -7,24 +7,27 @@ import pytest
 import torch
 from filelock import Timeout
 
-from job.contract import environment, layout
+from job.contract import environment
 from job.contract.errors import DataError, Stopped, StudyError, TakenOver
 from job.contract.exit_codes import ATTEMPTS, ExitCode
-from job.contract.results import Failure, Heartbeat
+from job.contract.results import Failure
 from job.endings import GivenUp, code_of, forget_end, record_end
+from job.run import FoldFiles
 from job.storage import LocalStorage
 from job.training.clock import PhaseClock
 from job.training.progress import FoldProgress
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStorage:
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FoldFiles:
     monkeypatch.setenv(environment.BATCH_JOB, "job-1:3")
-    return LocalStorage(tmp_path)
+    return FoldFiles(LocalStorage(tmp_path), 3)
 
 
-def failure(run: LocalStorage) -> Failure:
-    return Failure.model_validate_json(run.read(layout.failure(3)))
+def failure(files: FoldFiles) -> Failure:
+    found = files.failure.read()
+    assert found is not None
+    return found
 
 
 class AcceleratorError(RuntimeError):
@@ -62,45 +65,47 @@ def test_each_exception_stands_for_a_code(error: Exception, code: ExitCode) -> N
     ("error", "code"), [(RuntimeError("odd"), ExitCode.BUG), (OSError("away"), ExitCode.TEMPORARY)]
 )
 def test_what_may_pass_is_given_up_after_as_many_attempts_as_the_contract_allows(
-    run: LocalStorage, error: Exception, code: ExitCode
+    files: FoldFiles, error: Exception, code: ExitCode
 ) -> None:
     for attempt in range(1, ATTEMPTS[code]):
-        record_end(run, 3, error)
-        assert (failure(run).attempts, failure(run).final) == (attempt, False)
+        record_end(files, error)
+        assert (failure(files).attempts, failure(files).final) == (attempt, False)
     with pytest.raises(GivenUp, match=f"fold 3 is given up after {ATTEMPTS[code]} such attempts: {error}"):
-        record_end(run, 3, error)
-    assert failure(run).final
-    assert failure(run).exit_code == code
+        record_end(files, error)
+    assert failure(files).final
+    assert failure(files).exit_code == code
 
 
-def test_a_wrong_study_is_given_up_at_once_and_told_as_it_is(run: LocalStorage) -> None:
-    record_end(run, 3, StudyError("no such device"))
-    assert failure(run).final
-    assert (failure(run).attempts, failure(run).message) == (1, "no such device")
+def test_a_wrong_study_is_given_up_at_once_and_told_as_it_is(files: FoldFiles) -> None:
+    record_end(files, StudyError("no such device"))
+    assert failure(files).final
+    assert (failure(files).attempts, failure(files).message) == (1, "no such device")
 
 
-def test_causes_that_take_turns_are_each_counted(run: LocalStorage) -> None:
-    record_end(run, 3, RuntimeError("odd"))
-    record_end(run, 3, OSError("away"))
-    assert (failure(run).attempts, failure(run).ends) == (2, {70: 1, 75: 1})
+def test_causes_that_take_turns_are_each_counted(files: FoldFiles) -> None:
+    record_end(files, RuntimeError("odd"))
+    record_end(files, OSError("away"))
+    assert (failure(files).attempts, failure(files).ends) == (2, {70: 1, 75: 1})
     with pytest.raises(GivenUp):
-        record_end(run, 3, RuntimeError("odd"))
+        record_end(files, RuntimeError("odd"))
 
 
-def test_another_job_is_counted_anew(run: LocalStorage, monkeypatch: pytest.MonkeyPatch) -> None:
-    record_end(run, 3, RuntimeError("odd"))
+def test_another_job_is_counted_anew(files: FoldFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    record_end(files, RuntimeError("odd"))
     monkeypatch.setenv(environment.BATCH_JOB, "job-2:3")
-    record_end(run, 3, RuntimeError("odd"))
-    assert (failure(run).attempts, failure(run).job, failure(run).final) == (1, "job-2:3", False)
+    record_end(files, RuntimeError("odd"))
+    assert (failure(files).attempts, failure(files).job, failure(files).final) == (1, "job-2:3", False)
 
 
 def test_attempts_that_are_killed_at_the_same_step_end_after_as_many_as_the_contract_allows(
-    run: LocalStorage, monkeypatch: pytest.MonkeyPatch
+    files: FoldFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def begin(step: int) -> int:
-        with FoldProgress(run, 3, 100, PhaseClock(torch.device("cpu")), lambda: False, "cpu") as fold:
+        with FoldProgress(files, 100, PhaseClock(torch.device("cpu")), lambda: False, "cpu") as fold:
             fold.resume(step, 0)
-        return Heartbeat.model_validate_json(run.read(layout.heartbeat(3))).begun
+        beat = files.heartbeat.read()
+        assert beat is not None
+        return beat.begun
 
     assert [begin(0), begin(0)] == [1, 2]
     assert [begin(5), begin(5), begin(5)] == [1, 2, 3]  # it got on
@@ -108,7 +113,7 @@ def test_attempts_that_are_killed_at_the_same_step_end_after_as_many_as_the_cont
         begin(5)
     monkeypatch.setenv(environment.BATCH_JOB, "job-2:3")
     assert begin(5) == 1
-    with FoldProgress(run, 3, 100, PhaseClock(torch.device("cpu")), lambda: False, "cpu") as fold:
+    with FoldProgress(files, 100, PhaseClock(torch.device("cpu")), lambda: False, "cpu") as fold:
         fold.resume(5, 0)
         fold.stop()
     assert begin(5) == 1  # the one before was stopped in order
@@ -116,11 +121,11 @@ def test_attempts_that_are_killed_at_the_same_step_end_after_as_many_as_the_cont
     assert [begin(5) for _ in range(5)][-1] == 5  # executors of this machine count by themselves
 
 
-def test_an_attempt_that_fails_is_no_kill(run: LocalStorage) -> None:
+def test_an_attempt_that_fails_is_no_kill(files: FoldFiles) -> None:
     """Else the fourth of the five attempts that a temporary failure has would be refused for want of memory."""
 
     def attempt() -> None:
-        with FoldProgress(run, 3, 100, PhaseClock(torch.device("cpu")), lambda: False, "cpu") as fold:
+        with FoldProgress(files, 100, PhaseClock(torch.device("cpu")), lambda: False, "cpu") as fold:
             fold.resume(0, 0)
             raise OSError(errno.EIO, "slow down")
 
@@ -130,40 +135,40 @@ def test_an_attempt_that_fails_is_no_kill(run: LocalStorage) -> None:
 
 
 @pytest.mark.parametrize("error", [Stopped("x"), TakenOver("by another")])
-def test_an_attempt_that_goes_on_elsewhere_or_later_is_no_failure(
-    run: LocalStorage, error: Exception
-) -> None:
-    record_end(run, 3, error)
-    assert not run.exists(layout.failure(3))
+def test_an_attempt_that_goes_on_elsewhere_or_later_is_no_failure(files: FoldFiles, error: Exception) -> None:
+    record_end(files, error)
+    assert not files.failure.exists()
 
 
-def test_outside_aws_batch_executors_count(run: LocalStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outside_aws_batch_executors_count(files: FoldFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(environment.BATCH_JOB)
-    record_end(run, 3, RuntimeError("odd"))
-    assert not run.exists(layout.failure(3))
+    record_end(files, RuntimeError("odd"))
+    assert not files.failure.exists()
 
 
-def test_a_failure_that_cannot_be_written_hides_nothing(run: LocalStorage) -> None:
-    (run.root / "folds").write_text("in the way")
-    record_end(run, 3, RuntimeError("odd"))  # whoever calls it raises the error itself
-    assert (run.root / "folds").is_file()
+def test_a_failure_that_cannot_be_written_hides_nothing(files: FoldFiles, tmp_path: Path) -> None:
+    (tmp_path / "folds").write_text("in the way")
+    record_end(files, RuntimeError("odd"))  # whoever calls it raises the error itself
+    assert (tmp_path / "folds").is_file()
 
 
-def test_a_damaged_failure_is_counted_from_one(run: LocalStorage) -> None:
-    run.write(layout.failure(3), b"{")
-    record_end(run, 3, RuntimeError("odd"))
-    assert failure(run).attempts == 1
+def test_a_damaged_failure_is_counted_from_one(files: FoldFiles, tmp_path: Path) -> None:
+    (tmp_path / "folds/3").mkdir(parents=True)
+    (tmp_path / "folds/3/failure.json").write_text("{")
+    record_end(files, RuntimeError("odd"))
+    assert failure(files).attempts == 1
 
 
 def test_a_new_job_takes_the_failure_of_an_earlier_one_for_past(
-    run: LocalStorage, monkeypatch: pytest.MonkeyPatch
+    files: FoldFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record_end(run, 3, StudyError("no such device"))
-    forget_end(run, 3)
-    assert failure(run).final  # of this very job
+    record_end(files, StudyError("no such device"))
+    forget_end(files)
+    assert failure(files).final  # of this very job
     monkeypatch.setenv(environment.BATCH_JOB, "job-2:3")
-    forget_end(run, 3)
-    assert not failure(run).final
-    assert failure(run).message == "no such device"
-    forget_end(run, 4)
-    assert not run.exists(layout.failure(4))
+    forget_end(files)
+    assert not failure(files).final
+    assert failure(files).message == "no such device"
+    never_begun = FoldFiles(files.files, 4)
+    forget_end(never_begun)
+    assert not never_begun.failure.exists()

@@ -15,11 +15,11 @@ from job.contract import layout
 from job.contract.errors import DataError, Stopped, StudyError
 from job.contract.grid import Fold
 from job.contract.randomness import Stream
-from job.contract.results import Heartbeat
 from job.data.store import open_exams
 from job.fold import Worker, load_batches, run_fold, stream_of
 from job.networks.build import initial_network
 from job.networks.design import design_of
+from job.run import Run
 from job.storage.local import LocalStorage
 from job.training.batches import PatchBatches
 from job.training.clock import PhaseClock
@@ -75,11 +75,12 @@ def test_a_fold_leaves_result_prediction_weights_and_history(make_tiny_run: Any)
         "optimiser",
         "idle",
     }
-    history = [json.loads(line) for line in tiny.run.read(layout.history(1)).decode().splitlines()]
+    history = [json.loads(line) for line in tiny.run.files.read(layout.history(1)).decode().splitlines()]
     assert [line["step"] for line in history] == list(range(1, 25))
-    heartbeat = Heartbeat.model_validate_json(tiny.run.read(layout.heartbeat(1)))
+    heartbeat = tiny.run.fold(1).heartbeat.read()
+    assert heartbeat is not None
     assert (heartbeat.phase, heartbeat.step) == ("done", 24)
-    assert not list(tiny.run.list(layout.checkpoints(1)))
+    assert not list(tiny.run.files.list(layout.checkpoints(1)))
 
 
 def test_the_prediction_lies_on_the_original_grid(make_tiny_run: Any, tiny_cohort: Path) -> None:
@@ -142,17 +143,17 @@ def test_a_fold_stopped_again_and_again_ends_bit_for_bit_as_one_that_was_not(
 def test_a_done_fold_is_left_alone(make_tiny_run: Any) -> None:
     tiny = make_tiny_run()
     run_fold(worker(tiny), 0)
-    before = {item.key: item.fingerprint for item in tiny.run.list()}
+    before = {item.key: item.fingerprint for item in tiny.run.files.list()}
     run_fold(worker(tiny), 0)
-    assert {item.key: item.fingerprint for item in tiny.run.list()} == before
+    assert {item.key: item.fingerprint for item in tiny.run.files.list()} == before
 
 
 def test_checkpoints_that_a_killed_worker_left_beside_its_result_are_cleared_away(make_tiny_run: Any) -> None:
     tiny = make_tiny_run(training={"steps": 1})
     run_fold(worker(tiny), 0)
-    tiny.run.write(f"{layout.checkpoints(0)}/1.pt", b"left")
+    tiny.run.files.write(f"{layout.checkpoints(0)}/1.pt", b"left")
     run_fold(worker(tiny), 0)
-    assert not list(tiny.run.list(layout.checkpoints(0)))
+    assert not list(tiny.run.files.list(layout.checkpoints(0)))
 
 
 def test_checkpoints_stay_until_the_result_is_written(make_tiny_run: Any) -> None:
@@ -162,8 +163,8 @@ def test_checkpoints_stay_until_the_result_is_written(make_tiny_run: Any) -> Non
 
     tiny = make_tiny_run(training={"steps": 1})
     with pytest.raises(OSError, match=r"folds/0/result\.json"):
-        run_fold(replace(worker(tiny), run=Full(tiny.run.root)), 0)
-    assert list(tiny.run.list(layout.checkpoints(0)))
+        run_fold(replace(worker(tiny), run=Run(Full(tiny.folder))), 0)
+    assert list(tiny.run.files.list(layout.checkpoints(0)))
 
 
 def test_a_result_that_another_worker_wrote_meanwhile_stays(make_tiny_run: Any) -> None:
@@ -171,11 +172,11 @@ def test_a_result_that_another_worker_wrote_meanwhile_stays(make_tiny_run: Any) 
     tiny = make_tiny_run(training={"steps": 1})
 
     def stop() -> bool:
-        tiny.run.write(layout.result(0), b"the other's")
+        tiny.run.files.write(layout.result(0), b"the other's")
         return False
 
     run_fold(worker(tiny, stop), 0)
-    assert tiny.run.read(layout.result(0)) == b"the other's"
+    assert tiny.run.files.read(layout.result(0)) == b"the other's"
 
 
 def test_a_fold_of_a_patient_tests_all_visits(make_tiny_run: Any) -> None:
@@ -187,7 +188,7 @@ def test_a_fold_of_a_patient_tests_all_visits(make_tiny_run: Any) -> None:
     assert len(done.exams) == 2
     assert len({exam.patient for exam in done.exams}) == 1
     for key in layout.predictions(index, 2):
-        assert tiny.run.exists(key)
+        assert tiny.run.files.exists(key)
 
 
 def test_a_fold_reads_the_exams_for_training_then_those_for_validation_and_its_test_exam_last(
@@ -228,7 +229,7 @@ def test_repeats_differ_in_first_weights_patches_and_dropout(make_tiny_run: Any)
         (repeat, 1, "without t2") for repeat in (0, 1)
     ]
     run_fold(worker(tiny), index)
-    weights = load(tiny.run.read(layout.weights(index)))
+    weights = load(tiny.run.files.read(layout.weights(index)))
     for repeat, equal in ((0, False), (1, True)):
         network = network_of(tiny, folds[0].arm.channels, repeat=repeat, unit=1)
         assert all(torch.allclose(w, weights[name]) for name, w in network.named_parameters()) == equal
@@ -307,7 +308,7 @@ def test_a_store_without_the_run_s_exams_is_refused(make_tiny_run: Any, tmp_path
 def test_a_folder_that_is_no_run_is_refused(make_tiny_run: Any, tmp_path: Path) -> None:
     tiny = make_tiny_run()
     nowhere = Worker(
-        run=type(tiny.run)(tmp_path / "x"),
+        run=Run(LocalStorage(tmp_path / "x")),
         store=tiny.store,
         device=CPU,
         threads=1,

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from job.contract import layout
-from job.contract.results import Heartbeat
 from tests.conftest import TinyRun
 from tests.job.folds import result, same_but_cost
 
@@ -63,9 +62,10 @@ def test_sigterm_writes_a_checkpoint_and_exits_143(make_tiny_run: Any) -> None:
     wait_for_phase(stopped, 0, process, "train")
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 143
-    heartbeat = Heartbeat.model_validate_json(stopped.run.read(layout.heartbeat(0)))
+    heartbeat = stopped.run.fold(0).heartbeat.read()
+    assert heartbeat is not None
     assert heartbeat.phase == "stopped"
-    assert list(stopped.run.list(f"{layout.checkpoints(0)}/{heartbeat.step}-"))
+    assert list(stopped.run.files.list(f"{layout.checkpoints(0)}/{heartbeat.step}-"))
     for tiny in (stopped, whole):
         assert subprocess.run(command(tiny, 0), stderr=subprocess.DEVNULL, check=False).returncode == 0
     same_but_cost(whole, stopped, 0)
@@ -84,8 +84,9 @@ def wait_for_phase(tiny: TinyRun, fold: int, process: subprocess.Popen[bytes], p
     """Returns once this very process is at it."""
     for _ in range(12_000):
         assert process.poll() is None
-        if tiny.run.exists(layout.heartbeat(fold)):
-            heartbeat = Heartbeat.model_validate_json(tiny.run.read(layout.heartbeat(fold)))
+        if tiny.run.fold(fold).heartbeat.exists():
+            heartbeat = tiny.run.fold(fold).heartbeat.read()
+            assert heartbeat is not None
             if heartbeat.pid == process.pid and heartbeat.phase == phase:
                 return
         time.sleep(0.005)

@@ -15,7 +15,6 @@ from filelock import FileLock
 from job.__main__ import exit_code_of
 from job.contract import layout
 from job.contract.exit_codes import ExitCode
-from job.contract.results import Failure, FoldResult, Heartbeat
 from job.storage import Storage
 from tests.conftest import TinyRun
 
@@ -103,7 +102,7 @@ def test_run_and_store_may_come_from_the_environment(make_tiny_run: Any) -> None
     settings = {"LOOSWEEP_RUN": tiny.run.url, "LOOSWEEP_STORE": tiny.store.url, "LOOSWEEP_DEVICE": "cpu"}
     ended = job("fold", "--index", "0", "--threads", "1", **settings)
     assert ended.returncode == ExitCode.DONE, ended.stderr
-    assert tiny.run.exists("folds/0/result.json")
+    assert tiny.run.files.exists("folds/0/result.json")
 
 
 def test_a_run_folder_that_cannot_be_written_is_temporary_or_a_bug_but_not_lost(make_tiny_run: Any) -> None:
@@ -136,7 +135,7 @@ def test_checkpoints_are_as_far_apart_as_the_command_line_says(
     long_fold: tuple[TinyRun, subprocess.Popen[str]],
 ) -> None:
     tiny, _ = long_fold
-    wait_for(tiny.run, f"{layout.checkpoints(0)}/latest.json")
+    wait_for(tiny.run.files, layout.checkpoint_pointer(0))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -144,11 +143,11 @@ def test_ctrl_c_stops_after_a_checkpoint_as_a_request_to_stop_does(
     long_fold: tuple[TinyRun, subprocess.Popen[str]], number: signal.Signals
 ) -> None:
     tiny, worker = long_fold
-    wait_for(tiny.run, layout.heartbeat(0))
+    wait_for(tiny.run.files, layout.heartbeat(0))
     worker.send_signal(number)
     _, errors = worker.communicate(timeout=60)
     assert worker.returncode == ExitCode.STOPPED, errors
-    assert tiny.run.exists(f"{layout.checkpoints(0)}/latest.json")
+    assert tiny.run.fold(0).checkpoint_pointer.exists()
 
 
 @pytest.mark.parametrize(("stopped", "code"), [(False, ExitCode.DONE), (True, ExitCode.STOPPED)])
@@ -164,13 +163,13 @@ def test_a_second_worker_of_a_fold_waits_for_the_end_of_the_first(
         second = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert second.stderr is not None
         assert "waiting for the end of another worker at fold 0" in second.stderr.readline()
-        assert not tiny.run.exists(layout.heartbeat(0))
+        assert not tiny.run.fold(0).heartbeat.exists()
         if stopped:
             second.terminate()
             second.wait(30)
     _, errors = second.communicate(timeout=60)
     assert second.returncode == code, errors
-    assert tiny.run.exists(layout.result(0)) == (not stopped)
+    assert tiny.run.fold(0).result.exists() == (not stopped)
 
 
 def test_a_worker_whose_fold_stays_held_is_to_be_tried_again_later(
@@ -202,7 +201,7 @@ def test_the_child_of_an_array_job_does_the_fold_at_its_position(make_tiny_run: 
     array = settings | {"LOOSWEEP_FOLDS": "2,5-6", "AWS_BATCH_JOB_ARRAY_INDEX": "1"}
     ended = job("fold", "--threads", "1", **array)
     assert ended.returncode == ExitCode.DONE, ended.stderr
-    assert [item.key for item in tiny.run.list("folds/") if item.key.endswith("result.json")] == [
+    assert [item.key for item in tiny.run.files.list("folds/") if item.key.endswith("result.json")] == [
         "folds/5/result.json"
     ]
     ended = job("fold", **array | {"AWS_BATCH_JOB_ARRAY_INDEX": "3"})
@@ -254,8 +253,9 @@ def test_the_notice_of_a_spot_machine_stops_the_fold_after_a_checkpoint(make_tin
         server.shutdown()
         server.server_close()
     assert ended.returncode == ExitCode.STOPPED, ended.stderr
-    assert tiny.run.exists("folds/0/checkpoint/latest.json")
-    heartbeat = Heartbeat.model_validate_json(tiny.run.read(layout.heartbeat(0)))
+    assert tiny.run.files.exists("folds/0/checkpoint/latest.json")
+    heartbeat = tiny.run.fold(0).heartbeat.read()
+    assert heartbeat is not None
     assert heartbeat.machine == "g4dn.xlarge spot eu-central-1a"
 
 
@@ -271,7 +271,8 @@ def test_a_fold_that_cannot_succeed_says_so_beside_its_run_on_aws_batch(make_tin
         for _ in range(5)
     ]
     assert codes == [ExitCode.TEMPORARY] * 4 + [ExitCode.GIVEN_UP]
-    failure = Failure.model_validate_json(tiny.run.read(layout.failure(2)))
+    failure = tiny.run.fold(2).failure.read()
+    assert failure is not None
     assert (failure.attempts, failure.exit_code, failure.final) == (5, ExitCode.TEMPORARY, True)
 
 
@@ -284,7 +285,7 @@ def test_a_report_is_made_by_the_same_container(make_tiny_run: Any) -> None:
     assert job("fold", "--index", "0", "--device", "cpu", **place).returncode == ExitCode.DONE
     ended = job("report", **place)
     assert ended.returncode == ExitCode.DONE, ended.stderr
-    assert tiny.run.exists("analysis/report.json")
+    assert tiny.run.files.exists("analysis/report.json")
     assert "no picture" not in ended.stderr
 
 
@@ -293,7 +294,7 @@ def test_a_prediction_that_is_not_the_one_that_was_scored_is_not_shown(make_tiny
     place = {"LOOSWEEP_RUN": tiny.run.url, "LOOSWEEP_STORE": tiny.store.url}
     for index in ("0", "5"):
         assert job("fold", "--index", index, "--device", "cpu", **place).returncode == ExitCode.DONE
-    tiny.run.write("folds/0/prediction.nii.gz", tiny.run.read("folds/5/prediction.nii.gz"))
+    tiny.run.files.write("folds/0/prediction.nii.gz", tiny.run.files.read("folds/5/prediction.nii.gz"))
     ended = job("report", **place)
     assert ended.returncode == ExitCode.DONE, ended.stderr
     assert "folds/0/prediction.nii.gz: found another file than the one that the fold" in ended.stderr
@@ -306,12 +307,13 @@ def test_pictures_find_their_predictions_by_the_exam_s_name(make_tiny_run: Any) 
     index = next(n for n in range(len(grid)) if len(grid.fold(n).test_exams) == 2)
     place = {"LOOSWEEP_RUN": tiny.run.url, "LOOSWEEP_STORE": tiny.store.url}
     assert job("fold", "--index", str(index), "--device", "cpu", **place).returncode == ExitCode.DONE
-    result = FoldResult.model_validate_json(tiny.run.read(layout.result(index)))
+    result = tiny.run.fold(index).result.read()
+    assert result is not None
     digests = [own.prediction_sha256 for own in result.exams]
     assert digests[0] != digests[1]
     turned = result.model_copy(update={"exams": tuple(reversed(result.exams))})
-    tiny.run.write(layout.result(index), turned.to_json())
+    tiny.run.files.write(layout.result(index), turned.to_json())
     ended = job("report", **place)
     assert ended.returncode == ExitCode.DONE, ended.stderr
     assert "no picture" not in ended.stderr
-    assert tiny.run.read(layout.REPORT).count(b"data:image/png") == 2
+    assert tiny.run.files.read(layout.REPORT).count(b"data:image/png") == 2

@@ -9,9 +9,8 @@ import pytest
 
 from job.contract import layout
 from job.contract.exit_codes import ExitCode
-from job.contract.results import FoldResult
 from job.fold import run_fold
-from job.runs import read_outcome
+from job.run import Run
 from job.storage import Storage, open_storage
 from tests.conftest import TinyRun
 from tests.job.test_fold import CPU, Stopped, Worker, stop_after
@@ -31,7 +30,7 @@ def in_bucket(make_tiny_run: Any, s3_bucket: str, request: pytest.FixtureRequest
     tiny = make_tiny_run()
     place = f"{s3_bucket}/{request.node.name}"
     worker = Worker(
-        run=copied(tiny.run, open_storage(f"{place}/run")),
+        run=Run(copied(tiny.run.files, open_storage(f"{place}/run"))),
         store=copied(tiny.store, open_storage(f"{place}/store")),
         device=CPU,
         threads=1,
@@ -48,18 +47,20 @@ def test_a_fold_in_a_bucket_stopped_again_and_again_gives_the_bytes_of_a_local_o
     local = Worker(**vars(worker) | {"run": tiny.run, "store": tiny.store, "stop_requested": lambda: False})
     run_fold(local, 1)
     stops = 0
-    while not worker.run.exists(layout.result(1)):
+    while not worker.run.fold(1).result.exists():
         try:
             run_fold(Worker(**vars(worker) | {"stop_requested": stop_after(10)}), 1)
         except Stopped:
             stops += 1
     assert stops >= 2
     for key in (layout.weights(1), *layout.predictions(1, 1)):
-        assert worker.run.read(key) == tiny.run.read(key)
-    there, here = (FoldResult.model_validate_json(r.read(layout.result(1))) for r in (worker.run, tiny.run))
+        assert worker.run.files.read(key) == tiny.run.files.read(key)
+    there, here = (run.fold(1).result.read() for run in (worker.run, tiny.run))
+    assert there is not None
+    assert here is not None
     assert there.model_dump(exclude={"cost"}) == here.model_dump(exclude={"cost"})
     assert there.cost.attempts == stops + 1
-    assert not list(worker.run.list(f"{layout.checkpoints(1)}/"))
+    assert not worker.run.fold(1).checkpoints()
 
 
 def test_a_retry_that_begins_while_the_first_worker_lives_takes_over_and_the_result_is_whole(
@@ -68,7 +69,7 @@ def test_a_retry_that_begins_while_the_first_worker_lives_takes_over_and_the_res
     """As when a machine is thought lost that is not; the two have other numbers of threads, and so other bits."""
     tiny = make_tiny_run(training={"steps": 300})
     place = f"{s3_bucket}/two-workers"
-    run = copied(tiny.run, open_storage(f"{place}/run"))
+    run = Run(copied(tiny.run.files, open_storage(f"{place}/run")))
     store = copied(tiny.store, open_storage(f"{place}/store"))
     command = [sys.executable, "-m", "job", "fold", "--index", "1", "--device", "cpu"]
     command += ["--run", run.url, "--store", store.url, "--checkpoint-minutes", "0"]
@@ -78,15 +79,16 @@ def test_a_retry_that_begins_while_the_first_worker_lives_takes_over_and_the_res
 
     first = start(1)
     deadline = time.monotonic() + 60
-    while not run.exists(f"{layout.checkpoints(1)}/latest.json"):
+    while not run.fold(1).checkpoint_pointer.exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
     second = start(2)
     told, _ = (worker.communicate(timeout=120)[1] for worker in (first, second))
     assert (first.returncode, second.returncode) == (ExitCode.USAGE, ExitCode.DONE)
     assert "was taken over by process" in told
-    result = FoldResult.model_validate_json(run.read(layout.result(1)))
+    result = run.fold(1).result.read()
+    assert result is not None
     assert result.cost.attempts == 2
-    assert read_outcome(run, layout.weights(1), result.weights_sha256)
-    assert read_outcome(run, *layout.predictions(1, 1), result.exams[0].prediction_sha256)
-    assert not list(run.list(f"{layout.checkpoints(1)}/"))
+    assert run.fold(1).weights.read(result.weights_sha256)
+    assert run.fold(1).predictions(1)[0].read(result.exams[0].prediction_sha256)
+    assert not run.fold(1).checkpoints()

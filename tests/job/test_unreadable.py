@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import torch
 
-from job.contract import environment, layout
+from job.contract import environment
 from job.contract.exit_codes import ExitCode
 from job.contract.results import Failure
 from job.data.prepare import prepare_cohort, read_index
 from job.data.store import open_exams
 from job.endings import code_of, forget_end, record_end
-from job.places import read_manifest
-from job.runs import read_request, run_of_request
-from job.storage import LocalStorage
+from job.request import Request
+from job.run import FoldFiles, Run
+from job.storage import LocalStorage, Storage
 from job.training.checkpoint import Checkpoints
 from job.training.clock import PhaseClock
 from job.training.progress import FoldProgress
@@ -46,30 +46,36 @@ def raises_as_it_is(cause: Cause) -> Any:
     return pytest.raises(type(cause()), match=f"^{re.escape(str(cause()))}$")
 
 
+def fold_of(run: Storage) -> FoldFiles:
+    return FoldFiles(run, 3)
+
+
 def failed(run: LocalStorage) -> Failure:
-    return Failure.model_validate_json(run.read(layout.failure(3)))
+    found = fold_of(run).failure.read()
+    assert found is not None
+    return found
 
 
 def test_a_count_of_failed_attempts_does_not_begin_anew(
     run: LocalStorage, cause: Cause, caplog: pytest.LogCaptureFixture
 ) -> None:
-    record_end(run, 3, OSError("away"))
-    record_end(run, 3, OSError("away"))
+    record_end(fold_of(run), OSError("away"))
+    record_end(fold_of(run), OSError("away"))
     assert failed(run).attempts == 2
-    record_end(Unreadable(run, cause), 3, OSError("away"))  # whoever calls it raises the error itself
+    record_end(fold_of(Unreadable(run, cause)), OSError("away"))  # whoever calls it raises the error itself
     assert failed(run).attempts == 2
     assert f"this attempt at fold 3 is not counted: {cause()}" in caplog.text
-    record_end(run, 3, OSError("away"))
+    record_end(fold_of(run), OSError("away"))
     assert failed(run).attempts == 3
 
 
 def test_an_attempt_does_not_begin_as_if_none_had_failed(run: LocalStorage, cause: Cause) -> None:
     with raises_as_it_is(cause):
-        forget_end(Unreadable(run, cause), 3)
+        forget_end(fold_of(Unreadable(run, cause)))
 
 
 def progress_of(run: Any) -> FoldProgress:
-    return FoldProgress(run, 3, 100, PhaseClock(torch.device("cpu")), lambda: False, "cpu")
+    return FoldProgress(fold_of(run), 100, PhaseClock(torch.device("cpu")), lambda: False, "cpu")
 
 
 def test_attempts_seconds_and_lost_steps_are_not_counted_anew(run: LocalStorage, cause: Cause) -> None:
@@ -83,7 +89,7 @@ def test_attempts_seconds_and_lost_steps_are_not_counted_anew(run: LocalStorage,
 def test_a_worker_goes_on_only_if_it_can_see_that_it_is_alone(run: LocalStorage, cause: Cause) -> None:
     readable = progress_of(run)
     readable.resume(0, 0)
-    readable._run = Unreadable(run, cause)
+    readable._fold = fold_of(Unreadable(run, cause))
     with raises_as_it_is(cause):
         readable.require_alone()
 
@@ -96,7 +102,7 @@ def test_a_fault_of_the_storage_does_not_hide_what_ended_an_attempt(
     def attempt() -> None:
         with fold:
             fold.resume(0, 0)
-            fold._run = Unreadable(run, cause)
+            fold._fold = fold_of(Unreadable(run, cause))
             raise RuntimeError("what it was")
 
     with pytest.raises(RuntimeError, match="what it was"):
@@ -105,16 +111,22 @@ def test_a_fault_of_the_storage_does_not_hide_what_ended_an_attempt(
 
 
 def test_training_does_not_start_anew_beside_its_checkpoints(run: LocalStorage, cause: Cause) -> None:
-    Checkpoints(run, 3, every_seconds=1e9).save(40, {"step": 40})
+    Checkpoints(fold_of(run), every_seconds=1e9).save(40, {"step": 40})
     for ending in ("latest.json", ".pt"):
         with raises_as_it_is(cause):
-            Checkpoints(Unreadable(run, cause, ending), 3, every_seconds=1e9).load(torch.device("cpu"))
+            Checkpoints(fold_of(Unreadable(run, cause, ending)), every_seconds=1e9).load(torch.device("cpu"))
 
 
 def test_a_run_and_a_request_are_not_called_damaged_or_missing(run: LocalStorage, cause: Cause) -> None:
-    for read in (read_manifest, read_request, run_of_request):
+    unreadable = Unreadable(run, cause)
+    reads: list[Callable[[], object]] = [
+        lambda: Run(unreadable).manifest,
+        lambda: Request(unreadable).study,
+        lambda: Request(unreadable).run(),
+    ]
+    for read in reads:
         with raises_as_it_is(cause):
-            read(Unreadable(run, cause))
+            read()
 
 
 def test_a_cohort_does_not_count_as_not_prepared(make_tiny_run: Any, cause: Cause) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from job.contract.manifest import Manifest
 from job.data.prepare import prepare_cohort
-from job.places import cohort_root, store_root
+from job.project import Project
 from job.study_file import load_study
 from submit.cohort_changes import changes_since
 
@@ -39,13 +39,13 @@ def study(tiny_cohort: Path, tmp_path: Path) -> Path:
 def manifest(study: Path) -> Manifest:
     own = load_study(study)
     index = prepare_cohort(
-        cohort_root(study, own), store_root(study, own), own, workers=2, progress=lambda *_: None
+        Project(study, own).cohort, Project(study, own).store, own, workers=2, progress=lambda *_: None
     ).index
     return Manifest.freeze(own, exams=index.exams, recipe=index.recipe, created="", code_version="0")
 
 
 def said(manifest: Manifest, study: Path) -> list[str]:
-    return changes_since(manifest, store_root(study, load_study(study)), study)
+    return changes_since(manifest, Project.read(study).store, study)
 
 
 def test_a_cohort_that_was_only_touched_or_left_is_not_spoken_of(manifest: Manifest, study: Path) -> None:
@@ -93,4 +93,4 @@ def test_a_run_is_reported_without_its_cohort_or_study(
     assert said(manifest, study) == []
     study.write_text(STUDY.replace('"tiny"', '"other"'))
     assert said(manifest, study) == []
-    assert changes_since(manifest, store_root(study, load_study(study)), Path("no-study.toml")) == []
+    assert changes_since(manifest, Project.read(study).store, Path("no-study.toml")) == []

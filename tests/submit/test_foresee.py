@@ -9,6 +9,7 @@ import pytest
 
 from job.data.cohort_summary import ExamSummary
 from job.data.prepare import check_cohort, prepare_cohort
+from job.project import Project
 from job.storage import LocalStorage, Storage, open_storage
 from submit import foresee
 from submit.foresee import foreseen
@@ -33,8 +34,8 @@ def exams(tiny_cohort: Path) -> Exams:
 
 
 def found(folder: Path, exams: Exams, memory_gib: float = 64, **changes: Any) -> Any:
-    own = tiny_study(**changes)
-    return foreseen(folder / "study.toml", own, exams, exams.source, memory_gib=memory_gib)
+    project = Project(folder / "study.toml", tiny_study(**changes))
+    return foreseen(project, exams, exams.source, memory_gib=memory_gib)
 
 
 def with_free(monkeypatch: pytest.MonkeyPatch, free: int) -> None:

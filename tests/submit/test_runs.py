@@ -1,25 +1,21 @@
 import json
-import os
-import platform
 import re
-import subprocess
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from job.contract import layout
 from job.contract.errors import StudyError
-from job.contract.manifest import ExamEntry, Manifest
-from job.contract.results import Failure, FoldResult, Heartbeat, Score
+from job.contract.manifest import ExamEntry
 from job.data.prepare import StoreIndex
-from job.runs import create_run
+from job.project import Project
+from job.request import Request, RunsFolder
+from job.run import Run
 from job.storage.local import LocalStorage
-from job.study_file import load_study
-from submit.runs import find_run, survey
-from submit.submissions import Submission, read_submission
+from submit.find import find_run
+from submit.runs import latest_run, require_run, run_at, run_named, runs_of
+from submit.submissions import BatchSubmission, Submission, claim, next_key, read_submission
 
 STUDY = """
 name = "{name}"
@@ -31,7 +27,6 @@ labels = "{{patient}}/label.nii.gz"
 channels = ["t2", "t1"]
 classes = {{ tumour = 1 }}
 """
-NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 WriteStudy = Callable[..., Path]
 
@@ -59,7 +54,7 @@ def index(*patients: str) -> StoreIndex:
 
 def start(study_file: Path, *patients: str, created: str = "2026-01-01T00:00:00+00:00") -> Path:
     """Makes a run as if at that time; its folder."""
-    run, _ = create_run(study_file, load_study(study_file), index(*patients))
+    run = Project.read(study_file).freeze(index(*patients))
     path = Path(run.url, layout.MANIFEST)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"created": created}))
     return path.parent
@@ -67,18 +62,18 @@ def start(study_file: Path, *patients: str, created: str = "2026-01-01T00:00:00+
 
 def test_a_run_is_made_beside_the_study_and_named_after_it(write_study: WriteStudy, tmp_path: Path) -> None:
     study_file = write_study()
-    run, manifest = create_run(study_file, load_study(study_file), index("a", "b"))
-    assert manifest.run == f"small-{manifest.digest[:8]}"
-    assert Path(run.url) == tmp_path / "runs" / manifest.run
-    assert manifest.exams == index("a", "b").exams
-    assert Manifest.model_validate_json(run.read(layout.MANIFEST)) == manifest
+    run = Project.read(study_file).freeze(index("a", "b"))
+    assert run.name == run.manifest.run == f"small-{run.manifest.digest[:8]}"
+    assert Path(run.url) == tmp_path / "runs" / run.name
+    assert run.manifest.exams == index("a", "b").exams
+    assert Run(run.files).manifest == run.manifest
 
 
 def test_the_same_experiment_goes_on_in_its_run(write_study: WriteStudy) -> None:
     folder = start(write_study(), "a", "b", created="2020-01-01T00:00:00+00:00")
-    run, manifest = create_run(write_study(), load_study(write_study()), index("a", "b"))
+    run = Project.read(write_study()).freeze(index("a", "b"))
     assert Path(run.url) == folder
-    assert manifest.created == "2020-01-01T00:00:00+00:00"
+    assert run.manifest.created == "2020-01-01T00:00:00+00:00"
 
 
 def test_further_repeats_of_the_reference_extend_a_run_and_fewer_do_not_shrink_it(
@@ -91,11 +86,11 @@ def test_further_repeats_of_the_reference_extend_a_run_and_fewer_do_not_shrink_i
         study_file = write_study()
         with study_file.open("a") as file:
             file.write(f"[sweep]\nreference_repeats = {reference_repeats}\n")
-        run, manifest = create_run(study_file, load_study(study_file), index("a", "b"))
+        run = Project.read(study_file).freeze(index("a", "b"))
         assert Path(run.url) == folder
-        assert manifest.created == "2020-01-01T00:00:00+00:00"
-        assert Manifest.model_validate_json(run.read(layout.MANIFEST)) == manifest
-        return manifest.folds
+        assert run.manifest.created == "2020-01-01T00:00:00+00:00"
+        assert Run(run.files).manifest == run.manifest
+        return run.manifest.folds
 
     assert [folds_with(repeats) for repeats in (0, 2, 1, 0)] == [6, 10, 10, 10]
 
@@ -107,7 +102,7 @@ def test_another_experiment_is_another_run(write_study: WriteStudy) -> None:
 def test_a_cohort_that_is_too_small_names_the_study_file(write_study: WriteStudy) -> None:
     study_file = write_study()
     with pytest.raises(StudyError, match=re.escape(f"{study_file}: the cohort has 1 patients; 2 are needed")):
-        create_run(study_file, load_study(study_file), index("a"))
+        Project.read(study_file).freeze(index("a"))
 
 
 def test_a_run_that_holds_another_experiment_is_not_overwritten(write_study: WriteStudy) -> None:
@@ -123,7 +118,7 @@ def test_a_run_whose_manifest_was_changed_is_not_used(write_study: WriteStudy) -
     (folder / layout.MANIFEST).write_text(text.replace('"steps": 150', '"steps": 151'))
     message = f"{folder}/manifest.json: the manifest was changed after it was written; delete it"
     with pytest.raises(StudyError, match=re.escape(message)):
-        create_run(write_study(), load_study(write_study()), index("a", "b"))
+        Project.read(write_study()).freeze(index("a", "b"))
 
 
 def test_a_run_is_found_by_its_folder_without_a_study_file(write_study: WriteStudy, tmp_path: Path) -> None:
@@ -245,121 +240,101 @@ def test_a_damaged_manifest_is_named(write_study: WriteStudy, contents: str) -> 
 def test_a_submission_says_who_runs_a_run(storage: LocalStorage) -> None:
     submission = Submission(backend="local", host="node", pid=1, started="2026-01-01", store="/store")
     storage.write(layout.SUBMISSION, submission.model_dump_json().encode())
-    assert read_submission(storage) == submission
+    assert read_submission(Run(storage)) == submission
 
 
 def test_a_run_that_nobody_started_has_no_submission(storage: LocalStorage) -> None:
     with pytest.raises(StudyError, match=re.escape(f"{storage.url}: was never started; use `submit sweep`")):
-        read_submission(storage)
-
-
-def heartbeat(fold: int, *, age_seconds: float, phase: str = "train") -> Heartbeat:
-    values: dict[str, Any] = {"loss": 0.5, "seconds_left": 10.0, "seconds": {"train": 5.0}, "lost_steps": 0}
-    return Heartbeat(
-        fold=fold,
-        attempt=1,
-        host="node",
-        pid=42,
-        time=(NOW - timedelta(seconds=age_seconds)).isoformat(),
-        worked=NOW.isoformat(),
-        started=NOW.isoformat(),
-        phase=phase,
-        step=10,
-        steps=150,
-        **values,
-    )
-
-
-@pytest.mark.parametrize(
-    ("final", "age_seconds", "state"),
-    [
-        (True, 0, "failed"),  # the heartbeat is not younger
-        (False, 0, "interrupted"),  # another attempt follows
-        (True, -1, "running"),  # a later attempt has begun
-        (False, -1, "running"),
-    ],
-)
-def test_a_failure_counts_unless_an_attempt_follows_or_has_begun(
-    storage: LocalStorage,
-    make_manifest: Callable[..., Manifest],
-    final: bool,
-    age_seconds: float,
-    state: str,
-) -> None:
-    failure = Failure(fold=0, attempts=1, exit_code=70, message="odd", time=NOW.isoformat(), final=final)
-    storage.write(layout.failure(0), failure.to_json())
-    storage.write(layout.heartbeat(0), heartbeat(0, age_seconds=age_seconds).to_json())
-    status = survey(storage, make_manifest(2), NOW)[0]
-    assert status.state == state
-    assert status.failure == (None if state == "running" else failure)
-
-
-def test_a_worker_of_this_machine_that_is_gone_does_not_run(
-    storage: LocalStorage, make_manifest: Callable[..., Manifest]
-) -> None:
-    ended = subprocess.Popen(["true"])
-    ended.wait()
-    for fold, pid in ((0, ended.pid), (1, os.getpid())):
-        beat = heartbeat(fold, age_seconds=1).model_copy(update={"host": platform.node(), "pid": pid})
-        storage.write(layout.heartbeat(fold), beat.to_json())
-    states = [status.state for status in survey(storage, make_manifest(2), NOW)][:3]
-    assert states == ["interrupted", "running", "missing"]
+        read_submission(Run(storage))
 
 
 def test_a_damaged_submission_is_named(storage: LocalStorage) -> None:
     storage.write(layout.SUBMISSION, b"{")
     with pytest.raises(StudyError, match=r"submission\.json is damaged; delete it and run the sweep again"):
-        read_submission(storage)
+        read_submission(Run(storage))
 
 
-def test_the_state_of_a_fold_follows_from_its_files(
-    storage: LocalStorage,
-    make_manifest: Callable[..., Manifest],
-    make_result: Callable[..., FoldResult],
-    score: Callable[..., Score],
+REQUEST = "0123456789ab"
+
+
+class Batch:
+    """What AWS Batch would say: where runs are, and that the jobs of all requests live or have ended."""
+
+    def __init__(self, *, living: bool) -> None:
+        self.living = living
+
+    def runs_of(self, project: Project) -> RunsFolder:
+        return RunsFolder(str(project.file.parent / "deployed"))
+
+    def lives(self, request: Request) -> bool:
+        return self.living
+
+
+def ask(study_file: Path, *, started: str) -> Request:
+    """A request for a run of the study as it is now, submitted at that time."""
+    project = Project.read(study_file)
+    request = project.runs.request(REQUEST)
+    request.ask(project.study)
+    submission = BatchSubmission(
+        host="h", pid=1, started=started, store="s", stack="s", region="r", study="small", token="t"
+    )
+    claim(request, next_key(request), submission)
+    return request
+
+
+def test_a_location_is_what_its_files_say(write_study: WriteStudy) -> None:
+    study_file = write_study()
+    folder, request = start(study_file, "a", "b"), ask(study_file, started="2026-01-02T00:00:00+00:00")
+    for found, kind in ((run_at(str(folder)), Run), (run_at(request.url), Request)):
+        assert isinstance(found.run, kind)
+        assert found.notes == ()
+    request.fulfil(Run(LocalStorage(folder)))
+    assert run_at(request.url).run.url == str(folder)
+
+
+def test_a_request_is_found_by_its_id_and_stands_for_the_run_that_it_becomes(write_study: WriteStudy) -> None:
+    study_file = write_study()
+    request, runs = ask(study_file, started="2026-01-02T00:00:00+00:00"), Project.read(study_file).runs
+    found = run_named(REQUEST, runs).run
+    assert (type(found), found.url) == (Request, request.url)
+    with pytest.raises(StudyError, match="is not prepared, so that it has no results; `submit status "):
+        require_run(found)
+    folder = start(study_file, "a", "b")
+    request.fulfil(Run(LocalStorage(folder)))
+    assert require_run(run_named(REQUEST, runs).run).url == str(folder)
+
+
+def test_the_latest_is_a_request_as_long_as_its_jobs_live(write_study: WriteStudy) -> None:
+    study_file = write_study()
+    folder = start(study_file, "a", "b", created="2026-01-01T00:00:00+00:00")
+    project = Project.read(study_file)
+    assert latest_run(project, Batch(living=True)).run.url == str(folder)
+    request = ask(study_file, started="2026-01-02T00:00:00+00:00")
+    living = latest_run(project, Batch(living=True))
+    assert (type(living.run), living.run.url, living.notes) == (Request, request.url, ())
+    in_vain = latest_run(project, Batch(living=False))
+    assert in_vain.run.url == str(folder)
+    assert in_vain.notes == (f"{request.url} was submitted later, and its cohort was not prepared",)
+
+
+def test_a_request_of_another_text_is_noted_and_refused_where_the_very_study_is_asked_for(
+    write_study: WriteStudy,
 ) -> None:
-    manifest = make_manifest(4)
-    failure = Failure(fold=0, attempts=3, exit_code=-9, message="killed", time=NOW.isoformat())
-
-    def beat(fold: int, **settings: Any) -> None:
-        storage.write(layout.heartbeat(fold), heartbeat(fold, **settings).to_json())
-
-    for fold in (0, 1):
-        storage.write(layout.result(fold), make_result(manifest, fold, {"tumour": score(0.5)}).to_json())
-    beat(1, age_seconds=1, phase="done")
-    storage.write(layout.failure(1), failure.to_json())
-    beat(2, age_seconds=59)
-    beat(3, age_seconds=61)
-    beat(4, age_seconds=1, phase="stopped")
-    storage.write(layout.failure(5), failure.to_json())
-    beat(6, age_seconds=1)  # of the attempt that failed
-    storage.write(layout.failure(6), failure.to_json())
-    storage.write(layout.log(7), b"starting")
-    storage.write(f"{layout.checkpoints(8)}/result.json", b"{}")
-    beat(9, age_seconds=-5)  # a host whose clock is ahead
-
-    statuses = survey(storage, manifest, NOW)
-    assert [status.fold for status in statuses] == list(range(12))
-    assert [status.state for status in statuses] == [
-        *("done", "done"),
-        *("running", "interrupted", "interrupted"),
-        *("failed", "failed"),
-        *("missing", "missing"),
-        *("running", "missing", "missing"),
-    ]
-    assert statuses[2].heartbeat == heartbeat(2, age_seconds=59)
-    assert statuses[6].failure == failure
-    assert statuses[6].heartbeat is not None
+    study_file = write_study()
+    request = ask(study_file, started="2026-01-02T00:00:00+00:00")
+    study_file.write_text(study_file.read_text() + "[training]\nsteps = 151\n")
+    found = latest_run(Project.read(study_file), Batch(living=True))
+    assert found.run.url == request.url
+    assert found.notes == (
+        f"{REQUEST} was started last, but {study_file} was changed since (training.steps is 151, in the run 150)",
+    )
+    message = f"{study_file} has no run as it is now; name one: {request.url}"
+    with pytest.raises(StudyError, match=f"^{re.escape(message)}$"):
+        latest_run(Project.read(study_file), Batch(living=True), exact=True)
 
 
-@pytest.mark.parametrize("contents", [b"", b"{}", b"half of a rec"])
-def test_a_damaged_record_of_one_fold_is_named_and_does_not_hide_the_others(
-    storage: LocalStorage, make_manifest: Callable[..., Manifest], contents: bytes
-) -> None:
-    for key in (layout.heartbeat(0), layout.failure(1)):
-        storage.write(key, contents)
-    storage.write(layout.heartbeat(2), heartbeat(2, age_seconds=1).to_json())
-    statuses = survey(storage, make_manifest(2), NOW)
-    assert [status.state for status in statuses] == ["interrupted"] * 2 + ["running"] + ["missing"] * 3
-    named = [(status.damaged or "").partition(" is damaged; delete it")[0] for status in statuses]
-    assert named == [f"{storage.url}/{layout.heartbeat(0)}", f"{storage.url}/{layout.failure(1)}", *[""] * 4]
+def test_runs_of_a_study_on_aws_batch_are_where_its_deployment_has_them(write_study: WriteStudy) -> None:
+    study_file = write_study()
+    assert runs_of(Project.read(study_file), Batch(living=True)).url == str(study_file.parent / "runs")
+    study_file.write_text(study_file.read_text() + '[compute]\nbackend = "batch"\n')
+    assert runs_of(Project.read(study_file), Batch(living=True)).url == str(study_file.parent / "deployed")

@@ -10,6 +10,7 @@ import pytest
 from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.manifest import Manifest
+from job.run import Run
 from job.storage import LocalStorage, Storage
 from submit.stores import find_store
 from submit.submissions import Submission, write_submission
@@ -47,7 +48,7 @@ def run(project: Path) -> LocalStorage:
     """A run in the project that was swept when the project was elsewhere."""
     storage = LocalStorage(project / "runs" / "small-1")
     started = Submission(host="node", pid=1, started="2026-01-01T00:00:00+00:00", store="/before/store")
-    write_submission(storage, started)
+    write_submission(Run(storage), started)
     return storage
 
 
@@ -60,7 +61,7 @@ def fill(folder: Path, manifest: Manifest, exams: int = 3) -> str:
 
 
 def swept_with(run: Storage, store: str) -> None:
-    write_submission(run, Submission(host="n", pid=1, started="2026-01-02T00:00:00+00:00", store=store))
+    write_submission(Run(run), Submission(host="n", pid=1, started="2026-01-02T00:00:00+00:00", store=store))
 
 
 def test_the_store_of_the_last_sweep_comes_first(
@@ -68,14 +69,14 @@ def test_the_store_of_the_last_sweep_comes_first(
 ) -> None:
     fill(project / "store", manifest)
     swept_with(run, fill(tmp_path / "elsewhere", manifest))
-    assert find_store(run, manifest, project / "study.toml").url == str(tmp_path / "elsewhere")
+    assert find_store(Run(run, manifest), project / "study.toml").url == str(tmp_path / "elsewhere")
 
 
 def test_a_moved_project_has_its_store_where_its_study_file_says(
     run: LocalStorage, project: Path, manifest: Manifest
 ) -> None:
     fill(project / "store", manifest)
-    assert find_store(run, manifest, project / "study.toml").url == str(project / "store")
+    assert find_store(Run(run, manifest), project / "study.toml").url == str(project / "store")
 
 
 def test_a_run_of_a_moved_project_is_enough_to_find_its_store(
@@ -83,9 +84,9 @@ def test_a_run_of_a_moved_project_is_enough_to_find_its_store(
 ) -> None:
     """Named by its folder, from anywhere, also by a path relative to where one is."""
     fill(project / "store", manifest)
-    assert find_store(run, manifest, NOWHERE).url == str(project / "store")
+    assert find_store(Run(run, manifest), NOWHERE).url == str(project / "store")
     monkeypatch.chdir(run.root.parent)
-    assert find_store(LocalStorage(Path(run.root.name)), manifest, NOWHERE).url == str(project / "store")
+    assert find_store(Run(LocalStorage(Path(run.root.name)), manifest), NOWHERE).url == str(project / "store")
 
 
 def test_a_study_file_of_another_experiment_does_not_hide_that_of_the_run(
@@ -99,9 +100,9 @@ def test_a_study_file_of_another_experiment_does_not_hide_that_of_the_run(
     (tmp_path / "study.toml").write_text(STUDY)
     other = make_manifest([("another", "another"), ("exam", "more")])
     fill(tmp_path / "store", other)
-    assert find_store(run, manifest, tmp_path / "study.toml").url == str(project / "store")
+    assert find_store(Run(run, manifest), tmp_path / "study.toml").url == str(project / "store")
     (tmp_path / "study.toml").write_text("no TOML")
-    assert find_store(run, manifest, tmp_path / "study.toml").url == str(project / "store")
+    assert find_store(Run(run, manifest), tmp_path / "study.toml").url == str(project / "store")
 
 
 def test_a_folder_at_the_old_place_with_other_exams_is_not_taken(
@@ -116,7 +117,7 @@ def test_a_folder_at_the_old_place_with_other_exams_is_not_taken(
     changed = manifest.model_copy(update={"exams": tuple(entries)})
     swept_with(run, fill(tmp_path / "before", changed))
     fill(project / "store", manifest)
-    assert find_store(run, manifest, project / "study.toml").url == str(project / "store")
+    assert find_store(Run(run, manifest), project / "study.toml").url == str(project / "store")
 
 
 def test_a_store_that_lacks_an_exam_is_better_than_none(
@@ -124,7 +125,7 @@ def test_a_store_that_lacks_an_exam_is_better_than_none(
 ) -> None:
     swept_with(run, fill(tmp_path / "elsewhere", manifest, exams=1))
     fill(project / "store", manifest, exams=2)
-    assert find_store(run, manifest, project / "study.toml").url == str(project / "store")
+    assert find_store(Run(run, manifest), project / "study.toml").url == str(project / "store")
 
 
 def test_a_place_that_cannot_be_read_does_not_hide_another(
@@ -133,9 +134,9 @@ def test_a_place_that_cannot_be_read_does_not_hide_another(
     fill(project / "store", manifest)
     for unreadable in ("ftp://server/store", "/" + "x" * 300):
         swept_with(run, unreadable)
-        assert find_store(run, manifest, NOWHERE).url == str(project / "store")
+        assert find_store(Run(run, manifest), NOWHERE).url == str(project / "store")
     run.write(layout.SUBMISSION, b"{")
-    assert find_store(run, manifest, NOWHERE).url == str(project / "store")
+    assert find_store(Run(run, manifest), NOWHERE).url == str(project / "store")
 
 
 def test_a_store_that_is_nowhere_is_told_with_every_place(
@@ -147,10 +148,10 @@ def test_a_store_that_is_nowhere_is_told_with_every_place(
         "name it with --store"
     )
     with pytest.raises(StudyError, match=f"^{re.escape(message)}$"):
-        find_store(run, manifest, NOWHERE)
+        find_store(Run(run, manifest), NOWHERE)
     swept_with(run, "/" + "x" * 300)
     with pytest.raises(StudyError, match=f"\\[Errno {errno.ENAMETOOLONG}\\] File name too long"):
-        find_store(run, manifest, NOWHERE)
+        find_store(Run(run, manifest), NOWHERE)
     run.delete(layout.SUBMISSION)
     with pytest.raises(StudyError, match="small-1: was never started"):
-        find_store(run, manifest, NOWHERE)
+        find_store(Run(run, manifest), NOWHERE)

@@ -17,8 +17,9 @@ from rich.console import Console
 from job.contract import layout
 from job.contract.errors import DataError
 from job.contract.manifest import Manifest
+from job.project import Project
+from job.run import Run
 from job.storage.local import LocalStorage
-from job.study_file import load_study
 from submit.executors.local import LocalExecutor, Slot
 from submit.sweep import Outcome, describe_outcome, missing_of, sweep, work
 
@@ -36,7 +37,7 @@ def executor_of(run: LocalStorage, scripts: dict[int, str]) -> LocalExecutor:
     def command(fold: int, _: Slot) -> list[str]:
         return ["sh", "-c", scripts.get(fold, SUCCEED), str(run.root / layout.fold(fold))]
 
-    return LocalExecutor(run, [Slot(device="cpu", threads=1)], command, pause_seconds=0.0)
+    return LocalExecutor(Run(run), [Slot(device="cpu", threads=1)], command, pause_seconds=0.0)
 
 
 def printed(console: Console) -> str:
@@ -46,20 +47,20 @@ def printed(console: Console) -> str:
 
 def test_a_sweep_ends_when_every_fold_has(storage: LocalStorage, console: Console) -> None:
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    snapshot, interrupted = work(executor_of(storage, {1: "exit 64"}), storage, range(3), console)
+    snapshot, interrupted = work(executor_of(storage, {1: "exit 64"}), Run(storage), range(3), console)
     assert (snapshot.done, snapshot.failed, interrupted) == ((0, 2), (1,), False)
     assert "fold 1 failed; log:" in printed(console)
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
 def test_nothing_to_do_ends_at_once(storage: LocalStorage, console: Console) -> None:
-    snapshot, interrupted = work(executor_of(storage, {}), storage, [], console)
+    snapshot, interrupted = work(executor_of(storage, {}), Run(storage), [], console)
     assert (snapshot.finished, interrupted) == (True, False)
     assert printed(console) == ""
 
 
 def test_a_retry_is_told_once(storage: LocalStorage, console: Console) -> None:
-    work(executor_of(storage, {0: "echo KeyError: [x]; exit 70"}), storage, range(2), console)
+    work(executor_of(storage, {0: "echo KeyError: [x]; exit 70"}), Run(storage), range(2), console)
     assert printed(console).count("fold 0: attempt 1 ended (KeyError: [x]); attempt 2 follows\n") == 1
 
 
@@ -84,7 +85,7 @@ def test_a_signal_stops_the_workers_and_a_second_one_ends_them_at_once(
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    snapshot, interrupted = work(executor_of(storage, {0: script}), storage, range(3), console)
+    snapshot, interrupted = work(executor_of(storage, {0: script}), Run(storage), range(3), console)
     thread.join()
     assert interrupted
     assert (snapshot.done, sorted(snapshot.stopped)) == ((), [0, 1, 2])
@@ -111,7 +112,7 @@ def test_no_worker_outlives_a_sweep_that_ends_in_an_error(
 
     monkeypatch.setattr(storage, "write", full)
     with pytest.raises(OSError, match="No space left on device"):
-        work(LocalExecutor(storage, slots, command), storage, range(2), console)
+        work(LocalExecutor(Run(storage), slots, command), Run(storage), range(2), console)
     with pytest.raises(ProcessLookupError):
         os.kill(int(storage.read("folds/0/pid")), 0)
 
@@ -120,13 +121,12 @@ def test_the_end_of_a_sweep_names_failed_folds_their_logs_and_what_is_left(
     storage: LocalStorage, console: Console, make_manifest: Callable[..., Manifest]
 ) -> None:
     executor = executor_of(storage, {1: "echo KeyError; exit 70"})
-    snapshot, _ = work(executor, storage, range(2), console)
-    stopped = LocalExecutor(storage, [], lambda fold, slot: [])
+    snapshot, _ = work(executor, Run(storage), range(2), console)
+    stopped = LocalExecutor(Run(storage), [], lambda fold, slot: [])
     stopped.submit([4, 5, 7])
     stopped.cancel(now=False)
     outcomes = [
-        Outcome(run=storage, manifest=make_manifest(3), snapshot=shown, interrupted=False)
-        for shown in (snapshot, stopped.poll())
+        Outcome(run=Run(storage), snapshot=shown, interrupted=False) for shown in (snapshot, stopped.poll())
     ]
     assert describe_outcome(outcomes[0]) == [
         "1 fold done in this sweep",
@@ -143,7 +143,7 @@ def test_only_folds_without_a_result_are_to_do(
 ) -> None:
     manifest = make_manifest(3)
     write_dice(manifest, {0: 0.5, 4: 0.5, 5: None})
-    assert missing_of(storage, manifest, [0, 1, 4, 6]) == ([1, 6], 3)
+    assert missing_of(Run(storage, manifest), [0, 1, 4, 6]) == ([1, 6], 3)
 
 
 def test_a_damaged_result_stops_a_sweep_before_anything_is_run(
@@ -151,7 +151,7 @@ def test_a_damaged_result_stops_a_sweep_before_anything_is_run(
 ) -> None:
     storage.write(layout.result(2), b"{")
     with pytest.raises(DataError, match=r"folds/2/result\.json"):
-        missing_of(storage, make_manifest(3), [0, 1])
+        missing_of(Run(storage, make_manifest(3)), [0, 1])
 
 
 TINY_STUDY = """
@@ -187,7 +187,7 @@ def test_a_sweep_starts_workers_as_the_study_and_the_machine_s_memory_say(
 
     monkeypatch.setattr("subprocess.Popen", popen)
     monkeypatch.setattr("submit.executors.local.attempts_allowed", lambda code: 1)
-    outcome = sweep(tmp_path / "study.toml", load_study(tmp_path / "study.toml"), [5, 2], console)
+    outcome = sweep(Project.read(tmp_path / "study.toml"), [5, 2], console)
     assert "2 folds to do, 0 of 12 done, 1 at a time on cpu" in printed(console).replace("\n", " ")
     assert outcome.snapshot.failed == (5, 2)
     options = [dict(zip(command[4::2], command[5::2], strict=True)) for command in commands]

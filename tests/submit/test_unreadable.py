@@ -18,17 +18,18 @@ from job.contract.errors import StudyError
 from job.contract.manifest import ExamEntry, Manifest
 from job.contract.results import Failure, Heartbeat
 from job.data.prepare import StoreIndex
-from job.runs import create_run
+from job.project import Project
+from job.run import Run
 from job.storage.local import LocalStorage
-from job.study_file import load_study
 from submit.analysis.results_table import collect_results
 from submit.aws.account import heartbeats
 from submit.executors.protocol import Snapshot
+from submit.find import find_run
 from submit.power_plan import show_plan
 from submit.progress import SweepProgress
 from submit.report.material import read_curves
-from submit.runs import find_run, survey
 from submit.submissions import Submission, batch_submissions, find_submission
+from submit.survey import survey
 from tests.unreadable import CAUSES, Unreadable
 
 Cause = Callable[[], Exception]
@@ -69,7 +70,7 @@ def test_a_submission_is_neither_damaged_nor_missing(storage: LocalStorage, caus
     storage.write(layout.batch_submission(0), b"{}")
     for read in (find_submission, batch_submissions):
         with raises_as_it_is(cause):
-            read(Unreadable(storage, cause))
+            read(Run(Unreadable(storage, cause)))
 
 
 @pytest.mark.parametrize("ending", ["heartbeat.json", "failure.json"])
@@ -80,7 +81,7 @@ def test_a_fold_is_not_called_not_begun(
     failure = Failure(fold=0, attempts=1, exit_code=70, message="odd", time=TIME)
     storage.write(layout.failure(0), failure.to_json())
     with raises_as_it_is(cause):
-        survey(Unreadable(storage, cause, ending), make_manifest(2), NOW)
+        survey(Run(Unreadable(storage, cause, ending), make_manifest(2)), NOW)
 
 
 def test_a_fold_that_is_done_is_not_called_missing(
@@ -91,34 +92,34 @@ def test_a_fold_that_is_done_is_not_called_missing(
 ) -> None:
     write_dice(make_manifest(2), {0: 0.5})
     with raises_as_it_is(cause):
-        collect_results(Unreadable(storage, cause, "result.json"), make_manifest(2))
+        collect_results(Run(Unreadable(storage, cause, "result.json"), make_manifest(2)))
 
 
 def test_what_a_fold_took_does_not_count_as_nothing(storage: LocalStorage, cause: Cause) -> None:
     """A budget would be kept by less than was spent."""
     storage.write(layout.heartbeat(0), BEAT.to_json())
-    assert heartbeats(storage, [0, 1]) == {0: BEAT}
+    assert heartbeats(Run(storage), [0, 1]) == {0: BEAT}
     with raises_as_it_is(cause):
-        heartbeats(Unreadable(storage, cause), [0])
+        heartbeats(Run(Unreadable(storage, cause)), [0])
     storage.write(layout.heartbeat(0), b"{")
     with pytest.raises(StudyError, match="is damaged; delete it"):
-        heartbeats(storage, [0])
+        heartbeats(Run(storage), [0])
 
 
 def test_a_history_does_not_count_as_gone(storage: LocalStorage, cause: Cause) -> None:
     folds = DataFrame({"fold": [0, 1, 2], "arm": ["reference"] * 3})
     storage.write(layout.history(0), b'{"step": 10, "loss": 1.5, "lr": 0.1}\n{"step": 20, "loss": NaN}\n')
     storage.write(layout.history(1), b"{")
-    curves, count = read_curves(storage, folds, ["reference"])
+    curves, count = read_curves(Run(storage), folds, ["reference"])
     assert (list(curves), count) == (["reference"], 1)
     with raises_as_it_is(cause):
-        read_curves(Unreadable(storage, cause), folds, ["reference"])
+        read_curves(Run(Unreadable(storage, cause)), folds, ["reference"])
 
 
 def test_a_guess_at_the_time_left_ends_no_sweep(storage: LocalStorage, cause: Cause) -> None:
     storage.write(layout.heartbeat(0), BEAT.to_json())
     shown = io.StringIO()
-    with SweepProgress(Console(file=shown), Unreadable(storage, cause), 2) as progress:
+    with SweepProgress(Console(file=shown), Run(Unreadable(storage, cause)), 2) as progress:
         progress.show(Snapshot(waiting=(), running=(0,), done=(), failed=(), stopped=()))
     assert "0 of 2 done, 1 running" in shown.getvalue()
 
@@ -129,7 +130,7 @@ def study_file(tmp_path: Path) -> Path:
     path = tmp_path / "study.toml"
     path.write_text(STUDY)
     exams = tuple(ExamEntry(exam=name, patient=name, digest="0" * 64) for name in "ab")
-    create_run(path, load_study(path), StoreIndex(recipe="r", exams=exams))
+    Project.read(path).freeze(StoreIndex(recipe="r", exams=exams))
     return path
 
 

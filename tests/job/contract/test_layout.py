@@ -1,3 +1,5 @@
+import pytest
+
 from job.contract import layout
 
 
@@ -5,6 +7,9 @@ def test_the_keys_of_a_fold_are_those_that_the_module_draws() -> None:
     assert layout.heartbeat(12) == "folds/12/heartbeat.json"
     assert layout.history(12) == "folds/12/history.jsonl"
     assert layout.checkpoints(12) == "folds/12/checkpoint"
+    assert layout.checkpoint_pointer(12) == "folds/12/checkpoint/latest.json"
+    assert layout.checkpoint(12, 300, "0123456789abcdef") == "folds/12/checkpoint/300-0123456789ab.pt"
+    assert layout.is_checkpoint(layout.checkpoint(12, 300, "0123456789abcdef"))
     assert layout.weights(12) == "folds/12/weights.safetensors"
     assert layout.result(12) == "folds/12/result.json"
     assert layout.failure(12) == "folds/12/failure.json"
@@ -14,6 +19,26 @@ def test_the_keys_of_a_fold_are_those_that_the_module_draws() -> None:
 def test_predictions_are_numbered_only_where_there_are_several() -> None:
     assert layout.predictions(3, 1) == ("folds/3/prediction.nii.gz",)
     assert layout.predictions(3, 2) == ("folds/3/prediction-1.nii.gz", "folds/3/prediction-2.nii.gz")
+
+
+@pytest.mark.parametrize(
+    ("location", "folder", "name"),
+    [
+        ("/project/runs/small-1", "/project/runs", "small-1"),
+        ("runs/small-1", "runs", "small-1"),
+        ("small-1", ".", "small-1"),
+        ("/small-1", "/", "small-1"),
+        ("s3://bucket/runs/small-1", "s3://bucket/runs", "small-1"),
+    ],
+)
+def test_a_location_is_a_name_in_a_folder(location: str, folder: str, name: str) -> None:
+    assert (layout.folder_of(location), layout.name_of(location)) == (folder, name)
+
+
+def test_a_request_lies_beside_the_runs_and_is_named_in_the_one_that_it_became() -> None:
+    for runs in ("/project/runs", "s3://bucket/runs", "runs"):
+        assert layout.runs_of_request(f"{runs}/{layout.request('0123456789ab')}") == runs
+    assert layout.id_of_request(layout.request_of_run("0123456789ab")) == "0123456789ab"
 
 
 def test_the_keys_of_an_exam_lie_side_by_side_in_its_recipe() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from job.contract.errors import Damaged, StudyError
-from job.runs import RequestedRun
+from job.request import RequestedRun
 from job.storage import LocalStorage
 from job.storage.records import read_record_file
 from tests.unreadable import CAUSES, Unreadable

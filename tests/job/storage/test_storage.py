@@ -20,17 +20,7 @@ from job.storage import Storage, open_storage
 from job.storage.local import LocalStorage
 from job.storage.s3 import S3Storage
 
-BACKENDS = ("local", "s3")
 WRITERS = 16
-
-
-@pytest.fixture(params=BACKENDS)
-def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where a storage of the kind under test may be made."""
-    if request.param == "local":
-        return str(tmp_path / "root")
-    bucket: str = request.getfixturevalue("s3_bucket")
-    return f"{bucket}/{uuid4().hex}/root"
 
 
 @pytest.fixture
@@ -238,6 +228,19 @@ def test_a_key_outside_the_root_is_refused(storage: Storage, key: str) -> None:
     for use in uses:
         with pytest.raises(ValueError, match="does not name a file below"):
             use()
+
+
+def test_only_the_files_of_a_folder_lie_on_this_machine(storage: Storage, location: str) -> None:
+    """What locks, logs and moved projects go by: nobody asks for the class of a storage."""
+    storage.write("folds/0/log.txt", b"begun")
+    path = storage.local_path("folds/0/log.txt")
+    if location.startswith("s3://"):
+        assert (path, storage.local_path()) == (None, None)
+    else:
+        assert path is not None
+        assert (path.read_bytes(), storage.local_path()) == (b"begun", Path(location))
+        with pytest.raises(ValueError, match="does not name a file below"):
+            storage.local_path("../beside")
 
 
 @pytest.mark.parametrize("prefix", ["../", "../beside", "a/../../beside/", "/etc/"])

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from job.run import FoldFiles
 from job.storage import LocalStorage, open_storage
 from job.training.checkpoint import Checkpoints
 
@@ -11,7 +12,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def checkpoints(tmp_path: Path) -> Checkpoints:
-    return Checkpoints(open_storage(str(tmp_path)), 3, every_seconds=1e9)
+    return Checkpoints(FoldFiles(open_storage(str(tmp_path)), 3), every_seconds=1e9)
 
 
 def step_of(checkpoints: Checkpoints) -> int | None:
@@ -93,16 +94,16 @@ def test_a_damaged_pointer_means_starting_anew(
 
 
 def test_a_checkpoint_is_due_by_time(tmp_path: Path) -> None:
-    often = Checkpoints(open_storage(str(tmp_path)), 0, every_seconds=0)
+    often = Checkpoints(FoldFiles(open_storage(str(tmp_path)), 0), every_seconds=0)
     assert often.due
-    assert not Checkpoints(open_storage(str(tmp_path)), 0, every_seconds=1e9).due
+    assert not Checkpoints(FoldFiles(open_storage(str(tmp_path)), 0), every_seconds=1e9).due
 
 
 def test_a_checkpoint_that_cannot_be_written_is_not_pointed_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = LocalStorage(tmp_path)
-    checkpoints = Checkpoints(storage, 3, every_seconds=1e9)
+    checkpoints = Checkpoints(FoldFiles(storage, 3), every_seconds=1e9)
     checkpoints.save(1, {"step": 1})
     pointer = tmp_path / "folds/3/checkpoint/latest.json"
     before = pointer.read_bytes()
@@ -123,7 +124,7 @@ def test_the_time_to_the_next_checkpoint_begins_with_the_last(
 ) -> None:
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    checkpoints = Checkpoints(open_storage(str(tmp_path)), 3, every_seconds=60)
+    checkpoints = Checkpoints(FoldFiles(open_storage(str(tmp_path)), 3), every_seconds=60)
     now = 170.0
     assert checkpoints.due
     checkpoints.save(1, {"step": 1})

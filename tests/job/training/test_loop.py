@@ -13,6 +13,7 @@ from job.contract.randomness import Stream
 from job.contract.shapes import ShapeZYX
 from job.data.store import open_exams
 from job.data.window import Window
+from job.run import FoldFiles
 from job.storage import LocalStorage
 from job.training import loop
 from job.training.batches import PatchBatches
@@ -75,8 +76,8 @@ def trained(
     network = network or Pointwise()
     settings = tiny.study.training
     trainer = trainer_of(tiny, network)
-    checkpoints = Checkpoints(run, 0, 300)
-    with FoldProgress(run, 0, settings.steps, PhaseClock(CPU), lambda: False, "cpu") as progress:
+    checkpoints = Checkpoints(FoldFiles(run, 0), 300)
+    with FoldProgress(FoldFiles(run, 0), settings.steps, PhaseClock(CPU), lambda: False, "cpu") as progress:
         progress.resume(0, 0)
         own = validate(network) if validate else None
         arm = TrainingArm(trainer=trainer, validate=own, checkpoints=checkpoints, progress=progress)
@@ -197,7 +198,7 @@ def test_a_checkpoint_is_never_newer_than_the_history(make_tiny_run: Any, run: L
     def validate(network: nn.Module) -> Callable[[], dict[str, float | None]]:
         def dice() -> dict[str, float | None]:
             # A validation comes right after a checkpoint, long before a heartbeat would write the history.
-            state = Checkpoints(run, 0, 300).load(CPU)
+            state = Checkpoints(FoldFiles(run, 0), 300).load(CPU)
             lines = run.read(layout.history(0)).decode().splitlines()
             assert state is not None
             seen.append((state["step"], state["recorded"], json.loads(lines[-1])["step"]))

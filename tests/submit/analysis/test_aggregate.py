@@ -5,6 +5,7 @@ import pytest
 
 from job.contract import layout
 from job.contract.results import Failure
+from job.run import Run
 from submit.analysis.aggregate import Aggregate, aggregate, arms_table
 from submit.analysis.analysis import analyse
 from submit.analysis.design import Design
@@ -14,7 +15,7 @@ from submit.analysis.results_table import collect_results
 
 
 def aggregated(storage, manifest):
-    return aggregate(collect_results(storage, manifest), manifest)
+    return aggregate(collect_results(Run(storage, manifest)), manifest)
 
 
 def test_mean_sd_and_median_are_those_computed_by_hand(storage, make_manifest, write_dice):
@@ -58,7 +59,7 @@ def test_differences_are_those_of_the_comparisons(storage, make_manifest, write_
     """Of patients, of whom the first has two visits."""
     manifest = make_manifest([("e0", "p0"), ("e1", "p0"), ("e2", "p1")])
     write_dice(manifest, {0: 0.8, 3: 0.6, 6: 0.5, 1: 0.7, 4: 0.3, 7: 0.5})
-    results = collect_results(storage, manifest)
+    results = collect_results(Run(storage, manifest))
     found = analyse(results.table, Design.of(manifest), run="r", manifest="m").comparisons
 
     told = aggregate(results, manifest).arms[1].difference["tumour"]["dice"]
@@ -73,7 +74,7 @@ def test_a_lesion_that_both_miss_is_no_pair_as_in_the_comparisons(storage, make_
     dice = {0: score(0.8), 1: score(0.7), 3: miss, 4: miss, 6: score(0.6), 7: miss}
     for fold, own in dice.items():
         storage.write(layout.result(fold), make_result(manifest, fold, {"tumour": own}).to_json())
-    results = collect_results(storage, manifest)
+    results = collect_results(Run(storage, manifest))
     found = analyse(results.table, Design.of(manifest), run="r", manifest="m").comparisons
 
     told = aggregate(results, manifest).arms[1].difference["tumour"]

@@ -5,6 +5,7 @@ from pandas import NA
 
 from job.contract import layout
 from job.contract.results import Failure
+from job.run import Run
 from submit.analysis.results_table import FOLD_COLUMNS, TABLE_COLUMNS, collect_results
 
 
@@ -13,7 +14,7 @@ def failure_of(fold):
 
 
 def problems_of(storage, manifest):
-    return collect_results(storage, manifest).problems
+    return collect_results(Run(storage, manifest)).problems
 
 
 def test_each_structure_of_each_exam_of_a_done_fold_has_a_row(storage, make_manifest, make_result, score):
@@ -21,7 +22,7 @@ def test_each_structure_of_each_exam_of_a_done_fold_has_a_row(storage, make_mani
     scores = {"GTV-T": score(0.8), "GTV-Ln": score(None), "union": score(0.7, predicted_ml=7.5)}
     storage.write(layout.result(4), make_result(manifest, 4, scores).to_json())
 
-    table = collect_results(storage, manifest).table
+    table = collect_results(Run(storage, manifest)).table
 
     assert dict(table.dtypes.astype(str)) == TABLE_COLUMNS
     assert table["structure"].tolist() == ["GTV-T", "GTV-Ln", "union"]
@@ -57,7 +58,7 @@ def test_a_result_has_hd95_by_voxels_if_it_was_computed(storage, make_manifest, 
     before = "".join(line for line in text.splitlines(keepends=True) if "hd95_voxels_mm" not in line)
     storage.write(layout.result(1), before.encode())
 
-    results = collect_results(storage, manifest)
+    results = collect_results(Run(storage, manifest))
 
     assert results.problems == ()
     assert results.table["hd95_voxels_mm"].tolist() == [4.5, NA]
@@ -67,7 +68,7 @@ def test_an_undefined_number_is_missing_in_the_table(storage, make_manifest, wri
     manifest = make_manifest()
     write_dice(manifest, {0: None})
 
-    row = collect_results(storage, manifest).table.iloc[0]
+    row = collect_results(Run(storage, manifest)).table.iloc[0]
 
     assert row["dice"] is NA
     assert row["hd95_mm"] is NA
@@ -82,7 +83,7 @@ def test_every_fold_is_done_missing_or_failed(storage, make_manifest, write_dice
         storage.write(layout.failure(fold), failure_of(fold).to_json())
     storage.write(layout.heartbeat(5), b"{}")
 
-    results = collect_results(storage, manifest)
+    results = collect_results(Run(storage, manifest))
 
     assert results.done == (0, 1, 8)
     assert results.failed == (failure_of(4),)
@@ -90,7 +91,7 @@ def test_every_fold_is_done_missing_or_failed(storage, make_manifest, write_dice
 
 
 def test_a_run_without_results_gives_empty_tables_with_all_columns(storage, make_manifest):
-    results = collect_results(storage, make_manifest())
+    results = collect_results(Run(storage, make_manifest()))
 
     assert results.missing == tuple(range(9))
     assert dict(results.table.dtypes.astype(str)) == TABLE_COLUMNS
@@ -110,7 +111,7 @@ def test_costs_and_versions_are_told_by_fold(storage, make_manifest, make_result
         )
         storage.write(layout.result(index), result.model_copy(update={"cost": cost}).to_json())
 
-    results = collect_results(storage, manifest)
+    results = collect_results(Run(storage, manifest))
 
     assert results.versions == {"torch": {"2.10.0": (0, 1), "2.11.0": (2,)}}
     assert results.folds["total_seconds"].tolist() == [0, 10, 20]
@@ -124,7 +125,7 @@ def test_a_patient_wise_fold_gives_rows_for_each_of_its_exams(storage, make_mani
     result = make_result(manifest, 0, {"tumour": score(0.5)}, {"tumour": score(0.6)})
     storage.write(layout.result(0), result.to_json())
 
-    table = collect_results(storage, manifest).table
+    table = collect_results(Run(storage, manifest)).table
 
     assert table["exam"].tolist() == ["exam0", "exam1"]
     assert table["patient"].tolist() == ["patient0", "patient0"]
@@ -140,7 +141,7 @@ def test_exams_in_another_order_keep_their_own_scores(storage, make_manifest, ma
     turned = result.model_copy(update={"exams": tuple(reversed(result.exams))})
     storage.write(layout.result(0), turned.to_json())
 
-    results = collect_results(storage, manifest)
+    results = collect_results(Run(storage, manifest))
 
     assert results.problems == ()
     assert dict(zip(results.table["exam"], results.table["dice"], strict=True)) == {"p0_a": 0.5, "p0_b": 0.9}
@@ -171,7 +172,7 @@ def test_exams_that_are_not_those_of_the_fold_are_refused(
         f"test exams {told}",
         "test exams p0_a, p0_b, as in manifest.json",
     )
-    assert collect_results(storage, manifest).done == ()
+    assert collect_results(Run(storage, manifest)).done == ()
 
 
 def test_a_score_under_the_name_of_the_other_exam_is_known_by_its_digest(
@@ -248,7 +249,7 @@ def test_every_damaged_file_is_named_and_not_only_the_first(storage, make_manife
     storage.write(layout.failure(3), b"")
 
     problems = problems_of(storage, manifest)
-    results = collect_results(storage, manifest)
+    results = collect_results(Run(storage, manifest))
 
     assert (results.done, results.failed) == ((0,), ())
     assert set(results.table["fold"]) == set(results.folds["fold"]) == {0}
@@ -287,4 +288,4 @@ def test_a_failure_beside_a_result_is_not_even_read(storage, make_manifest, writ
     write_dice(manifest, {0: 0.5})
     storage.write(layout.failure(0), json.dumps({"damaged": True}).encode())
 
-    assert collect_results(storage, manifest).failed == ()
+    assert collect_results(Run(storage, manifest)).failed == ()

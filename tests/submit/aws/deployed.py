@@ -10,11 +10,11 @@ from rich.console import Console
 
 from job.__main__ import exit_code_of
 from job.contract import cloud, layout
-from job.storage import Storage
-from job.study_file import load_study
+from job.project import Project
+from job.request import Request
+from job.run import Run
 from submit.aws.deployment import Deployment
 from submit.aws.sweep import run_batch_sweep
-from submit.grids import expected_grid
 from submit.submissions import BatchSubmission, batch_submissions
 from tests.submit.aws.fake_batch import FakeBatch
 from tests.submit.test_whole_sweep import FOLDS
@@ -64,24 +64,22 @@ def sweep(
     dry_run: bool = False,
     budget_usd: float | None = None,
 ) -> list[str]:
-    study = load_study(study_file)
-    grid = expected_grid(study_file, study)
-    console = Console()
+    project = Project.read(study_file)
     return run_batch_sweep(
-        study_file, study, grid, folds, dry_run=dry_run, budget_usd=budget_usd, console=console
+        project, project.grid(), folds, dry_run=dry_run, budget_usd=budget_usd, console=Console()
     ).lines
 
 
-def only_submission(place: Storage) -> BatchSubmission:
+def only_submission(run: Run | Request) -> BatchSubmission:
     """Of a run or a request."""
-    (submission,) = batch_submissions(place)
+    (submission,) = batch_submissions(run)
     return submission
 
 
-def age(place: Storage) -> None:
+def age(run: Run | Request) -> None:
     """Makes the only submission an old one."""
-    old = only_submission(place).model_copy(update={"started": "2026-01-01T00:00:00+00:00"})
-    place.write(layout.batch_submission(0), old.model_dump_json().encode())
+    old = only_submission(run).model_copy(update={"started": "2026-01-01T00:00:00+00:00"})
+    run.files.write(layout.batch_submission(0), old.model_dump_json().encode())
 
 
 def only(batch: FakeBatch, kind: str, folds: str | None = None) -> str:

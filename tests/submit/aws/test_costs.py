@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.results import Heartbeat, utc_now
+from job.run import Run
 from job.storage import LocalStorage
 from submit.aws import budget
 from submit.aws.account import Account, Spent
@@ -31,14 +31,14 @@ MACHINE = "g4dn.xlarge spot eu-central-1a"
 OLD = "2026-01-01T00:00:00+00:00"
 
 
-class Run:
+class BilledRun:
     """A run in a folder, and jobs of it in a fake AWS Batch."""
 
     def __init__(self, folder: Path, prices: Prices) -> None:
         self.batch: Any = FakeBatch()
         self.jobs = BatchJobs(self.batch, self.batch, self.batch, DEPLOYMENT)
         self.account = Account(self.jobs, prices)
-        self.place = LocalStorage(folder)
+        self.frozen = Run(LocalStorage(folder))
         self.submissions: list[BatchSubmission] = []
 
     def submit(self, job: str, folds: str, size: int, started: str | None = None) -> None:
@@ -62,7 +62,7 @@ class Run:
             jobs=(FoldJob(job=job, folds=folds),),
             whole=True,
         )
-        claim(self.place, next_key(self.place), submission)
+        claim(self.frozen, next_key(self.frozen), submission)
         self.submissions.append(submission)
 
     def beat(self, fold: int, *, machine: str | None = MACHINE, lost_steps: int = 0) -> None:
@@ -84,19 +84,19 @@ class Run:
             seconds={"total": 7200.0},
             machine=machine,
         )
-        self.place.write(layout.heartbeat(fold), beat.to_json())
+        self.frozen.fold(fold).heartbeat.write(beat)
 
     def spent(self) -> Spent:
         """Until now."""
-        return self.account.spent(self.place, self.submissions, self.account.children(self.submissions))
+        return self.account.spent(self.frozen, self.submissions, self.account.children(self.submissions))
 
 
 @pytest.fixture
-def run(tmp_path: Path, prices: Prices) -> Run:
-    return Run(tmp_path / "run", prices)
+def run(tmp_path: Path, prices: Prices) -> BilledRun:
+    return BilledRun(tmp_path / "run", prices)
 
 
-def test_attempts_cost_their_time_on_their_machine(run: Run) -> None:
+def test_attempts_cost_their_time_on_their_machine(run: BilledRun) -> None:
     run.submit("a", "5-7", 3)
     run.batch.children |= {
         "a:0": {"status": "SUCCEEDED", "attempts": [attempt(0, 1800, None, LOST), attempt(3600, 7200)]},
@@ -109,7 +109,7 @@ def test_attempts_cost_their_time_on_their_machine(run: Run) -> None:
     assert (spent.attempts, spent.interruptions, spent.lost_steps) == (3, 1, 4)
 
 
-def test_earlier_submissions_cost_too(run: Run) -> None:
+def test_earlier_submissions_cost_too(run: BilledRun) -> None:
     run.submit("a", "0-1", 2)
     run.submit("b", "2-3", 2)
     for child in ("a:0", "b:0"):
@@ -117,7 +117,7 @@ def test_earlier_submissions_cost_too(run: Run) -> None:
     assert run.spent().dollars == pytest.approx(2 * 0.5)
 
 
-def test_folds_whose_jobs_are_forgotten_tell_their_time_themselves(run: Run) -> None:
+def test_folds_whose_jobs_are_forgotten_tell_their_time_themselves(run: BilledRun) -> None:
     run.submit("gone", "0-1", 2, started=OLD)
     del run.batch.jobs["gone"]
     run.beat(0)
@@ -126,7 +126,7 @@ def test_folds_whose_jobs_are_forgotten_tell_their_time_themselves(run: Run) -> 
     assert spent.attempts == 2
 
 
-def test_what_is_forgotten_stays_spent_when_its_folds_are_submitted_again(run: Run) -> None:
+def test_what_is_forgotten_stays_spent_when_its_folds_are_submitted_again(run: BilledRun) -> None:
     run.submit("gone", "0-1", 2, started=OLD)
     del run.batch.jobs["gone"]
     run.beat(0)  # two hours at 0.2 USD, in two attempts
@@ -138,7 +138,7 @@ def test_what_is_forgotten_stays_spent_when_its_folds_are_submitted_again(run: R
     assert (run.spent().dollars, run.spent().attempts) == (pytest.approx(3 * 0.2 + 0.5), 4)
 
 
-def test_an_attempt_that_ended_costs_nothing_after_its_end(run: Run) -> None:
+def test_an_attempt_that_ended_costs_nothing_after_its_end(run: BilledRun) -> None:
     """Of a lost machine AWS Batch may not say when it ended; of a second attempt, when the first did."""
     run.submit("a", "0-2", 3)
     lost = attempt(0, None, None, LOST)
@@ -152,7 +152,7 @@ def test_an_attempt_that_ended_costs_nothing_after_its_end(run: Run) -> None:
     assert run.spent().dollars == pytest.approx((1 + 0 + 1 + 1) * 0.5, rel=1e-3)
 
 
-def test_jobs_that_are_not_shown_yet_have_cost_nothing(run: Run) -> None:
+def test_jobs_that_are_not_shown_yet_have_cost_nothing(run: BilledRun) -> None:
     run.submit("a", "0-1", 2)
     run.batch.hidden = True
     assert run.spent() == Spent(dollars=0)
@@ -160,14 +160,14 @@ def test_jobs_that_are_not_shown_yet_have_cost_nothing(run: Run) -> None:
 
 def test_without_prices_the_sum_is_not_known(tmp_path: Path) -> None:
     client: Any = Refusing()
-    run = Run(tmp_path, Prices(client, client))
+    run = BilledRun(tmp_path, Prices(client, client))
     run.submit("a", "0-1", 2)
     assert run.spent().dollars == 0
     run.batch.children["a:0"] = {"status": "SUCCEEDED", "attempts": [attempt(0, 3600)]}
     assert run.spent().dollars is None
 
 
-def test_what_has_ended_is_asked_once(run: Run) -> None:
+def test_what_has_ended_is_asked_once(run: BilledRun) -> None:
     run.submit("a", "0-149", 150)
     run.batch.move("a", "SUCCEEDED")
     run.batch.children["a:7"]["status"] = "RUNNING"
@@ -205,13 +205,13 @@ def test_a_budget_pays_for_whole_comparisons_from_the_first(
         ({"status": "SUCCEEDED"}, False),
     ],
 )
-def test_a_submission_lives_as_long_as_its_jobs(run: Run, change: dict[str, str], alive: bool) -> None:
+def test_a_submission_lives_as_long_as_its_jobs(run: BilledRun, change: dict[str, str], alive: bool) -> None:
     run.submit("a", "0-1", 2)
     run.batch.jobs["a"] |= change
     assert lives(run.submissions, run.jobs) is alive
 
 
-def test_a_submission_whose_jobs_are_not_shown_lives_at_first_and_not_for_ever(run: Run) -> None:
+def test_a_submission_whose_jobs_are_not_shown_lives_at_first_and_not_for_ever(run: BilledRun) -> None:
     run.submit("a", "0-1", 2)
     run.batch.hidden = True
     assert lives(run.submissions, run.jobs)
@@ -227,7 +227,7 @@ def test_a_submission_whose_jobs_are_not_shown_lives_at_first_and_not_for_ever(r
 
 
 @pytest.fixture
-def watch(run: Run, monkeypatch: pytest.MonkeyPatch) -> Any:
+def watch(run: BilledRun, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Watches a run of 5 folds, at whose jobs something happens after each look."""
     run.submit("a", "0-4", 5)
 
@@ -243,7 +243,7 @@ def watch(run: Run, monkeypatch: pytest.MonkeyPatch) -> Any:
         shown = io.StringIO()
         told = follow(
             Watch(
-                place=run.place,
+                run=run.frozen,
                 jobs=run.jobs,
                 account=run.account,
                 limit_usd=limit_usd,
@@ -257,7 +257,7 @@ def watch(run: Run, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_a_watch_that_is_not_answered_says_so_and_ends_after_an_hour(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: BilledRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when a sign-in has ended, which the storage takes for what may pass."""
     run.submit("a", "0-4", 5)
@@ -275,7 +275,7 @@ def test_a_watch_that_is_not_answered_says_so_and_ends_after_an_hour(
     monkeypatch.setattr(budget, "batch_submissions", expired)
     shown = io.StringIO()
     console = Console(file=shown, width=300)
-    told = follow(Watch(place=run.place, jobs=run.jobs, account=run.account, limit_usd=1, console=console))
+    told = follow(Watch(run=run.frozen, jobs=run.jobs, account=run.account, limit_usd=1, console=console))
     assert told.code == 75
     assert "no longer watched, and the jobs go on: no answer for 1:00:00" in told.lines[0]
     assert [line.split(",")[0] for line in shown.getvalue().splitlines()] == [
@@ -283,23 +283,23 @@ def test_a_watch_that_is_not_answered_says_so_and_ends_after_an_hour(
     ]
 
 
-def test_a_spent_budget_ends_the_jobs_though_some_are_forgotten(run: Run) -> None:
+def test_a_spent_budget_ends_the_jobs_though_some_are_forgotten(run: BilledRun) -> None:
     run.submit("gone", "0-1", 2, started=OLD)
     del run.batch.jobs["gone"]
     run.submit("a", "2-3", 2)
     run.batch.children["a:0"] = {"status": "SUCCEEDED", "attempts": [attempt(0, 36_000)]}
     console = Console(file=io.StringIO())
-    watch = Watch(place=run.place, jobs=run.jobs, account=run.account, limit_usd=1, console=console)
+    watch = Watch(run=run.frozen, jobs=run.jobs, account=run.account, limit_usd=1, console=console)
     assert "the budget of 1.00 USD is spent" in follow(watch).lines[0]
     assert run.batch.jobs["a"]["status"] == "FAILED"
 
 
-def hour(run: Run, fold: int) -> None:
+def hour(run: BilledRun, fold: int) -> None:
     """A fold trains for an hour: half a dollar."""
     run.batch.children[f"a:{fold}"] = {"status": "SUCCEEDED", "attempts": [attempt(0, 3600)]}
 
 
-def test_jobs_are_watched_to_their_end_if_the_budget_suffices(run: Run, watch: Any) -> None:
+def test_jobs_are_watched_to_their_end_if_the_budget_suffices(run: BilledRun, watch: Any) -> None:
     def finish() -> None:
         hour(run, 1)
         run.batch.move("a", "SUCCEEDED")
@@ -313,14 +313,14 @@ def test_jobs_are_watched_to_their_end_if_the_budget_suffices(run: Run, watch: A
     assert run.batch.jobs["a"]["status"] == "SUCCEEDED"
 
 
-def test_all_jobs_are_ended_when_the_budget_is_spent(run: Run, watch: Any) -> None:
+def test_all_jobs_are_ended_when_the_budget_is_spent(run: BilledRun, watch: Any) -> None:
     told, _ = watch(1.0, lambda: hour(run, 0), lambda: hour(run, 1))
     assert told[0].startswith("the budget of 1.00 USD is spent (about 1.00 USD): 5 jobs ended early")
     assert run.batch.jobs["a"]["status"] == "FAILED"
     assert run.batch.jobs["a"]["statusReason"] == "ended by submit: the budget is spent"
 
 
-def test_the_watch_goes_on_when_aws_does_not_answer_or_shows_nothing(run: Run, watch: Any) -> None:
+def test_the_watch_goes_on_when_aws_does_not_answer_or_shows_nothing(run: BilledRun, watch: Any) -> None:
     real = run.batch.describe_jobs
 
     def busy(**_: Any) -> Any:
@@ -340,15 +340,15 @@ def test_the_watch_goes_on_when_aws_does_not_answer_or_shows_nothing(run: Run, w
 
 
 @pytest.mark.parametrize(("state", "code"), [("SUCCEEDED", 0), ("FAILED", 1)])
-def test_a_watch_ends_with_1_if_folds_failed(run: Run, state: str, code: int) -> None:
+def test_a_watch_ends_with_1_if_folds_failed(run: BilledRun, state: str, code: int) -> None:
     run.submit("a", "0-4", 5)
     run.batch.move("a", state)
     console = Console(file=io.StringIO())
-    watch = Watch(place=run.place, jobs=run.jobs, account=run.account, limit_usd=1, console=console)
+    watch = Watch(run=run.frozen, jobs=run.jobs, account=run.account, limit_usd=1, console=console)
     assert follow(watch).code == code
 
 
-def test_ctrl_c_ends_the_watch_and_not_the_jobs(run: Run, watch: Any) -> None:
+def test_ctrl_c_ends_the_watch_and_not_the_jobs(run: BilledRun, watch: Any) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 
@@ -359,11 +359,11 @@ def test_ctrl_c_ends_the_watch_and_not_the_jobs(run: Run, watch: Any) -> None:
 
 def test_a_budget_without_prices_is_refused_and_not_taken_for_kept(tmp_path: Path) -> None:
     client: Any = Refusing()
-    run = Run(tmp_path, Prices(client, client))
+    run = BilledRun(tmp_path, Prices(client, client))
     run.submit("a", "0-4", 5)
     hour(run, 0)
     watch = Watch(
-        place=run.place, jobs=run.jobs, account=run.account, limit_usd=1, console=Console(file=io.StringIO())
+        run=run.frozen, jobs=run.jobs, account=run.account, limit_usd=1, console=Console(file=io.StringIO())
     )
     with pytest.raises(StudyError, match=r"no price of g4dn\.xlarge \(spot\): .*Unauthorized"):
         follow(watch)

@@ -7,10 +7,10 @@ import pytest
 from job.contract import layout
 from job.contract.errors import DataError, StudyError
 from job.contract.exit_codes import ExitCode
-from job.places import read_manifest
-from job.runs import is_request, open_run
+from job.request import Request, open_run
 from job.storage import open_storage
-from submit.runs import find_run, require_run
+from submit.find import find_run
+from submit.runs import require_run
 from submit.status import cancel_run, show_status
 from submit.submissions import batch_submissions
 from tests.submit.aws.deployed import environment_of, only, only_submission, run_job, spoil_a_label, sweep
@@ -45,8 +45,8 @@ def test_a_cohort_in_the_bucket_is_prepared_by_a_job_that_folds_wait_for(
     assert run.url.startswith("s3://results/tiny/runs/tiny-")
     assert run.url == open_run(request.url).url == find_run(request.url, remote_study).url
     assert only_submission(run) == submission
-    assert read_manifest(run).image == "image@sha256:0"
-    assert read_manifest(run).folds == 12
+    assert run.manifest.image == "image@sha256:0"
+    assert run.manifest.folds == 12
     capsys.readouterr()
     show_status(None, remote_study, as_json=False)
     assert capsys.readouterr().out.startswith(f"run {run.url.rpartition('/')[2]}: 0 done")
@@ -69,10 +69,10 @@ def test_a_request_is_not_submitted_again_while_it_is_prepared_nor_prepared_agai
     assert run_job(monkeypatch, batch.jobs[only(batch, "prepare")], "prepare") == ExitCode.DONE
     assert "would submit 12 folds" in sweep(remote_study, dry_run=True)[2]
     run = open_run(request.url)
-    run.write("folds/3/result.json", b"{}")
+    run.files.write("folds/3/result.json", b"{}")
     with pytest.raises(DataError, match=r"folds/3/result\.json"):  # so it looks at the run
         sweep(remote_study)
-    run.delete("folds/3/result.json")
+    run.files.delete("folds/3/result.json")
     assert sweep(remote_study)[0].startswith(f"run {run.url}: 12 folds submitted")
     first, second = batch_submissions(run)
     assert (first.prepare_job, second.prepare_job) == (only(batch, "prepare"), None)
@@ -103,7 +103,7 @@ def test_further_repeats_are_of_the_same_run_and_wait_for_its_jobs(
     assert sweep(remote_study, range(12, 20))[0].startswith(
         f"run {run.url}: 8 folds submitted to gpu as 1 job"
     )
-    assert read_manifest(run).folds == 20
+    assert find_run(None, remote_study).manifest.folds == 20
 
 
 def test_a_preparation_that_was_cancelled_is_called_so(
@@ -123,7 +123,7 @@ def test_a_preparation_that_fails_leaves_no_run(
     sweep(remote_study)
     request = find_run(None, remote_study)
     assert run_job(monkeypatch, batch.jobs[only(batch, "prepare")], "prepare") == ExitCode.DATA
-    assert not request.exists(layout.REQUESTED_RUN)
+    assert not request.fulfilment.exists()
 
 
 def test_commands_mean_the_study_of_the_file_and_no_other_of_its_name(
@@ -161,7 +161,7 @@ def test_a_preparation_that_was_in_vain_does_not_hide_the_run_before(
     run = find_run(None, remote_study)
     spoil_a_label()
     sweep(remote_study)
-    assert is_request(find_run(None, remote_study))
+    assert isinstance(find_run(None, remote_study), Request)
     batch.end("FAILED")
     assert find_run(None, remote_study).url == run.url
     assert "was submitted later, and its cohort was not prepared" in capsys.readouterr().err
@@ -183,7 +183,7 @@ def test_a_study_that_goes_back_to_an_earlier_cohort_goes_on_in_its_own_run(
         assert run_job(monkeypatch, prepare, "prepare") == ExitCode.DONE
         runs.append(open_run(request.url))
         batch.end()
-    assert [len(read_manifest(run).exams) for run in runs] == [4, 3]
+    assert [len(run.manifest.exams) for run in runs] == [4, 3]
     remote_study.write_text(text)
     assert sweep(remote_study, range(4, 8))[0].startswith(f"run {runs[0].url}: 4 folds submitted")
 
@@ -195,12 +195,12 @@ def test_a_run_whose_exams_are_no_longer_in_the_store_is_refused_with_what_to_de
     request = find_run(None, remote_study)
     assert run_job(monkeypatch, batch.jobs[only(batch, "prepare")], "prepare") == ExitCode.DONE
     batch.end()
-    manifest = read_manifest(open_run(request.url))
+    manifest = open_run(request.url).manifest
     store = open_storage("s3://results/tiny/store")
     store.delete(layout.exam_record(manifest.recipe, manifest.exams[0].exam, manifest.exams[0].digest))
     with pytest.raises(
         StudyError, match=rf"has 3 of the 4 exams of {manifest.run}.* delete {request.url}/run\.json"
     ):
         sweep(remote_study)
-    request.delete(layout.REQUESTED_RUN)
+    request.fulfilment.delete()
     assert sweep(remote_study)[0].startswith(f"request {request.url}: the preparation of the cohort")

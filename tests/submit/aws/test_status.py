@@ -9,14 +9,14 @@ from typing import Any
 import boto3
 import pytest
 
-from job.contract import cloud, layout
+from job.contract import cloud
 from job.contract.errors import StudyError
 from job.contract.results import Failure, utc_now
-from job.places import read_manifest
 from submit.aws.jobs import BatchJobs
-from submit.runs import find_run, survey
+from submit.find import find_run
 from submit.status import _jobs_by_fold, cancel_run, read_log, show_status
 from submit.submissions import FoldJob
+from submit.survey import survey
 from tests.submit.aws.deployed import (
     DEPLOYMENT,
     OUTPUTS,
@@ -206,10 +206,10 @@ def test_failures_of_an_earlier_job_are_past(study_file: Path, batch: FakeBatch)
     run = find_run(None, study_file)
     for fold, job in ((0, "job-0:0"), (1, "job-0:1")):
         failure = Failure(fold=fold, attempts=1, exit_code=64, message="no GPU", time=utc_now(), job=job)
-        run.write(layout.failure(fold), failure.to_json())
+        run.fold(fold).failure.write(failure)
     batch.end("FAILED")
     sweep(study_file, range(1))
     jobs = _jobs_by_fold(run)
     assert (jobs[0], jobs[1]) == ("job-2", "job-0:1")
-    states = [status.state for status in survey(run, read_manifest(run), datetime.now(UTC), jobs)]
+    states = [status.state for status in survey(run, datetime.now(UTC), jobs)]
     assert states[:2] == ["missing", "failed"]

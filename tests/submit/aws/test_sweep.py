@@ -16,12 +16,11 @@ from rich.console import Console
 from job.contract import cloud, layout
 from job.contract.errors import DataError, StudyError
 from job.contract.fold_ranges import format_folds
-from job.places import read_manifest
 from job.storage import open_storage
 from submit.aws.deployment import image_digest
 from submit.aws.jobs import BatchJobs, Task, parts_of
+from submit.find import find_run
 from submit.prepare import prepare_study
-from submit.runs import find_run
 from submit.status import cancel_run
 from submit.submissions import FoldJob, batch_submissions
 from submit.sweep import run_sweep
@@ -56,7 +55,7 @@ def test_a_sweep_is_one_array_job_that_knows_run_store_and_folds(study_file: Pat
     assert variables["LOOSWEEP_RUN"] == run.url
     assert variables["LOOSWEEP_STORE"] == "s3://results/tiny/store" == submission.store
     assert variables["LOOSWEEP_FOLDS"] == "0-11"
-    assert variables["LOOSWEEP_IMAGE"] == "image@sha256:0" == read_manifest(run).image
+    assert variables["LOOSWEEP_IMAGE"] == "image@sha256:0" == run.manifest.image
     assert variables["LOOSWEEP_DEVICE"] == "cpu"
     assert submission.report_job is not None
     assert submission.whole
@@ -82,18 +81,18 @@ def test_done_folds_are_not_submitted_again(
     run = find_run(None, study_file)
     batch.end()
     scores = {structure: score(0.5) for structure in ("GTV-T", "GTV-Ln", "union")}
-    run.write(layout.result(3), make_result(read_manifest(run), 3, scores).to_json())
+    run.files.write(layout.result(3), make_result(run.manifest, 3, scores).to_json())
     sweep(study_file)
     assert [job.folds for s in batch_submissions(run) for job in s.jobs] == ["2-3", "0-2,4-11"]
     batch.end()
-    run.write(layout.result(3), b"{}")  # damaged, and so named
+    run.files.write(layout.result(3), b"{}")  # damaged, and so named
     with pytest.raises(DataError, match=r"folds/3/result\.json"):
         sweep(study_file)
 
 
 def test_more_folds_than_an_array_takes_are_several_arrays_of_compact_ranges() -> None:
     client: Any = FakeBatch()
-    task = Task(study="tiny", place="s3://r/run", store="s3://r/store", image="i", token="t")
+    task = Task(study="tiny", run="s3://r/run", store="s3://r/store", image="i", token="t")
     folds = [fold for fold in range(20_002) if fold != 7]
     jobs = list(BatchJobs(client, client, client, DEPLOYMENT).submit_folds(task, folds))
     assert jobs == [
@@ -286,10 +285,10 @@ def test_a_damaged_submission_may_be_deleted(study_file: Path, batch: FakeBatch)
         sweep(study_file, range(1))
         batch.end()
     run = find_run(None, study_file)
-    run.write(layout.batch_submission(0), b"{")
+    run.files.write(layout.batch_submission(0), b"{")
     with pytest.raises(StudyError, match=r"submissions/000000\.json is damaged; delete it"):
         sweep(study_file)
-    run.delete(layout.batch_submission(0))
+    run.files.delete(layout.batch_submission(0))
     assert "12 folds submitted" in sweep(study_file)[0]
 
 
@@ -334,7 +333,7 @@ def test_an_image_in_ecr_is_named_by_its_digest_and_a_missing_one_refused(
     image = client.put_image(repositoryName="assets", imageManifest=MANIFEST, imageTag="abc")["image"]
     digest = image["imageId"]["imageDigest"]
     sweep(study_file)
-    assert read_manifest(find_run(None, study_file)).image == f"{ECR}/assets@{digest}"
+    assert find_run(None, study_file).manifest.image == f"{ECR}/assets@{digest}"
     assert image_digest(f"{ECR}/assets@{digest}") == f"{ECR}/assets@{digest}"
 
 

@@ -11,6 +11,7 @@ import pytest
 from job.contract import layout
 from job.contract.results import Failure
 from job.contract.study import Compute
+from job.run import Run
 from job.storage.local import LocalStorage
 from submit.executors.local import LocalExecutor, Slot, fold_command, slots_of
 from submit.executors.protocol import Snapshot
@@ -44,7 +45,7 @@ def make_executor(run: LocalStorage) -> Iterator[MakeExecutor]:
         def command(fold: int, slot: Slot) -> list[str]:
             return ["sh", "-c", scripts.get(fold, SUCCEED), slot.device, str(run.root / layout.fold(fold))]
 
-        made.append(LocalExecutor(run, slots, command, pause_seconds))
+        made.append(LocalExecutor(Run(run), slots, command, pause_seconds))
         return made[-1]
 
     yield make
@@ -97,7 +98,7 @@ def test_gpus_stay_idle_where_the_study_asks_for_the_cpu() -> None:
 
 def test_a_fold_is_run_by_the_entry_point_of_the_container(tmp_path: Path) -> None:
     run, store = LocalStorage(tmp_path / "run"), LocalStorage(tmp_path / "store")
-    command = fold_command(run, store, checkpoint_minutes=2.5)
+    command = fold_command(Run(run), store, checkpoint_minutes=2.5)
     assert command(7, Slot(device="cuda:1", threads=4)) == [
         sys.executable,
         "-m",

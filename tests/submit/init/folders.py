@@ -8,7 +8,7 @@ import numpy as np
 
 from job.contract.cohort import Cohort
 from job.data.prepare import check_cohort
-from job.places import cohort_root
+from job.project import Project
 from job.study_file import load_study
 from tests.submit.init.layouts import ExamArrays, save
 
@@ -59,7 +59,7 @@ class Ended:
     def problems(self) -> list[str]:
         """What `submit check` finds."""
         study = load_study(self.study_file)
-        source = cohort_root(self.study_file, study)
+        source = Project(self.study_file, study).cohort
         found = check_cohort(source, study, workers=2, progress=lambda done, total: None)
         return [str(problem) for problem in found.problems]
 

@@ -12,7 +12,7 @@ from job.contract.study import Study
 from job.data.cohort_files import find_cohort
 from job.data.prepare import check_cohort, prepare_cohort
 from job.data.store import ExamReader, read_record
-from job.places import cohort_root
+from job.project import Project
 from job.storage import Storage, open_storage
 from job.study_file import load_study, parse_study
 from submit.init.command import init_study
@@ -101,7 +101,7 @@ def test_every_layout_gives_the_same_store(
     init_study(str(tmp_path / "data"), study_file, Console(stderr=True))
     study = load_study(study_file)
     assert study.cohort.pattern == PATTERNS[layout]
-    source = cohort_root(study_file, study)
+    source = Project(study_file, study).cohort
     assert check_cohort(source, study, workers=2, progress=quiet).problems == ()
     found = stored(source, open_storage(str(tmp_path / "store")), study)
     for (image, label), (expected_image, expected_label) in zip(
@@ -154,7 +154,7 @@ def test_exams_of_one_patient_are_known_as_such(
     LAYOUTS[layout](tmp_path / "data")
     init_study(str(tmp_path / "data"), tmp_path / "study.toml", Console(stderr=True))
     study = load_study(tmp_path / "study.toml")
-    found = find_cohort(cohort_root(tmp_path / "study.toml", study), study.cohort)
+    found = find_cohort(Project(tmp_path / "study.toml", study).cohort, study.cohort)
     assert [(exam.patient, exam.visit) for exam in found] == exams
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from job.contract.cohort import Cohort
 from job.data.cohort_files import find_cohort
-from job.places import cohort_root
+from job.project import Project
 from job.study_file import load_study
 from tests.submit.init import layouts
 from tests.submit.init.folders import CHANNELS, EXAMS, PATIENTS, SHAPE_XYZ, Ended, plain
@@ -46,7 +46,7 @@ def test_an_exam_without_labels_is_named_and_the_rest_is_found(
     assert "1 of 4 exams is not whole (p3: no file for labels)" in ended.out
     study = load_study(ended.study_file)
     whole = study.cohort.model_copy(update={"exclude": ("p3",)})
-    assert len(find_cohort(cohort_root(ended.study_file, study), whole)) == 3
+    assert len(find_cohort(Project(ended.study_file, study).cohort, whole)) == 3
 
 
 def test_files_beside_are_named_and_not_used(data: Path, init: Callable[..., Ended]) -> None:
@@ -174,7 +174,7 @@ def test_patients_without_a_session_beside_others_are_named(data: Path, init: Ca
     for number, exam in enumerate(EXAMS):
         bids_exam(data, f"sub-0{number}" if number == 3 else f"sub-0{number}/ses-1", exam)
     ended = init()
-    assert len(find_cohort(cohort_root(ended.study_file, load_study(ended.study_file)), ended.cohort)) == 3
+    assert len(find_cohort(Project.read(ended.study_file).cohort, ended.cohort)) == 3
     assert "unsure: 1 patient without a folder for the exam, as others have it (sub-03)" in ended.out
 
 

@@ -8,8 +8,7 @@ import pytest
 
 from job.data.cohort_files import find_cohort
 from job.data.patterns import composed
-from job.places import cohort_root
-from job.study_file import load_study
+from job.project import Project
 from tests.submit.init.folders import CHANNELS, EXAMS, PATIENTS, Ended, plain
 from tests.submit.init.layouts import save
 
@@ -20,7 +19,7 @@ def test_names_with_spaces_quotes_and_umlauts(data: Path, init: Callable[..., En
     ended = init()
     assert ended.cohort.channel_names == ("b_0_", "t1 axial", "t2 [late]", "wässrig")
     assert ended.problems == []
-    found = find_cohort(cohort_root(ended.study_file, load_study(ended.study_file)), ended.cohort)
+    found = find_cohort(Project.read(ended.study_file).cohort, ended.cohort)
     assert sorted(exam.patient for exam in found) == sorted(patients)
 
 
@@ -47,7 +46,7 @@ def test_names_of_all_kinds(
             save(data / f"{pattern.format(p=patient, f=name)}.nii.gz", array)
     ended = init()
     assert sorted(ended.cohort.channel_names) == sorted(channels)
-    found = find_cohort(cohort_root(ended.study_file, load_study(ended.study_file)), ended.cohort)
+    found = find_cohort(Project.read(ended.study_file).cohort, ended.cohort)
     assert sorted(exam.patient for exam in found) == sorted(map(composed, patients))
     assert ended.problems == []
     assert "another form" not in ended.out

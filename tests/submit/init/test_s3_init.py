@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from job.data.cohort_files import find_cohort
-from job.places import cohort_root
+from job.project import Project
 from job.storage import open_storage
 from job.study_file import load_study
 from submit.init.command import init_study
@@ -24,4 +24,4 @@ def test_a_bucket_is_looked_at_like_a_folder(s3_bucket: str, tmp_path: Path) -> 
     init_study(url, tmp_path / "study.toml", Console(stderr=True))
     study = load_study(tmp_path / "study.toml")
     assert (study.name, study.cohort.root) == ("cohort", url)
-    assert len(find_cohort(cohort_root(tmp_path / "study.toml", study), study.cohort)) == 4
+    assert len(find_cohort(Project(tmp_path / "study.toml", study).cohort, study.cohort)) == 4

@@ -8,6 +8,7 @@ import pytest
 
 from job.contract import layout
 from job.contract.manifest import Manifest
+from job.run import Run
 from job.storage import Storage
 from submit.analysis.aggregate import aggregate
 from submit.analysis.analysis import analyse
@@ -65,7 +66,7 @@ def report_of(storage: Storage) -> Callable[..., Report]:
     """The report of the results so far."""
 
     def make(manifest: Manifest, montages: Montages | None = None, **extras: Any) -> Report:
-        results = collect_results(storage, manifest)
+        results = collect_results(Run(storage, manifest))
         return Report(
             manifest=manifest,
             results=results,

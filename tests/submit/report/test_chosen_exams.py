@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from job.run import Run
 from submit.analysis.results_table import collect_results
 from submit.report.chosen_exams import chosen_exams, extremes, rows_by_exam
 
@@ -14,7 +15,7 @@ NODE = ("node", "dice")
 @pytest.fixture
 def chosen(storage, harmful):
     def choose(*harms, limit=14):
-        tests_of = partial(rows_by_exam, collect_results(storage, harmful).table, harmful)
+        tests_of = partial(rows_by_exam, collect_results(Run(storage, harmful)).table, harmful)
         found = chosen_exams(tests_of, ("tumour", "dice"), harms, limit)
         return [(each.exam, each.arm, each.structure, round(each.difference, 3)) for each in found]
 

@@ -5,6 +5,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from job.contract import layout
+from job.run import Run
 from submit.analysis.aggregate import aggregate
 from submit.analysis.pairing import paired_block
 from submit.analysis.results_table import collect_results
@@ -18,7 +19,7 @@ def figures_of(storage):
     """Both figures of the results so far, of a study with the class `tumour`."""
 
     def draw(manifest, structures=("tumour",)):
-        results = collect_results(storage, manifest)
+        results = collect_results(Run(storage, manifest))
         table = paired_block(results.table, manifest.study.sweep.repeats)
         return (
             folds_figure(table, manifest.arms, structures),
@@ -101,7 +102,7 @@ def test_axes_fit_the_data_and_end_with_the_metric(make_manifest, write_dice, fi
 def test_arms_stand_in_the_order_that_is_asked_for(storage, make_manifest, write_dice):
     manifest = make_manifest()
     write_dice(manifest, {0: 0.8, 1: 0.7, 2: 0.6})
-    whole = aggregate(collect_results(storage, manifest), manifest)
+    whole = aggregate(collect_results(Run(storage, manifest)), manifest)
     (axes,) = arms_figure(whole, ["reference", "without t1", "without t2"], ["tumour"]).axes
     means = [line.get_xydata()[0].tolist() for line in axes.lines if line.get_label() == "mean"]
     assert means == [[0, 0.8], [1, 0.6], [2, 0.7]]

@@ -5,6 +5,7 @@ import pytest
 from matplotlib.image import imread
 
 from job.contract.errors import DataError
+from job.run import Run
 from submit.analysis.results_table import collect_results
 from submit.report.montage import ExamImages, montage, montages_of, slice_to_show
 
@@ -132,7 +133,7 @@ def drawn(storage, exam):
             predictions.append((fold, number))
             return truth_ZYX
 
-        results = collect_results(storage, manifest)
+        results = collect_results(Run(storage, manifest))
         return montages_of(results, manifest, load_exam, load_prediction, **options), exams, predictions
 
     return draw
@@ -195,7 +196,7 @@ def test_an_exam_whose_files_are_damaged_is_named_and_the_others_are_shown(
         return truth_ZYX
 
     montages = montages_of(
-        collect_results(storage, manifest), manifest, lambda number: images, load_prediction
+        collect_results(Run(storage, manifest)), manifest, lambda number: images, load_prediction
     )
 
     assert [shown.exam for shown in montages.shown] == ["exam0", "exam2"]
@@ -309,7 +310,7 @@ def drawn_of(storage):
             return np.zeros((2, 8, 8), np.uint8)
 
         montages = montages_of(
-            collect_results(storage, manifest), manifest, load_exam, load_prediction, harms
+            collect_results(Run(storage, manifest)), manifest, load_exam, load_prediction, harms
         )
         return montages.shown, read
 

@@ -11,6 +11,7 @@ from pandas import DataFrame
 
 from job.contract import layout
 from job.contract.manifest import Manifest
+from job.run import Run
 from job.storage import LocalStorage
 from submit.analysis.results_table import Results, collect_results
 from submit.report.material import FOLDS_A_CURVE, POINTS, arm_costs, read_curves
@@ -45,7 +46,7 @@ def test_curves_are_read_of_some_folds_of_each_arm(tmp_path: Path) -> None:
     for fold in range(100):
         history(run, fold, [1.0, 0.5, 0.25 + fold])
     folds = DataFrame({"fold": range(100), "arm": ["reference"] * 100})
-    curves, count = read_curves(run, folds, ARMS)
+    curves, count = read_curves(Run(run), folds, ARMS)
     steps, losses = curves["reference"]
     assert count == FOLDS_A_CURVE == len(losses)
     assert steps.tolist() == [1, 2, 3]
@@ -56,7 +57,7 @@ def test_curves_are_read_of_some_folds_of_each_arm(tmp_path: Path) -> None:
 def test_long_histories_are_averaged_between_points(tmp_path: Path) -> None:
     run = LocalStorage(tmp_path)
     history(run, 0, [float(step) for step in range(1, 1001)])
-    curves, _ = read_curves(run, DataFrame({"fold": [0], "arm": ["reference"]}), ARMS)
+    curves, _ = read_curves(Run(run), DataFrame({"fold": [0], "arm": ["reference"]}), ARMS)
     steps, losses = curves["reference"]
     assert len(steps) == POINTS
     assert steps[-1] == 1000
@@ -68,7 +69,7 @@ def test_histories_that_are_gone_or_damaged_are_left_out(tmp_path: Path) -> None
     history(run, 0, [1.0, 0.5])
     run.write(layout.history(1), b"{broken")
     folds = DataFrame({"fold": [0, 1, 2], "arm": ["reference"] * 3})
-    curves, count = read_curves(run, folds, ARMS)
+    curves, count = read_curves(Run(run), folds, ARMS)
     assert (list(curves), count) == (["reference"], 1)
 
 
@@ -101,7 +102,7 @@ def results(
 ) -> Results:
     manifest = make_manifest()
     write_dice(manifest, {0: 0.5, 1: 0.4, 3: 0.6})
-    return collect_results(storage, manifest)
+    return collect_results(Run(storage, manifest))
 
 
 def test_an_arm_costs_the_hours_of_its_folds(results: Results) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from job.contract.errors import StudyError
-from job.places import cohort_root, resolve, store_root
+from job.project import Project
 from job.storage import LocalStorage, at_home, open_storage
 from tests.conftest import tiny_study
 
@@ -35,15 +35,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_folder_is_relative_to_the_study_file_or_in_the_home_folder(
     home: Path, tmp_path: Path, written: str, meant: str
 ) -> None:
-    found = resolve(tmp_path / "project" / "study.toml", written)
+    found = Project(tmp_path / "project" / "study.toml", tiny_study()).location(written)
     assert found == meant.format(project=tmp_path / "project", home=home)
 
 
 def test_cohort_and_store_may_be_in_the_home_folder(home: Path, tmp_path: Path) -> None:
     (home / "exams").mkdir()
     study = tiny_study(cohort={"root": "~/exams"}, store={"folder": "~/store"})
-    places = [place(tmp_path / "study.toml", study) for place in (cohort_root, store_root)]
-    assert [place.url for place in places] == [f"{home}/exams", f"{home}/store"]
+    project = Project(tmp_path / "study.toml", study)
+    assert [project.cohort.url, project.store.url] == [f"{home}/exams", f"{home}/store"]
 
 
 def test_a_location_that_a_container_is_told_may_be_in_the_home_folder(home: Path) -> None:

@@ -8,13 +8,15 @@ import pytest
 import torch
 
 from job.__main__ import exit_code_of
+from job.artifacts import finish_fold, fold_result
 from job.contract import layout
 from job.contract.errors import DataError
 from job.contract.exit_codes import ExitCode
 from job.contract.results import Cost, ExamResult, FoldResult, Score, Status
-from job.outcome import cost_of, fold_result, validation, write_outcome
-from job.runs import prediction_keys, read_outcome
+from job.provenance import cost_of
+from job.run import Run
 from job.storage import LocalStorage, open_storage
+from job.testing import validation
 from job.training.clock import PhaseClock
 from job.training.progress import FoldProgress
 from tests.conftest import TinyRun
@@ -81,7 +83,7 @@ def test_the_peak_memory_of_a_worker_is_told_in_gib(make_tiny_run: Any) -> None:
     """Of an interpreter with torch: tenths of a GiB to a few."""
     held = np.ones(2**27, np.uint8)  # 1/8 GiB
     clock, run = PhaseClock(torch.device("cpu")), make_tiny_run().run
-    with FoldProgress(run, 0, 1, clock, lambda: False, "cpu") as progress:
+    with FoldProgress(run.fold(0), 1, clock, lambda: False, "cpu") as progress:
         cost = cost_of(progress, torch.device("cpu"), 1)
     assert held.nbytes / 2**30 < cost.peak_memory_gib < 64
 
@@ -97,33 +99,33 @@ def result(tiny: TinyRun) -> FoldResult:
     """Of a fold that was run for real."""
     place = ["--run", tiny.run.url, "--store", tiny.store.url]
     assert exit_code_of(["fold", "--index", "0", "--device", "cpu", *place]) == ExitCode.DONE
-    return FoldResult.model_validate_json(tiny.run.read(layout.result(0)))
+    return tiny.run.fold(0).result.read()
 
 
 def test_of_two_workers_at_a_fold_in_a_bucket_neither_takes_the_others_files(
     s3_bucket: str, tiny: TinyRun, result: FoldResult
 ) -> None:
     """Whatever the order in which their requests arrive: the result finds the files that it is about."""
-    run = open_storage(f"{s3_bucket}/{uuid4().hex}")
+    run = Run(open_storage(f"{s3_bucket}/{uuid4().hex}"), tiny.manifest)
     one = result.model_copy(update={"weights_sha256": sha256(b"weights of one").hexdigest()})
     predictions = {own.exam: b"prediction" for own in result.exams}
-    write_outcome(run, tiny.manifest, one, b"weights of one", predictions)
+    finish_fold(run, one, b"weights of one", predictions)
     other = result.model_copy(update={"weights_sha256": sha256(b"weights of the other").hexdigest()})
-    write_outcome(run, tiny.manifest, other, b"weights of the other", predictions)
-    assert FoldResult.model_validate_json(run.read(layout.result(0))) == one
-    assert read_outcome(run, layout.weights(0), one.weights_sha256) == b"weights of one"
-    assert read_outcome(run, layout.weights(0), other.weights_sha256) == b"weights of the other"
+    finish_fold(run, other, b"weights of the other", predictions)
+    assert run.fold(0).result.read() == one
+    assert run.fold(0).weights.read(one.weights_sha256) == b"weights of one"
+    assert run.fold(0).weights.read(other.weights_sha256) == b"weights of the other"
     with pytest.raises(DataError, match="another file than the one that the fold's result is about"):
-        read_outcome(run, layout.weights(0), "0" * 64)
+        run.fold(0).weights.read("0" * 64)
 
 
 def test_a_result_that_is_there_stays_as_it_is(tmp_path: Path, tiny: TinyRun, result: FoldResult) -> None:
-    run = LocalStorage(tmp_path / "done")
+    run = Run(LocalStorage(tmp_path / "done"), tiny.manifest)
     predictions = {own.exam: b"prediction" for own in result.exams}
-    write_outcome(run, tiny.manifest, result, b"weights", predictions)
+    finish_fold(run, result, b"weights", predictions)
     later = result.model_copy(update={"steps": 2})
-    write_outcome(run, tiny.manifest, later, b"weights", predictions)
-    assert FoldResult.model_validate_json(run.read(layout.result(0))) == result
+    finish_fold(run, later, b"weights", predictions)
+    assert run.fold(0).result.read() == result
 
 
 def test_scores_and_predictions_meet_by_the_exam_s_name(tmp_path: Path, make_tiny_run: Any) -> None:
@@ -146,11 +148,10 @@ def test_scores_and_predictions_meet_by_the_exam_s_name(tmp_path: Path, make_tin
     assert [own.scores["GTV-T"].values["dice"] for own in result.exams] == [
         0.1 * exam for exam in fold.test_exams
     ]
-    run = LocalStorage(tmp_path / "turned")
-    write_outcome(run, manifest, result, b"", {name: name.encode() for name in reversed(names)})
+    run = Run(LocalStorage(tmp_path / "turned"), manifest)
+    finish_fold(run, result, b"", {name: name.encode() for name in reversed(names)})
     for own in result.exams:
-        key = prediction_keys(manifest, fold)[own.exam]
-        assert read_outcome(run, key, own.prediction_sha256) == own.exam.encode()
-    assert [run.read(key).decode() for key in layout.predictions(fold.index, 2)] == names
+        assert run.predictions(fold.index)[own.exam].read(own.prediction_sha256) == own.exam.encode()
+    assert [run.files.read(key).decode() for key in layout.predictions(fold.index, 2)] == names
     with pytest.raises(AssertionError):
-        write_outcome(run, manifest, result, b"", {names[0]: b""})
+        finish_fold(run, result, b"", {names[0]: b""})
