@@ -3,25 +3,16 @@
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
-from safetensors.torch import save
-from torch import nn
-
 from job.contract.grid import Fold
 from job.contract.manifest import Manifest
 from job.contract.results import Cost, ExamResult, FoldResult
 from job.run import Run
-from job.training.precision import Precision
-
-
-def weights_file(network: nn.Module) -> bytes:
-    """The trained network as a safetensors file; its bytes depend on the weights only."""
-    return save({name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()})
 
 
 def fold_result(
     manifest: Manifest,
     fold: Fold,
-    precision: Precision,
+    precision: str,
     weights: bytes,
     tested: Sequence[ExamResult],
     cost: Cost,

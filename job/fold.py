@@ -10,7 +10,7 @@ from functools import partial
 
 import torch
 
-from job.artifacts import finish_fold, fold_result, weights_file
+from job.artifacts import finish_fold, fold_result
 from job.contract.grid import Fold
 from job.contract.randomness import Stream
 from job.contract.study import Study
@@ -19,6 +19,7 @@ from job.data.window import Window
 from job.evaluation.whole_exam import ExamTester
 from job.networks.build import initial_network
 from job.networks.design import design_of
+from job.networks.weights import weights_file
 from job.provenance import conditions_of, cost_of
 from job.run import Run
 from job.storage import Storage

@@ -144,21 +144,23 @@ def require_run(found: Run | Request) -> Run:
     return found
 
 
-def submitted_run(project: Project, grid: Grid) -> Run | None:
-    """The run of a study over the cohort as it was last prepared, if that has this grid and was submitted before.
+def expected_run(project: Project, grid: Grid) -> Run | None:
+    """The run of a study over the cohort as it was last prepared, whether it is there or not.
+
+    None if the cohort was not prepared as the study says now, or has other patients by now.
 
     Raises:
-        StudyError: The cohort is too small for the study, or the run's manifest was changed.
+        StudyError: The cohort is too small for the study.
+        Damaged: The store's index is.
     """
     index = read_index(project.store, project.study)
-    if index is None:
-        return None
-    run = project.run_over(index)
-    if not run.exists():
-        return None
-    existing = Run(run.files)
-    same = existing.manifest.digest == run.manifest.digest and existing.grid == grid
-    return existing if same else None
+    run = None if index is None else project.run_over(index)
+    return run if run is not None and run.grid == grid else None
+
+
+def differences_of(run: Run, study: Study) -> str:
+    """Why another run's folds are not those of a study, in words."""
+    return _changes(run, study).strip(" ()") or "its exams, or how they were prepared, are others"
 
 
 def _fulfilled(found: Run | Request) -> Run | Request:

@@ -2,7 +2,8 @@
 
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,8 @@ from types import FrameType
 
 from rich.console import Console
 
-from job.contract.errors import StudyError
+from job.adoption import Trained, adopt, trained_elsewhere
+from job.contract.errors import Damaged, StudyError
 from job.contract.fold_ranges import format_folds, parse_folds
 from job.contract.grid import Grid
 from job.data.exam_record import read_record
@@ -25,7 +27,7 @@ from submit.machine import fold_memory_gib, machine_slots, within_memory
 from submit.problems import by_cause
 from submit.progress import ExamProgress, SweepProgress
 from submit.results import missing_of
-from submit.runs import submitted_run
+from submit.runs import differences_of, expected_run
 from submit.sweep_lock import hold
 from submit.wording import counted
 
@@ -80,7 +82,11 @@ def sweep(project: Project, folds: Sequence[int], console: Console) -> Outcome:
     )
     slots, limit = within_memory(machine_slots(study), need_gib, available_memory_gib())
     with hold(run, store):
+        todo, _ = missing_of(run, folds)
+        adopted = adopt(run, trained_elsewhere(run, todo, project.runs))
         todo, done = missing_of(run, folds)
+        if adopted:
+            console.print(f"{counted(len(adopted), 'fold')} taken over from earlier runs", highlight=False)
         console.print(
             f"run [bold]{run.manifest.run}[/bold]: {counted(len(todo), 'fold')} to do, "
             f"{done} of {run.manifest.folds} done, "
@@ -214,15 +220,37 @@ def requested_folds(grid: Grid, folds: str | None) -> Sequence[int]:
 
 
 def describe_plan(project: Project, grid: Grid, folds: Sequence[int]) -> list[str]:
-    """What a sweep would run, given the cohort as it was last prepared, unless its patients are others by now."""
-    study = project.study
-    slots = machine_slots(study)
-    known = submitted_run(project, grid)
-    todo, done = missing_of(known, folds) if known else (list(folds), 0)
+    """What a sweep would run, by the same rules, given the cohort as it was last prepared."""
+    study, slots = project.study, machine_slots(project.study)
+    run = expected_run(project, grid)
+    todo, done = missing_of(run, folds) if run is not None and run.exists() else (list(folds), 0)
+    found = trained_elsewhere(run, todo, project.runs) if run is not None else {}
+    left = [fold for fold in todo if fold not in found]
+    taken = f"; {len(found)} to be taken over from earlier runs" if found else ""
     return [
-        f"{len(grid)} folds = {grid.extent}; {done} done; would run {len(todo)}: {format_folds(todo) or 'none'}",
+        f"{len(grid)} folds = {grid.extent}; {done} done{taken}; would run {len(left)}: "
+        f"{format_folds(left) or 'none'}",
         f"arms: {', '.join(arm.name for arm in grid.arms)}",
         f"each: {study.training.steps} steps of {study.training.batch_size} patches, then one test",
         f"{len(slots)} at a time, each with {counted(slots[0].threads, 'thread')} on "
         f"{slots[0].device.partition(':')[0]}",
+        *_earlier_runs(project, run, found),
     ]
+
+
+def _earlier_runs(project: Project, run: Run | None, found: Mapping[int, Trained]) -> list[str]:
+    """What other runs of the study are good for, and why not for more."""
+    serving = Counter(trained.run.name for trained in found.values())
+    lines = []
+    for other in project.runs.runs():
+        if run is not None and other.name == run.name:
+            continue
+        try:
+            manifest = other.manifest
+        except Damaged:
+            continue
+        if serving[other.name]:
+            lines.append(f"run {other.name}: {counted(serving[other.name], 'fold')} of it serve")
+        elif manifest.study.name == project.study.name and other.folds_with_files().result:
+            lines.append(f"run {other.name}: no fold of it serves ({differences_of(other, project.study)})")
+    return lines

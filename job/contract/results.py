@@ -104,6 +104,8 @@ class Cost(Record):
     conditions: tuple[str, ...] = ()
     """Device, threads, precision and version of torch of the attempts, each once. Bits repeat only under equal
     conditions; several mean that an attempt went on where another kind of machine had stopped."""
+    adopted_from: str | None = None
+    """The run whose fold this was, and its number there; None where this run trained it itself."""
     attempts: int
     lost_steps: int
     """Steps that were done again after an interruption."""

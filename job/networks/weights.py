@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
+from safetensors.torch import save
 from torch import Tensor, nn
 
 
@@ -50,3 +51,8 @@ def _selected(name: str, tensor: Tensor, wanted: torch.Size, channels: Sequence[
             f"the arm and more than {channels[-1]} for all channels"
         )
     return tensor.index_select(dims[0], torch.tensor(list(channels), device=tensor.device))
+
+
+def weights_file(network: nn.Module) -> bytes:
+    """A network as a safetensors file; its bytes depend on the weights only."""
+    return save({name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()})

@@ -13,6 +13,7 @@ from hashlib import sha256
 
 from rich.console import Console
 
+from job.adoption import adopt, trained_elsewhere
 from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.fold_ranges import format_folds
@@ -35,7 +36,7 @@ from submit.aws.jobs import BatchJobs, Task, connect, parts_of
 from submit.aws.liveness import why_busy
 from submit.progress import ExamProgress
 from submit.results import missing_of
-from submit.runs import submitted_run
+from submit.runs import expected_run
 from submit.stores import exams_in
 from submit.submissions import BatchSubmission, batch_submissions, claim, next_key, write_submission
 from submit.wording import counted, duration, money
@@ -171,6 +172,9 @@ def _plan(sweep: BatchSweep, folds: Sequence[int], budget_usd: float | None, con
     if run is None:
         return describe(sweep, Todo(folds=list(folds)), prepares=False)
     todo, submissions = _todo(run, folds), batch_submissions(run)
+    if isinstance(run, Run):
+        found = trained_elsewhere(run, todo.folds, sweep.project.runs)
+        todo = replace(todo, folds=[fold for fold in todo.folds if fold not in found])
     busy = why_busy(submissions, sweep.jobs)
     if busy is None and budget_usd is not None:
         todo = _within(sweep, run, todo, submissions, budget_usd, console)
@@ -181,7 +185,8 @@ def _plan(sweep: BatchSweep, folds: Sequence[int], budget_usd: float | None, con
 def _known(sweep: BatchSweep) -> Run | Request | None:
     """The run or the request that there is; None if neither can be told without preparing the cohort."""
     if not sweep.prepared_by_job:
-        return submitted_run(sweep.project, sweep.grid)
+        expected = expected_run(sweep.project, sweep.grid)
+        return expected if expected is not None and expected.exists() else None
     request = _request(sweep)
     return _made_of(request) or request
 
@@ -194,13 +199,20 @@ def _made(sweep: BatchSweep, console: Console) -> Run | Request:
             prepared = prepare_cohort(
                 source, store, sweep.study, workers=available_cores(), progress=progress
             )
-        return sweep.project.freeze(prepared.index, image=sweep.image)
+        return _frozen(sweep, prepared.index)
     request = _request(sweep)
     known = _made_of(request)
     if known is None:
         return request
     # Not by the store's index, which may be of another study by now; with all repeats that are asked for.
-    return sweep.project.freeze(_exams_of(sweep, known.manifest, request), image=sweep.image)
+    return _frozen(sweep, _exams_of(sweep, known.manifest, request))
+
+
+def _frozen(sweep: BatchSweep, index: StoreIndex) -> Run:
+    """The run over prepared exams, with what earlier runs have trained of it."""
+    run = sweep.project.freeze(index, image=sweep.image)
+    adopt(run, trained_elsewhere(run, range(run.manifest.folds), sweep.project.runs))
+    return run
 
 
 def _exams_of(sweep: BatchSweep, manifest: Manifest, request: Request) -> StoreIndex:
