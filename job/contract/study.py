@@ -68,8 +68,8 @@ class Sweep(Section):
     """Primary endpoint; default: Dice of the first class."""
     equivalence_margin: PositiveFloat | None = None
     """Difference of the primary endpoint below which a channel counts as droppable, in its own unit; default:
-    0.02 for Dice, none for distances. Like the endpoint it is part of what a run is: with another, folds are trained
-    anew."""
+    0.02 for Dice, none for distances. Like the endpoint it is part of what a run is: with another, another run
+    begins, which takes over the folds that are trained."""
     margin_justification: str | None = None
     """Why the margin is what it is, e.g. what two readers differ by; printed in the report."""
     relative_margin: Annotated[float, Field(gt=0, le=1)] = 0.25
