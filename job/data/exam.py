@@ -203,7 +203,7 @@ def _checked(
 ) -> CheckedExam:
     """The exam, if nothing is wrong with it."""
     if problems:
-        raise DataError(problems)
+        raise DataError(reader.told_apart(problems))
     assert reader.grid is not None
     assert truth.labels is not None
     return CheckedExam(
