@@ -123,7 +123,7 @@ def beside_each_other(exams: Sequence[ExamSummary], study: Study) -> tuple[list[
         problems += wrong
         warnings += odd
     masks = says_nothing([exam.mask_share for exam in exams], study.cohort.mask or "")
-    warnings += [*masks, *_grids(exams), *_absent_files(exams, study.cohort)]
+    warnings += [*masks, *_grids(exams), *_without_labels(exams), *_absent_files(exams, study.cohort)]
     return problems, warnings
 
 
@@ -276,6 +276,22 @@ def _grids(exams: Sequence[ExamSummary]) -> list[Problem]:
 
 def _spacing(geometry: Geometry) -> str:
     return dimensions(f"{mm:.3g}" for mm in reversed(geometry.spacing_zyx_mm))
+
+
+def _without_labels(exams: Sequence[ExamSummary]) -> list[Problem]:
+    """Exams without a voxel of any class."""
+    return [
+        Problem(
+            file=exam.label_file,
+            found=f"no voxel of any class in exam {exam.exam}: all of it is background",
+            expected="labels of what the exam shows",
+            remedy="nothing needs to be done if it has none of the structures; else put the right labels in "
+            "place, or leave the exam out with cohort.exclude",
+            cause="exams without any labelled voxel",
+        )
+        for exam in exams
+        if not any(exam.voxels[1:])
+    ]
 
 
 def _absent_files(exams: Sequence[ExamSummary], cohort: Cohort) -> list[Problem]:

@@ -15,6 +15,7 @@ from job.data.fingerprint import block_means, fingerprint_of
 from job.data.geometry import Geometry
 from job.data.grid_reader import GridReader, filled_outside
 from job.data.labels import LabelMap, binary, classes_of, classes_of_files, clear_outside, mask_of
+from job.data.labels_in_air import Air
 from job.data.nifti import Volume
 from job.data.normalisation import Region, normalise, region_of
 from job.data.plausibility import constant, implausible, odd
@@ -107,6 +108,7 @@ def read_exam(
     truth = _read_truth(reader, files, cohort, problems)
     stats: list[ChannelStatistics] = []
     warnings: list[Problem] = []
+    air = Air()
     for position, (channel, item) in enumerate(zip(cohort.channels, files.channels, strict=True)):
         with collecting(problems):
             volume, values_ZYX, filled = reader.values(item.key, channel, truth.mask_ZYX)
@@ -115,12 +117,17 @@ def read_exam(
                 region, normalised, found = _normalised(
                     volume, values_ZYX, truth.mask_ZYX, channel, dtype, digest=digests
                 )
+                air.also(region, values_ZYX, channel)
                 warnings += like_labels(values_ZYX, truth.mask_ZYX, truth.label_ZYX, channel, volume.name)
                 if seen is not None and truth.label_ZYX is not None:
                     seen(position, region.image(normalised), truth.label_ZYX, reader.grid.geometry)
                 found = replace(found, filled=found.filled + filled)
                 stats.append(found)
                 warnings += odd(found, channel, volume.name)
+    if truth.label_ZYX is not None and reader.grid is not None and len(stats) == len(cohort.channels):
+        with collecting(problems):
+            classes, spacing_zyx_mm = _class_files(files, cohort), reader.grid.geometry.spacing_zyx_mm
+            warnings += air.labelled(truth.label_ZYX, classes, spacing_zyx_mm)
     return _checked(reader, truth, stats, warnings, problems)
 
 

@@ -134,7 +134,7 @@ def exchanged(
     """
     odd = [problem for problem in problems if isinstance(problem, OtherGrid)]
     of_exam = dict(grids) | {exams[problem.file]: problem.usual for problem in odd if problem.file in exams}
-    said = []
+    said: list[Problem] = []
     for problem in problems:
         own = exams.get(problem.file)
         if isinstance(problem, OtherGrid) and own is not None:

@@ -162,10 +162,15 @@ def test_an_exam_that_is_another_patient_s_mirror_image_is_refused(
     )
 
 
-def test_labels_without_a_structure_are_no_copies(four: OddCohort) -> None:
+def test_labels_without_a_structure_are_no_copies_and_named(four: OddCohort) -> None:
     for patient in ("p3", "p4"):
         four.write(patient, "label", nifti(np.zeros(SHAPE, np.uint8)))
-    assert four.words() == ([], [])
+    problems, warnings = four.words()
+    assert problems == []
+    assert [warning.split("; expected")[0] for warning in warnings] == [
+        f"{patient}/label.nii.gz: found no voxel of any class in exam {patient}: all of it is background"
+        for patient in ("p3", "p4")
+    ]
 
 
 def test_three_copies_are_one_problem(four: OddCohort) -> None:
