@@ -1,6 +1,7 @@
 """Whether the files of an exam hold the same voxels, and which of them is the odd one out where they do not."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -144,6 +145,47 @@ def exchanged(
         else:
             said.append(problem)
     return said
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resampled:
+    """A channel of an exam that was brought from a grid of its own."""
+
+    exam: str
+    channel: str
+    file: str
+    grid: str
+    """As `grid_name` has it."""
+
+
+def from_other_exams(resampled: Sequence[Resampled], grids: Mapping[str, str]) -> list[Problem]:
+    """A word for each channel that comes from the very grid of one or two other exams.
+
+    Only where those have a file from its exam's grid in turn, or where the channel is hardly ever resampled: else
+    some protocol has this grid.
+
+    Args:
+        resampled: The channels that were resampled.
+        grids: By exam, the grid that it was given.
+    """
+    often = Counter(each.channel for each in resampled)
+    warnings = []
+    for each in resampled:
+        theirs = sorted(exam for exam, grid in grids.items() if grid == each.grid)
+        back = [o.file for o in resampled if o.exam in theirs and o.grid == grids[each.exam]]
+        if 0 < len(theirs) <= EXAMS_NAMED and (back or often[each.channel] <= max(len(grids) // 5, 1)):
+            in_turn = f"; and {first_of(back, EXAMS_NAMED)} has that of exam {each.exam}" if back else ""
+            warnings.append(
+                Problem(
+                    file=each.file,
+                    found=f"the grid of exam {first_of(theirs, EXAMS_NAMED)}{in_turn} (channel {each.channel})",
+                    expected=f"a grid of exam {each.exam}",
+                    remedy="exchanged? It was resampled onto its exam's grid: look at the page of `submit check "
+                    "--output`",
+                    cause="resampled from the grid of another exam",
+                )
+            )
+    return warnings
 
 
 def _of_another(problem: OtherGrid, theirs: Sequence[str], back: Sequence[str], own: str) -> OtherGrid:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from job.contract.cohort import Channel, Cohort
 from job.contract.errors import DataError, Problem
 from job.data.cohort_files import ExamFiles
-from job.data.exam_grids import Grid, told_apart
+from job.data.exam_grids import Grid, grid_name, told_apart
 from job.data.file_kinds import unpacked
 from job.data.geometry import IDENTITY, AxisMap, Geometry
 from job.data.labels import mask_of
@@ -140,6 +140,10 @@ class GridReader:
     def told_apart(self, problems: Sequence[Problem]) -> list[Problem]:
         """The problems of an exam that was read, where those of its grids name the odd ones out."""
         return list(problems) if self.grid is None else told_apart(problems, self.geometries, self.grid)
+
+    def own_grid(self, volume: Volume) -> str | None:
+        """The name of the grid of a file that is resampled; None for one that lies on the exam's."""
+        return grid_name(volume.geometry) if self._axes(volume) is None else None
 
     def _axes(self, volume: Volume) -> AxisMap | None:
         """How a file's axes become the grid's; None: it has a grid of its own, and is resampled."""

@@ -18,8 +18,8 @@ FEW_OUTSIDE = 10
 MOST_OUTSIDE = 0.25
 """Of a class's voxels."""
 LIES_ELSEWHERE = 0.1
-"""Of one class's voxels; where more are outside, labels and mask do not lie in one place. A mask that is too tight cuts
-off less: a whole label map that is flipped along z has 15 to 23 % outside of a brain."""
+"""Of one class's voxels; where more are outside, labels and mask do not lie in one place. A tight mask cuts off less;
+a whole label map that is flipped along z has 15 to 23 % outside of a brain."""
 WORTH_A_WORD = 0.001
 """Of a class's voxels; masks of sound cohorts cut off less."""
 COUNTED_VALUES = 2**16

@@ -30,7 +30,7 @@ from submit.problems import by_cause, show_problems, show_warnings
 from submit.progress import ExamProgress
 from submit.wording import counted
 
-LOOK = "A swap or a flip is seen in pictures: `submit check --output FOLDER` draws each exam and its labels on a page."
+LOOK = "A swap or a flip is seen in pictures: `submit check --output FOLDER` draws each exam and its labels."
 """What no number tells for sure."""
 
 

@@ -127,3 +127,36 @@ def test_a_grid_has_one_name_however_its_axes_are_stored() -> None:
     image = nifti(np.zeros(SHAPE, np.uint8)).as_reoriented(np.array([[1, -1], [2, 1], [0, 1]]))
     assert grid_name(geometry(image.affine, image.shape)) == grid_name(geometry(AFFINE))
     assert grid_name(geometry(moved(0.01, 0, 0))) != grid_name(geometry(AFFINE))
+
+
+@pytest.mark.parametrize("others", [("p4",), ("p1", "p3", "p4")])
+def test_a_channel_that_is_resampled_from_the_grid_of_another_exam_says_so(
+    cohort: OddCohort, others: tuple[str, ...]
+) -> None:
+    """Unless many exams have that grid: it is that of a protocol."""
+    for patient in ("p1", "p2", "p3", "p4"):
+        affine = moved(1 if patient in others else 2, 0, 0)
+        for name in NAMES:
+            cohort.change(patient, name, lambda data, a=affine: nifti(data, a))
+    cohort.change("p2", "t2", lambda data: nifti(data, moved(1, 0, 0)))
+    problems, warnings = cohort.words(resample_to="t1")
+    assert problems == []
+    about = [
+        warning
+        for warning in warnings
+        if warning.startswith("p2/t2.nii.gz: found the grid of exam p4 (channel t2)")
+    ]
+    assert len(about) == (len(others) == 1)
+
+
+def test_two_channels_that_are_resampled_from_each_other_s_grid_say_so(cohort: OddCohort) -> None:
+    for number, patient in enumerate(("p1", "p2", "p3", "p4")):
+        for name in NAMES:
+            own = {("p2", "t2"): 3, ("p4", "t2"): 1}.get((patient, name), number)
+            cohort.change(patient, name, lambda data, n=own: nifti(data, moved(n, 0, 0)))
+    problems, warnings = cohort.words(resample_to="t1")
+    assert problems == []
+    assert [w.split("; expected")[0] for w in warnings if "has that of" in w] == [
+        "p2/t2.nii.gz: found the grid of exam p4; and p4/t2.nii.gz has that of exam p2 (channel t2)",
+        "p4/t2.nii.gz: found the grid of exam p2; and p2/t2.nii.gz has that of exam p4 (channel t2)",
+    ]
