@@ -46,6 +46,8 @@ class ChannelStatistics:
     """Share of the informative voxels that are at or above it."""
     filled: int = 0
     """Voxels outside the mask that were NaN or infinite, and count as 0."""
+    own_grid: str | None = None
+    """As `grid_name`, of a file that was resampled onto the exam's grid."""
     fingerprint: str | None = None
     """As `fingerprint_of`; None of a constant volume."""
     sha256: str

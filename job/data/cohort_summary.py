@@ -1,7 +1,7 @@
 """What is known of a cohort's exams without their voxels, and what is wrong or odd about them side by side."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -13,11 +13,15 @@ from job.contract.study import Study
 from job.contract.wording import dimensions
 from job.data.channel_statistics import ChannelStatistics
 from job.data.cohort_files import ExamFiles
+from job.data.copies import copies
 from job.data.exam import CheckedExam
+from job.data.exam_grids import Resampled, from_other_exams, grid_name
 from job.data.exam_record import ExamRecord
-from job.data.fingerprint import alike, label_digest
+from job.data.fingerprint import label_digest
 from job.data.geometry import Geometry
+from job.data.likeness import Likeness
 from job.data.plausibility import beside_others, says_nothing
+from job.data.unlike_exams import suspects
 
 SPACING_ODD = 1.5
 """Times by which an edge of a voxel may differ from the cohort's median before it is worth a word."""
@@ -38,6 +42,7 @@ class ExamSummary:
     """By name."""
     outside_mask: int
     warnings: tuple[Problem, ...]
+    likeness: Likeness = field(default_factory=Likeness)
     values: Mapping[int, int] = field(default_factory=dict)
     """Voxels by value of the label map, also outside the mask; empty for files of classes and exams of a store."""
 
@@ -88,6 +93,7 @@ def summary_of(files: ExamFiles, exam: CheckedExam, cohort: Cohort) -> ExamSumma
         channels=dict(zip(cohort.channel_names, exam.statistics, strict=True)),
         outside_mask=exam.outside_mask,
         warnings=exam.warnings,
+        likeness=exam.likeness,
         values=exam.values,
     )
 
@@ -103,6 +109,7 @@ def summary_of_record(files: ExamFiles, record: ExamRecord) -> ExamSummary:
         channels=dict(zip(record.channels, record.statistics, strict=True)),
         outside_mask=record.outside_mask,
         warnings=record.warnings,
+        likeness=record.likeness,
     )
 
 
@@ -110,9 +117,9 @@ def beside_each_other(exams: Sequence[ExamSummary], study: Study) -> tuple[list[
     """Problems and warnings about a cohort's exams that none of them shows by itself."""
     problems = without_class(exams, study)
     warnings = [warning for exam in exams for warning in exam.warnings]
-    for found in (_copies(exams), _copied_labels(exams)):
-        problems += found[0]
-        warnings += found[1]
+    copied, perhaps = copies(exams, study.cohort)
+    problems += copied
+    warnings += perhaps + _from_other_grids(exams)
     for channel in study.cohort.channels:
         files = dict(zip(study.cohort.channel_names, range(len(study.cohort.channels)), strict=True))
         own = {
@@ -123,7 +130,13 @@ def beside_each_other(exams: Sequence[ExamSummary], study: Study) -> tuple[list[
         problems += wrong
         warnings += odd
     masks = says_nothing([exam.mask_share for exam in exams], study.cohort.mask or "")
-    warnings += [*masks, *_grids(exams), *_absent_files(exams, study.cohort)]
+    warnings += [
+        *masks,
+        *_unlike(exams, study.cohort),
+        *_grids(exams),
+        *_without_labels(exams),
+        *_absent_files(exams, study.cohort),
+    ]
     return problems, warnings
 
 
@@ -148,89 +161,15 @@ def without_class(exams: Sequence[ExamSummary], study: Study) -> list[Problem]:
     return problems
 
 
-@dataclass(frozen=True)
-class _Image:
-    """A channel of an exam."""
-
-    exam: str
-    patient: str
-    channel: str
-    file: str
-    found: ChannelStatistics
-
-
-def _copies(exams: Sequence[ExamSummary]) -> tuple[list[Problem], list[Problem]]:
-    """Images that are there twice.
-
-    As another patient's exam one would leak into training, as another channel it would make leaving one out
-    meaningless. Equal voxels are an error; voxels that are equal up to rounding, scaling, data type and the direction
-    of axes are one between patients, and a warning within one.
-    """
-    images = [
-        _Image(exam.exam, exam.patient, name, item.key, exam.channels[name])
+def _from_other_grids(exams: Sequence[ExamSummary]) -> list[Problem]:
+    """Channels that were resampled from the grid of another exam."""
+    own = [
+        Resampled(exam=exam.exam, channel=name, file=item.key, grid=grid)
         for exam in exams
-        for name, item in zip(exam.channels, exam.files.channels, strict=True)
+        for item, (name, found) in zip(exam.files.channels, exam.channels.items(), strict=True)
+        if (grid := found.own_grid) is not None
     ]
-    by_voxels: dict[str, list[_Image]] = defaultdict(list)
-    for image in images:
-        by_voxels[image.found.sha256].append(image)
-    same = [group for group in by_voxels.values() if len(group) > 1]
-    prints = [image for image in images if image.found.fingerprint is not None]
-    near = [
-        [prints[one], prints[other]]
-        for one, other in alike([image.found.fingerprint or "" for image in prints])
-        if prints[one].found.sha256 != prints[other].found.sha256
-    ]
-    problems = _as_problems(same, "the same image as {}", "a copied image")
-    between = [pair for pair in near if pair[0].patient != pair[1].patient]
-    within = [pair for pair in near if pair[0].patient == pair[1].patient]
-    problems += _as_problems(
-        between,
-        "the same image as {}, but for rounding, scaling or the direction of axes",
-        "a copied image, rescaled",
-    )
-    words = "the same image as {}, but for rounding, scaling or the direction of axes (one patient)"
-    return problems, _as_problems(within, words, "a copied image of one patient, rescaled")
-
-
-def _as_problems(groups: Iterable[Sequence[_Image]], words: str, cause: str) -> list[Problem]:
-    """A copied exam is one problem, and not one for each of its channels."""
-    by_exams: dict[tuple[str, ...], list[Sequence[_Image]]] = defaultdict(list)
-    for group in groups:
-        by_exams[tuple(image.exam for image in group)].append(group)
-    return [
-        Problem(
-            file=copies[0][0].file,
-            found=words.format(", ".join(image.file for image in copies[0][1:]))
-            + (f"; so are {len(copies) - 1} other channels of these exams" if len(copies) > 1 else ""),
-            expected="a scan of its own for each channel of each exam",
-            remedy="replace the copies by the right files, or leave exams out with cohort.exclude",
-            cause=cause,
-        )
-        for copies in by_exams.values()
-    ]
-
-
-def _copied_labels(exams: Sequence[ExamSummary]) -> tuple[list[Problem], list[Problem]]:
-    by_digest: dict[str, list[ExamSummary]] = defaultdict(list)
-    for exam in exams:
-        if any(exam.voxels[1:]):
-            by_digest[exam.label_sha256].append(exam)
-    problems: list[Problem] = []
-    warnings: list[Problem] = []
-    for same in by_digest.values():
-        if len(same) > 1:
-            patients = len({exam.patient for exam in same})
-            problem = Problem(
-                file=same[0].label_file,
-                found=f"the same labels as {', '.join(exam.label_file for exam in same[1:])}, in some "
-                "direction of axes",
-                expected="a truth of its own for each exam",
-                remedy="replace the copies by the right files, or leave exams out with cohort.exclude",
-                cause="copied labels" if patients > 1 else "copied labels of one patient",
-            )
-            (problems if patients > 1 else warnings).append(problem)
-    return problems, warnings
+    return from_other_exams(own, {exam.exam: grid_name(exam.geometry) for exam in exams} if own else {})
 
 
 def _grids(exams: Sequence[ExamSummary]) -> list[Problem]:
@@ -276,6 +215,38 @@ def _grids(exams: Sequence[ExamSummary]) -> list[Problem]:
 
 def _spacing(geometry: Geometry) -> str:
     return dimensions(f"{mm:.3g}" for mm in reversed(geometry.spacing_zyx_mm))
+
+
+def _unlike(exams: Sequence[ExamSummary], cohort: Cohort) -> list[Problem]:
+    """Exams whose channels and labels do not go together as in the others."""
+    found = suspects([exam.likeness for exam in exams], cohort.channel_names, cohort.class_names)
+    return [
+        Problem(
+            file=exam.files.channels[own.channels[0]].key if own.channels else exam.label_file,
+            found=own.found,
+            expected=own.expected,
+            remedy=f"{own.guess} Look at exam {exam.exam} on the page of `submit check --output`; it may be right",
+            cause=f"unlike the other exams: {exam.exam}",
+        )
+        for exam, own in zip(exams, found, strict=True)
+        if own is not None
+    ]
+
+
+def _without_labels(exams: Sequence[ExamSummary]) -> list[Problem]:
+    """Exams without a voxel of any class."""
+    return [
+        Problem(
+            file=exam.label_file,
+            found=f"no voxel of any class in exam {exam.exam}: all of it is background",
+            expected="labels of what the exam shows",
+            remedy="nothing needs to be done if it has none of the structures; else put the right labels in "
+            "place, or leave the exam out with cohort.exclude",
+            cause="exams without any labelled voxel",
+        )
+        for exam in exams
+        if not any(exam.voxels[1:])
+    ]
 
 
 def _absent_files(exams: Sequence[ExamSummary], cohort: Cohort) -> list[Problem]:

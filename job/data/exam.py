@@ -15,6 +15,8 @@ from job.data.fingerprint import block_means, fingerprint_of
 from job.data.geometry import Geometry
 from job.data.grid_reader import GridReader, filled_outside
 from job.data.labels import LabelMap, binary, classes_of, classes_of_files, clear_outside, mask_of
+from job.data.labels_in_air import Air
+from job.data.likeness import ExamLikeness, Likeness
 from job.data.nifti import Volume
 from job.data.normalisation import Region, normalise, region_of
 from job.data.plausibility import constant, implausible, odd
@@ -35,6 +37,8 @@ class CheckedExam:
     """By channel."""
     outside_mask: int
     """Labelled voxels outside the mask, which count as background."""
+    likeness: Likeness = field(default_factory=Likeness)
+    """How its channels and labels go together."""
     values: Mapping[int, int] = field(default_factory=dict)
     """As `LabelMap.values`."""
     sha256: dict[str, str]
@@ -107,6 +111,8 @@ def read_exam(
     truth = _read_truth(reader, files, cohort, problems)
     stats: list[ChannelStatistics] = []
     warnings: list[Problem] = []
+    air = Air()
+    likeness = None if truth.label_ZYX is None else ExamLikeness(truth.label_ZYX, len(cohort.classes))
     for position, (channel, item) in enumerate(zip(cohort.channels, files.channels, strict=True)):
         with collecting(problems):
             volume, values_ZYX, filled = reader.values(item.key, channel, truth.mask_ZYX)
@@ -115,13 +121,22 @@ def read_exam(
                 region, normalised, found = _normalised(
                     volume, values_ZYX, truth.mask_ZYX, channel, dtype, digest=digests
                 )
+                air.also(region, values_ZYX, channel)
+                if likeness is not None:
+                    likeness.take(values_ZYX, region, found)
                 warnings += like_labels(values_ZYX, truth.mask_ZYX, truth.label_ZYX, channel, volume.name)
                 if seen is not None and truth.label_ZYX is not None:
                     seen(position, region.image(normalised), truth.label_ZYX, reader.grid.geometry)
-                found = replace(found, filled=found.filled + filled)
+                found = replace(found, filled=found.filled + filled, own_grid=reader.own_grid(volume))
                 stats.append(found)
                 warnings += odd(found, channel, volume.name)
-    return _checked(reader, truth, stats, warnings, problems)
+    if truth.label_ZYX is not None and reader.grid is not None and len(stats) == len(cohort.channels):
+        with collecting(problems):
+            classes, spacing_zyx_mm = _class_files(files, cohort), reader.grid.geometry.spacing_zyx_mm
+            warnings += air.labelled(truth.label_ZYX, classes, spacing_zyx_mm)
+    checked = _checked(reader, truth, stats, warnings, problems)
+    assert likeness is not None
+    return replace(checked, likeness=likeness.numbers())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +218,7 @@ def _checked(
 ) -> CheckedExam:
     """The exam, if nothing is wrong with it."""
     if problems:
-        raise DataError(problems)
+        raise DataError(reader.told_apart(problems))
     assert reader.grid is not None
     assert truth.labels is not None
     return CheckedExam(

@@ -15,11 +15,12 @@ from job.data.channel_statistics import ChannelStatistics
 from job.data.exam import Exam
 from job.data.fingerprint import label_digest
 from job.data.geometry import AxisMap, Geometry
+from job.data.likeness import Likeness
 from job.storage import Storage
 
-STORE_FORMAT = 4
+STORE_FORMAT = 5
 """Of records and arrays, and of all that makes and checks an exam: raised where any of it changes, so that stores are
-made anew and none is misread. 4: records say what each file was for."""
+made anew and none is misread. 4: records say what each file was for. 5: how channels and labels go together."""
 Region = tuple[slice, slice, slice]
 """Half-open ranges of voxels along (Z, Y, X), inside the volume."""
 
@@ -65,6 +66,8 @@ class ExamRecord(BaseModel):
     """By channel."""
     outside_mask: int
     """Labelled voxels outside the mask, which count as background."""
+    likeness: Likeness
+    """How its channels and labels go together."""
     original_shape_xyz: tuple[int, int, int]
     original_affine: tuple[tuple[float, ...], ...]
     original_orientation: str
@@ -157,6 +160,7 @@ def record_of(
         label_counts=_label_counts(exam, len(study.cohort.classes), block_zyx),
         statistics=exam.statistics,
         outside_mask=exam.outside_mask,
+        likeness=exam.likeness,
         original_shape_xyz=geometry.shape_xyz,
         original_affine=tuple(map(tuple, geometry.affine.tolist())),
         original_orientation=geometry.orientation,

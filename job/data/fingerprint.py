@@ -92,6 +92,14 @@ def blocks_of(fingerprint: str) -> NDArray[np.float32]:
     return means.transpose(np.argsort(means.shape, kind="stable"))
 
 
+def distance(one: str, other: str) -> float:
+    """1 - correlation of two fingerprints whose axes run alike; 1 where their shapes differ."""
+    first, second = blocks_of(one).astype(np.float64), blocks_of(other).astype(np.float64)
+    if first.shape != second.shape:
+        return 1.0
+    return 1 - float((first * second).sum() / np.sqrt((first**2).sum() * (second**2).sum()))
+
+
 def alike(fingerprints: Sequence[str]) -> list[tuple[int, int]]:
     """The pairs of positions whose fingerprints are of one scan in any of the 48 ways, each once, lower one first."""
     blocks = [blocks_of(text) for text in fingerprints]

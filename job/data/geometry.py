@@ -14,8 +14,6 @@ import numpy as np
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
-from job.contract.errors import DataError
-
 T = TypeVar("T", bound=np.generic)
 
 GRID_TOLERANCE = 0.1
@@ -136,61 +134,6 @@ def reoriented(array_xyz: NDArray[T], axes: AxisMap) -> NDArray[T]:
     """An array with its axes flipped and permuted; a view."""
     array: NDArray[T] = apply_orientation(array_xyz, _ornt(axes))
     return array
-
-
-class Grid:
-    """The grid that the files of an exam share: that of one of them, which names it in errors."""
-
-    def __init__(self, name: str, geometry: Geometry) -> None:
-        self.name = name
-        self.geometry = geometry
-
-    def require_like(self, name: str, geometry: Geometry) -> None:
-        """Refuses a file that says how its voxels lie where this grid's does not, or the other way round.
-
-        Raises:
-            DataError: Nothing tells how one lies in the other.
-        """
-        if geometry.has_orientation == self.geometry.has_orientation:
-            return
-        words = {True: "an orientation", False: "no orientation (qform_code and sform_code are 0)"}
-        raise DataError.of(
-            file=name,
-            found=f"{words[geometry.has_orientation]}, where {self.name} has {words[not geometry.has_orientation]}",
-            expected="an orientation in all files of an exam, or in none",
-            remedy="copy it to the files that have none from one whose voxels are stored alike (e.g. FSL's "
-            "`fslcpgeom`), and look at the two together",
-            cause="an orientation in some files of an exam only",
-        )
-
-    def axes_of(self, name: str, geometry: Geometry) -> AxisMap:
-        """How another file's axes become those of this grid's file.
-
-        Raises:
-            DataError: The file's voxels are not those of the grid.
-        """
-        axes = geometry.axes_onto(self.geometry)
-        if axes is not None:
-            return axes
-        apart = geometry.distance_voxels(self.geometry)
-        if math.isinf(apart):
-            found = f"{_by(geometry.shape_xyz)} voxels ({geometry.orientation})"
-            expected = f"{_by(self.geometry.shape_xyz)}, the grid"
-        else:
-            found, expected = f"a grid that is {apart:.3g} voxels away ({geometry.orientation})", "the grid"
-        raise DataError.of(
-            file=name,
-            found=found,
-            expected=f"{expected} of {self.name} ({self.geometry.orientation})",
-            remedy="resample the exam's files onto one grid, or let cohort.resample_to name the channel "
-            "whose grid all "
-            "files get",
-            cause="files of an exam are on different grids",
-        )
-
-
-def _by(shape: tuple[int, int, int]) -> str:
-    return " x ".join(map(str, shape))
 
 
 def _ornt(axes: AxisMap) -> NDArray[np.float64]:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from job.contract.cohort import Channel, Cohort
 from job.contract.errors import DataError, Problem
 from job.data.cohort_files import ExamFiles
+from job.data.exam_grids import Grid, grid_name, told_apart
 from job.data.file_kinds import unpacked
-from job.data.geometry import IDENTITY, AxisMap, Geometry, Grid
+from job.data.geometry import IDENTITY, AxisMap, Geometry
 from job.data.labels import mask_of
 from job.data.nifti import Volume, read_unpacked
 from job.data.normalisation import background_of
@@ -37,6 +38,8 @@ class GridReader:
         self._last: tuple[str, bytes, tuple[Problem, ...]] | None = None
         self._mask_key: str | None = None
         self.grid: Grid | None = None
+        self.geometries: dict[str, Geometry] = {}
+        """Of the files, by name, as far as they can be held against the grid."""
         self.sha256: dict[str, str] = {}
         self.warnings: list[Problem] = []
 
@@ -46,6 +49,7 @@ class GridReader:
         item, index = grid_file(files, self._cohort)
         volume = self.volume(item.key, index)
         self.grid = Grid(volume.name, volume.geometry)
+        self.geometries[volume.name] = volume.geometry
 
     def volume(self, key: str, index: int | None = None) -> Volume:
         """A volume as its file has it."""
@@ -133,13 +137,21 @@ class GridReader:
         self.warnings += _uncovered(key, lacking_ZYX, mask_ZYX, channel, outside)
         return volume, np.ascontiguousarray(target.canonical(image_xyz)), filled
 
+    def told_apart(self, problems: Sequence[Problem]) -> list[Problem]:
+        """The problems of an exam that was read, where those of its grids name the odd ones out."""
+        return list(problems) if self.grid is None else told_apart(problems, self.geometries, self.grid)
+
+    def own_grid(self, volume: Volume) -> str | None:
+        """The name of the grid of a file that is resampled; None for one that lies on the exam's."""
+        return grid_name(volume.geometry) if self._axes(volume) is None else None
+
     def _axes(self, volume: Volume) -> AxisMap | None:
         """How a file's axes become the grid's; None: it has a grid of its own, and is resampled."""
         if self.grid is None:
             return IDENTITY
         if self._cohort.resample_to is None:
             return self.grid.axes_of(volume.name, volume.geometry)
-        return volume.geometry.axes_onto(self.grid.geometry)
+        return self.grid.axes_or_resampled(volume.name, volume.geometry)
 
     def _mask_on(self, geometry: Geometry, key: str) -> NDArray[np.uint8]:
         """The mask on the grid of a file that is to be resampled: from its own, since the exam's may be coarser."""
@@ -152,6 +164,7 @@ class GridReader:
         self.warnings += [warning for warning in volume.warnings if warning not in self.warnings]
         if self.grid is not None:
             self.grid.require_like(volume.name, volume.geometry)
+            self.geometries[volume.name] = volume.geometry
         return volume
 
 

@@ -17,6 +17,9 @@ FEW_OUTSIDE = 10
 """Voxels; so few are a rim of a small structure too, unless they are much of it."""
 MOST_OUTSIDE = 0.25
 """Of a class's voxels."""
+LIES_ELSEWHERE = 0.1
+"""Of one class's voxels; where more are outside, labels and mask do not lie in one place. A tight mask cuts off less;
+a whole label map that is flipped along z has 15 to 23 % outside of a brain."""
 WORTH_A_WORD = 0.001
 """Of a class's voxels; masks of sound cohorts cut off less."""
 COUNTED_VALUES = 2**16
@@ -243,12 +246,13 @@ def clear_outside(
         return 0, []
     voxels = np.bincount(label_ZYX.ravel(), minlength=len(classes) + 1).tolist()
     cut = {label: lost[label] / voxels[label] for label in range(1, len(lost)) if lost[label]}
+    elsewhere = any(share > LIES_ELSEWHERE and lost[label] > FEW_OUTSIDE for label, share in cut.items())
     problems, warnings = [], []
     for label, share in cut.items():
         name, file = classes[label - 1]
         found = f"{lost[label]} of {voxels[label]} voxels of class {name} outside the mask ({share:.2%})"
-        if share > OUTSIDE_MASK_SHARE and (lost[label] > FEW_OUTSIDE or share > MOST_OUTSIDE):
-            problems.append(_lost_outside(file, found, name))
+        if is_lost(lost[label], voxels[label]):
+            problems.append(_lost_outside(file, found, name, elsewhere=elsewhere))
         elif share > WORTH_A_WORD:  # the summary of the cohort counts them all
             warnings.append(_cut_off(file, found, name))
     if problems:
@@ -257,12 +261,21 @@ def clear_outside(
     return sum(lost), warnings
 
 
-def _lost_outside(file: str, found: str, name: str) -> Problem:
+def is_lost(outside: int, voxels: int) -> bool:
+    """Whether more than a rim of a class lies outside of what counts."""
+    return outside > OUTSIDE_MASK_SHARE * voxels and (
+        outside > FEW_OUTSIDE or outside > MOST_OUTSIDE * voxels
+    )
+
+
+def _lost_outside(file: str, found: str, name: str, *, elsewhere: bool) -> Problem:
     return Problem(
         file=file,
         found=found,
         expected=f"at most {OUTSIDE_MASK_SHARE:.0%} of each class, since what lies outside counts as background",
-        remedy="correct the mask or the labels, or leave cohort.mask out",
+        remedy="the labels or the mask may be flipped, or another exam's: look at the page of `submit check --output`"
+        if elsewhere
+        else "correct the mask or the labels, or leave cohort.mask out",
         cause=f"labels outside the mask: {name}",
     )
 

@@ -86,11 +86,16 @@ def background_of(image_ZYX: NDArray[np.float32]) -> float | None:
 
 
 def sample_of(image_ZYX: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Some of a volume's voxels, as a golden-ratio sequence spreads them: no stride that might follow its rows."""
+    """Some of a volume's voxels, those of `places_of`."""
     values = image_ZYX.ravel()
-    if values.size <= SAMPLED:
-        return values
-    return values[(np.arange(SAMPLED) * 0.6180339887498949 % 1 * values.size).astype(np.intp)]
+    return values if values.size <= SAMPLED else values[places_of(values.size)]
+
+
+def places_of(voxels: int) -> NDArray[np.intp]:
+    """Some of so many voxels, spread by a golden-ratio sequence: no stride that might follow a volume's rows."""
+    if voxels <= SAMPLED:
+        return np.arange(voxels)
+    return (np.arange(SAMPLED) * 0.6180339887498949 % 1 * voxels).astype(np.intp)
 
 
 def normalise(region: Region, channel: Channel) -> NDArray[np.float32]:

@@ -28,6 +28,7 @@ from job.data.cohort_summary import (
 )
 from job.data.doubtful_names import doubtful_names
 from job.data.exam import ChannelSeen, load_exam, read_exam
+from job.data.exam_grids import exchanged, grid_name
 from job.data.exam_record import STORE_FORMAT, ExamRecord, Source, recipe_of
 from job.data.grid_reader import grid_file
 from job.data.nifti import read_volume
@@ -102,6 +103,7 @@ def prepare_cohort(
 
     done, problems = _each(prepare, exams, _within_memory(workers, source, exams, study), progress)
     summaries = [summary_of_record(files, done[files.exam][0]) for files in exams if files.exam in done]
+    problems = _exchanged(problems, exams, summaries)
     side_by_side, warnings = beside_each_other(summaries, study) if not problems else ([], [])
     if problems or side_by_side:
         raise DataError([*problems, *side_by_side])
@@ -235,6 +237,7 @@ def check_cohort(
 
     done, problems = _each(summary, exams, _within_memory(workers, source, exams, study), progress)
     summaries = [done[files.exam] for files in exams if files.exam in done]
+    problems = _exchanged(problems, exams, summaries)
     side_by_side, warnings = beside_each_other(summaries, study)
     if misnamed or problems:  # a class may be in the exams that could not be read
         lacking = without_class(summaries, study)
@@ -246,6 +249,14 @@ def check_cohort(
         problems=(*misnamed, *problems, *side_by_side),
         warnings=(*doubtful, *warnings),
     )
+
+
+def _exchanged(
+    problems: Sequence[Problem], exams: Sequence[ExamFiles], sound: Sequence[ExamSummary]
+) -> list[Problem]:
+    """The problems, where those of files on other exams' grids say so."""
+    of_files = {item.key: files.exam for files in exams for item in files.all}
+    return exchanged(problems, of_files, {exam.exam: grid_name(exam.geometry) for exam in sound})
 
 
 def _within_memory(workers: int, source: Storage, exams: Sequence[ExamFiles], study: Study) -> int:

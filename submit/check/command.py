@@ -30,6 +30,9 @@ from submit.problems import by_cause, show_problems, show_warnings
 from submit.progress import ExamProgress
 from submit.wording import counted
 
+LOOK = "A swap or a flip is seen in pictures: `submit check --output FOLDER` draws each exam and its labels."
+"""What no number tells for sure."""
+
 
 def check_study(study_file: Path, console: Console, output: Path | None = None) -> bool:
     """Reads every file of a study's cohort and shows what was found; whether there are no problems.
@@ -55,6 +58,8 @@ def check_study(study_file: Path, console: Console, output: Path | None = None) 
         show_table(table, Console(file=sys.stdout))
     if output is not None and album is not None:
         _write_page(output, study, found, album)
+    elif found.exams:
+        print(LOOK)
     if not found.problems:
         print("\n".join(summary(project, found)))
     sys.stdout.flush()  # what follows goes to stderr

@@ -9,6 +9,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from job.contract.errors import DataError
 from job.data.prepare import check_cohort, prepare_cohort
@@ -162,10 +163,15 @@ def test_an_exam_that_is_another_patient_s_mirror_image_is_refused(
     )
 
 
-def test_labels_without_a_structure_are_no_copies(four: OddCohort) -> None:
+def test_labels_without_a_structure_are_no_copies_and_named(four: OddCohort) -> None:
     for patient in ("p3", "p4"):
         four.write(patient, "label", nifti(np.zeros(SHAPE, np.uint8)))
-    assert four.words() == ([], [])
+    problems, warnings = four.words()
+    assert problems == []
+    assert [warning.split("; expected")[0] for warning in warnings] == [
+        f"{patient}/label.nii.gz: found no voxel of any class in exam {patient}: all of it is background"
+        for patient in ("p3", "p4")
+    ]
 
 
 def test_three_copies_are_one_problem(four: OddCohort) -> None:
@@ -189,3 +195,48 @@ def test_two_visits_of_the_phantom_are_two_scans(tiny_cohort: Path) -> None:
     assert {exam.patient for exam in found.exams if exam.files.visit == "visit-2"} == {"patient-02"}
     assert found.problems == ()
     assert [warning for warning in found.warnings if "same" in warning.found] == []
+
+
+@pytest.mark.parametrize("labels", ["moved", "redrawn"])
+def test_a_patient_under_two_names_is_said_if_the_labels_were_only_moved(tmp_path: Path, labels: str) -> None:
+    """As another registration and another correction of the bias field leave an exam."""
+    shape = (72, 60, 24)
+    cohort = sound_cohort(tmp_path / "cohort", ("p1", "p2", "p3", "p4"), shape=shape)
+    for seed, patient in enumerate(("p1", "p2", "p3", "p4")):
+        exam, draws = exam_of(seed % 3, shape), np.random.default_rng(seed % 3)
+        for name, found in exam.items():
+            data = found
+            if name in ("t1", "t2", "adc"):
+                tissue = gaussian_filter(draws.standard_normal(shape), (6, 5, 2))
+                data = (data * np.exp(0.3 * tissue / tissue.std())).astype(np.float32)
+            if patient == "p4":
+                data = np.roll(data, 1, axis=0)
+                if name in ("t1", "t2"):
+                    data = (data * np.linspace(0.9, 1.1, shape[0])[:, None, None]).astype(np.float32)
+                if name == "label" and labels == "redrawn":
+                    data[tuple(np.argwhere(data)[0])] = 0
+            cohort.write(patient, name, nifti(data))
+    problems, warnings = cohort.words()
+    assert problems == []
+    assert len(warnings) == (labels == "moved")
+    if warnings:
+        assert warnings[0].startswith(
+            "p1/label.nii.gz: found as many voxels of each class as in p4/label.nii.gz, and images that are nearly "
+            "the same: one patient's, p1 and p4, registered anew?; expected patients of one name each"
+        )
+
+
+@pytest.mark.parametrize(("noise", "copied"), [(0.0, True), (0.005, True), (0.06, False)])
+def test_an_echo_is_not_called_a_copy(tmp_path: Path, noise: float, copied: bool) -> None:
+    """Noise of a share of the contrast, which the means of blocks do not show."""
+    shape = (72, 60, 24)
+    cohort = sound_cohort(tmp_path / "cohort", ("p1", "p2", "p3", "p4"), shape=shape)
+    t1 = exam_of(3, shape)["t1"]
+    draws = np.random.default_rng(0).normal(0, noise * t1[t1 > 0].std(), shape)
+    cohort.write("p4", "t2", nifti(np.where(t1 > 0, 0.8 * t1 + 0.8 * draws, 0).astype(np.float32)))
+    problems, (warning,) = cohort.words()
+    assert problems == []
+    same = "the same image as p4/t2.nii.gz, but for rounding, scaling or the direction of axes (one patient)"
+    nearly = "nearly the same image as p4/t2.nii.gz, but for noise or scaling (one patient)"
+    assert warning.startswith(f"p4/t1.nii.gz: found {same if copied else nearly}; expected")
+    assert ("another echo, a map made of it, or a copy?" in warning) != copied

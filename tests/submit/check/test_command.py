@@ -90,6 +90,7 @@ def test_a_sound_cohort_is_shown_and_ends_with_what_the_study_does_with_it(
         "Exams:",
     ]
     assert "  adc     p1/adc.nii.gz     p1" in lines
+    assert lines[-4].startswith("A swap or a flip is seen in pictures: `submit check --output FOLDER` draws")
     assert lines[-3] == "cohort: 4 exams of 4 patients, no problem found"
     assert lines[-2] == "grid: 16 folds = 4 arms x 4 exams x 1 repeat"
     assert lines[-1].startswith("network: deepmedic paper, receptive field ")
@@ -123,6 +124,7 @@ def test_a_page_is_written_where_it_is_asked_for(check: Callable[..., Ended], tm
     ended = check("--output", "out/page")
     assert ended.returncode == 0
     assert "page: out/page/check.html" in ended.stdout
+    assert "--output" not in ended.stdout
     assert [path.name for path in (tmp_path / "out" / "page").iterdir()] == ["check.html"]
     html = (tmp_path / "out" / "page" / "check.html").read_text()
     assert html.count('<section class="exam') == 4
