@@ -20,6 +20,7 @@ from job.storage import LocalStorage, Storage, StoredObject, open_storage
 from submit.init.counting import Counts, count_labels, share_inside_mask
 from submit.init.examples import by_completeness, read_examples
 from submit.init.files import Listing, conversion, ending_of, in_words, listing_of
+from submit.init.groups import require_apart
 from submit.init.layout import Layout, layout_of
 from submit.init.metadata import NOTHING, Described, dataset_jsons, from_dataset_json, of_challenge
 from submit.init.parts import Parts, parts_of
@@ -64,6 +65,7 @@ def recognised(source: Storage, listing: Listing, *, name: str, console: Console
     reading = best_reading(listing.images)
     if reading is None or not reading.usual:
         raise _nothing_recognised(source, name, listing)
+    require_apart(reading)
     workers = available_cores()
     with ExamProgress(console, "kinds of files") as progress:
         examples = read_examples(source, reading, workers=workers, progress=progress)

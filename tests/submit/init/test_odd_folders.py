@@ -78,12 +78,17 @@ def test_files_that_a_wildcard_would_find_are_ignored(
     assert ended.problems == []
 
 
-def test_a_folder_beside_those_of_the_groups_is_ignored(data: Path, init: Callable[..., Ended]) -> None:
+def test_a_folder_beside_those_of_the_groups_is_left_to_the_user(
+    data: Path, init: Callable[..., Ended]
+) -> None:
     LAYOUTS["BraTS 2017"](data)
     save(data / "atlas/Brats17_X/Brats17_X_t1.nii.gz", EXAMS[0].channels["t1"])
     ended = init()
     assert ended.cohort.pattern == "*/{patient}/{patient}_{channel}.nii.gz"
-    assert ended.cohort.ignore == ("atlas/**",)
+    assert "1 of 5 exams is not whole (Brats17_X: hardly any file of an exam" in ended.out
+    (problem,) = ended.problems
+    assert problem.startswith("atlas/Brats17_X/Brats17_X_t1.nii.gz: found 1 of 8 files of an exam Brats17_X")
+    ended.study_file.write_text(ended.text.replace("channels = [", 'ignore = ["atlas/**"]\nchannels = ['))
     assert ended.problems == []
 
 
@@ -149,15 +154,15 @@ def test_the_first_of_several_runs_is_used(data: Path, init: Callable[..., Ended
     assert ended.problems == []
 
 
-def test_an_exam_of_which_alone_there_are_several_runs_is_not_in_the_study(
+def test_an_exam_of_which_alone_there_are_several_runs_is_not_whole(
     data: Path, init: Callable[..., Ended]
 ) -> None:
     for number, exam in enumerate(EXAMS):
         bids_exam(data, f"sub-0{number}", exam, ["_run-1", "_run-2"] if number == 2 else [""])
     ended = init()
-    assert "Found: 3 exams of 3 patients" in ended.out
-    assert "unsure: 5 images in no exam: sub-02/anat/sub-02_dseg.nii.gz" in ended.out
-    assert ended.problems == []
+    assert "Found: 4 exams of 4 patients, 3 of them complete" in ended.out
+    assert "(02: hardly any file of an exam: no channel FLAIR, channel T1w)" in ended.out
+    assert "unsure: 4 images in no exam: sub-02/anat/sub-02_run-1_FLAIR.nii.gz" in ended.out
 
 
 def test_an_exam_with_a_series_twice_is_left_to_the_user(data: Path, init: Callable[..., Ended]) -> None:

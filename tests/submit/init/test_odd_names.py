@@ -132,6 +132,16 @@ def test_a_channel_in_capitals_in_one_exam_is_the_same_channel(
     assert ended.problems == []
 
 
+def test_case_inside_a_longer_name_makes_no_other_channel(data: Path, init: Callable[..., Ended]) -> None:
+    plain(data, channels=("adc", "flair", "T1 post Gd", "t2"))
+    (data / "p2/T1 post Gd.nii.gz").rename(data / "p2/T1 post gd.nii.gz")
+    ended = init()
+    assert ended.cohort.channels[2].files == "T1 post [Gg]d"
+    assert ended.cohort.channel_names == ("adc", "flair", "T1 post Gd", "t2")
+    assert "not whole" not in ended.out
+    assert ended.problems == []
+
+
 def test_labels_in_capitals_in_one_exam_are_labels(data: Path, init: Callable[..., Ended]) -> None:
     plain(data)
     (data / "p2/label.nii.gz").rename(data / "p2/Label.nii.gz")
