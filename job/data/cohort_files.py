@@ -10,6 +10,7 @@ from itertools import chain
 from job.contract.cohort import Cohort
 from job.contract.errors import DataError, Problem
 from job.data.cohort_problems import Found, Role, found_nowhere, nothing_matches, wrong_with
+from job.data.look_alikes import LookAlikes
 from job.data.patterns import composed, expression_of, folded, printable
 from job.storage import Storage, StoredObject
 
@@ -117,9 +118,9 @@ def sound_exams(
     matched = {item.key for exam in found.values() for item in chain(*exam.files.values())}
     others = [item for item in objects if item.key not in matched]
     problems += [found_nowhere(role, len(found), others) for role in nowhere if not role.of_class]
-    exams = []
+    exams, beside = [], LookAlikes(item.key for item in others)
     for _, files in sorted(found.items()):
-        wrong = wrong_with(files, [role for role in roles if role not in nowhere], cohort)
+        wrong = wrong_with(files, [role for role in roles if role not in nowhere], cohort, beside)
         problems += wrong
         if not wrong and all(role.of_class for role in nowhere):
             exams.append(_exam(files, cohort))

@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from job.contract.cohort import Cohort
 from job.contract.errors import DataError, Problem
 from job.contract.wording import first_of
+from job.data.look_alikes import LookAlikes
 from job.data.patterns import expression_of, folded, is_utf8, printable, spelled
 from job.storage import StoredObject
 
@@ -69,8 +70,8 @@ class Found:
         return bool(self.files[role.name] or self.dead[role.name])
 
 
-def wrong_with(found: Found, roles: Sequence[Role], cohort: Cohort) -> list[Problem]:
-    """All that is wrong with the names of an exam's files."""
+def wrong_with(found: Found, roles: Sequence[Role], cohort: Cohort, beside: LookAlikes) -> list[Problem]:
+    """All that is wrong with the names of an exam's files; and files beside that may be meant."""
     if problem := _unwritable(found):
         return [problem]
     if problem := _two_spellings(found):
@@ -90,8 +91,23 @@ def wrong_with(found: Found, roles: Sequence[Role], cohort: Cohort) -> list[Prob
     if cohort.class_files is not None and not any(found.has(role) for role in roles if role.of_class):
         missing.append(Role(name="any class", pattern=cohort.labels, texts=("*",), said_by="cohort.labels"))
     if missing:
-        problems.append(_missing(missing, patient, visit, found, len(roles)))
+        problem = _missing(missing, patient, visit, found, len(roles))
+        alike = [beside.of(role.path(patient, visit)) for role in missing]
+        problems.append(_with_look_alikes(problem, [key for key in alike if key is not None]))
     return problems
+
+
+def _with_look_alikes(problem: Problem, keys: Sequence[str]) -> Problem:
+    """The problem of missing files with what may be meant by them."""
+    if not keys:
+        return problem
+    shown = first_of(list(map(printable, keys)), 3)
+    return replace(
+        problem,
+        found=f"{problem.found}; beside is {shown}, whose name differs by case, blanks, a number or its ending only",
+        remedy=f"if that is meant, rename it; else {problem.remedy}",
+        cause=f"{problem.cause}, but one of a name alike",
+    )
 
 
 def _missing(missing: Sequence[Role], patient: str, visit: str, found: Found, roles: int) -> Problem:

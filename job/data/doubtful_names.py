@@ -52,7 +52,7 @@ def _unmatched(
     matched = matched_keys([*left, *headers], cohort)  # and was left out on purpose
     matched |= {headers[key] for key in matched & headers.keys()}
     left = [key for key in left if key not in matched]
-    known = {folder for key in used for folder in _folders(key)}
+    known = {folder for key in used | matched for folder in _folders(key)}
     times = Counter(PurePosixPath(key).name for key in left)
     lost: dict[str, list[str]] = defaultdict(list)
     beside: dict[str, list[str]] = defaultdict(list)
@@ -122,7 +122,8 @@ def _folders_without_exam(lost: dict[str, list[str]], cohort: Cohort) -> Problem
 
 def _files_beside(beside: dict[str, list[str]]) -> Problem:
     kinds = sorted(beside.items(), key=lambda each: (-len(each[1]), each[0]))
-    shown = [f"{printable(kind)} ({len(keys)})" for kind, keys in kinds[: 2 * SHOWN]]
+    names = [(kind if len(keys) > 1 else PurePosixPath(keys[0]).name, len(keys)) for kind, keys in kinds]
+    shown = [f"{printable(name)} ({count})" for name, count in names[: 2 * SHOWN]]
     more = f" and {len(kinds) - 2 * SHOWN} further names" if len(kinds) > 2 * SHOWN else ""
     return Problem(
         file=_some([keys[0] for _, keys in kinds]),

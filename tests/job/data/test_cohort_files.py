@@ -308,3 +308,13 @@ def test_a_part_of_a_class_that_is_a_dead_link_is_a_problem_though_other_parts_a
         find_exams(objects, cohort(**CLASSES, classes={"node": "GTVn*"}), dead=["p1/GTVn2.nii.gz"])
     (problem,) = error.value.problems
     assert (problem.file, problem.found) == ("p1/GTVn2.nii.gz", "a link to a file that is not there")
+
+
+def test_a_file_of_a_name_alike_beside_a_missing_one_is_named() -> None:
+    keys = [*exam_keys("p1"), *exam_keys("p2"), "p3/t1.nii.gz", "p3/T2.nii.gz", "p3/label.nii.gz"]
+    (line,) = problems_of(keys)
+    assert line == (
+        "p3/t2.nii.gz: found no file for channel t2; beside is p3/T2.nii.gz, whose name differs by case, blanks, a "
+        "number or its ending only; expected one file; if that is meant, rename it; else add the file, or leave the "
+        "exam out with cohort.exclude"
+    )

@@ -9,7 +9,7 @@ import pytest
 
 from job.contract.cohort import Cohort
 from job.contract.errors import DataError
-from job.data.cohort_files import ExamFiles, find_cohort
+from job.data.cohort_files import ExamFiles, find_cohort, sound_exams
 from job.data.doubtful_names import doubtful_names, doubtful_people
 from job.storage.local import LocalStorage
 
@@ -182,6 +182,14 @@ def test_images_beside_those_of_an_exam_are_named_once_for_each_kind(tmp_path: P
     (warning,) = warnings_of(tmp_path, keys)
     assert "no pattern matched: flair_#.nii.gz (3), old.mha (1), x.dcm (1); expected" in warning
     assert warnings_of(tmp_path, keys, ignore=["**/flair*", "p1/old.*", "**/*.dcm"]) == []
+
+
+def test_images_beside_those_of_an_exam_that_lacks_a_file_are_named_too(tmp_path: Path) -> None:
+    source = tree(tmp_path, [*exams_of("p1", "p2"), "p3/t1.nii.gz", "p3/adc.nii.gz", "p3/label.nii.gz"])
+    exams, problems = sound_exams(source.list(), cohort())
+    assert [problem.file for problem in problems] == ["p3/t2.nii.gz"]
+    (warning,) = doubtful_names(source, cohort(), exams)
+    assert "images in folders of exams that no pattern matched: adc.nii.gz (1); expected" in str(warning)
 
 
 def test_a_name_that_several_exams_have_is_shown_as_it_is(tmp_path: Path) -> None:
