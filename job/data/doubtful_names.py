@@ -10,7 +10,8 @@ from job.contract.errors import Problem
 from job.data.cohort_files import ExamFiles, matched_keys, without_ignored
 from job.data.name_forms import odd_forms
 from job.data.patterns import composed, is_utf8, printable
-from job.data.visits import alike_but_for_zeros, maybe_visits
+from job.data.visit_patterns import separators, with_exams
+from job.data.visits import MaybeVisits, alike_but_for_zeros, begin_others, maybe_visits
 from job.storage import Storage, StoredObject
 
 IMAGE_ENDINGS = (
@@ -21,6 +22,7 @@ SHOWN = 5
 """Names that a warning gives before it counts the rest."""
 MAYBE_VISITS = "patients that look like visits"
 """Cause of the warning about such names."""
+ONE_NAME = "one name for a person: an exam of a patient who is tested may not be trained on"
 MAYBE_ONE = "patients that differ by zeros only"
 
 
@@ -33,12 +35,11 @@ def doubtful_names(source: Storage, cohort: Cohort, exams: Sequence[ExamFiles]) 
         exams: The exams that the patterns gave.
     """
     objects, dead = without_ignored(source.list(), source.dead_links(), cohort)
-    people = {exam.patient for exam in exams}
     return [
         *_unmatched(objects, dead, cohort, exams),
         *odd_forms(exams, cohort),
         *_unicode_forms(exams),
-        *doubtful_people(people),
+        *doubtful_people(exams, objects, cohort),
     ]
 
 
@@ -161,23 +162,45 @@ def _unicode_forms(exams: Iterable[ExamFiles]) -> list[Problem]:
     ]
 
 
-def doubtful_people(patients: Collection[str]) -> list[Problem]:
-    """Patients that may be one person: of two visits one would be trained on while the other is tested."""
+def doubtful_people(
+    exams: Sequence[ExamFiles], objects: Sequence[StoredObject], cohort: Cohort
+) -> list[Problem]:
+    """Patients that may be one person: of two visits one would be trained on while the other is tested.
+
+    Args:
+        exams: Of the cohort.
+        objects: Everything below its root that is not ignored, for the patterns that would tell visits apart.
+        cohort: Its patterns.
+    """
     problems = []
-    found = maybe_visits(patients)
+    patients = {exam.patient for exam in exams}
+    found = _among(patients, maybe_visits({*patients, *cohort.exclude}))
     if found.groups or found.alone:
         shown = [*(" and ".join(map(repr, names[:3])) for names in found.groups), *map(repr, found.alone)]
         count = sum(map(len, found.groups)) + len(found.alone)
+        people = "1 person" if len(shown) == 1 else f"{len(shown)} people"
+        look = "patient whose name looks" if count == 1 else "patients whose names look"
         problems.append(
             Problem(
                 file="; ".join(shown[:SHOWN]) + (" ..." if len(shown) > SHOWN else ""),
-                found=f"{count} patients whose names look like exams of {len(shown)} people, with a visit, session, "
-                "run or number at their end",
-                expected="one name for a person: an exam of a patient who is tested may not be trained on",
-                remedy="if they are visits, write the patterns so that {patient} ends before that part and {exam} "
-                "stands for it, e.g. {patient}_{exam}_ or sub-{patient}_ses-{exam}_; if they are different people, "
+                found=f"{count} {look} like exams of {people}, with a visit, session, run or number at their end",
+                expected=ONE_NAME,
+                remedy=f"if they are visits, {_remedy(found, exams, objects, cohort)}; if they are different people, "
                 "nothing needs to be done",
                 cause=MAYBE_VISITS,
+            )
+        )
+    grouped = {name for names in found.groups for name in names}
+    if begun := begin_others(patients - grouped):
+        shown = [f"{short!r} and {longer!r}" for short, longer in begun]
+        problems.append(
+            Problem(
+                file="; ".join(shown[:SHOWN]) + (" ..." if len(shown) > SHOWN else ""),
+                found=f"{len(begun)} patient{'s' if len(begun) > 1 else ''} with whose whole name another's begins",
+                expected=ONE_NAME,
+                remedy="if the patterns cut names short, so that several people are one patient, correct them; if "
+                "these names are whole, nothing needs to be done",
+                cause="patients whose name begins another's",
             )
         )
     if alike := alike_but_for_zeros(patients):
@@ -185,11 +208,47 @@ def doubtful_people(patients: Collection[str]) -> list[Problem]:
         problems.append(
             Problem(
                 file="; ".join(shown[:SHOWN]) + (" ..." if len(shown) > SHOWN else ""),
-                found=f"{len(alike)} people, by their names, in several spellings: only zeros before a number differ",
-                expected="one name for a person: an exam of a patient who is tested may not be trained on",
+                found=f"{'1 person' if len(alike) == 1 else f'{len(alike)} people'}, by their names, in several "
+                "spellings: only zeros before a number differ",
+                expected=ONE_NAME,
                 remedy="if they are one person, rename the files so that {patient} is the same in all of them, with "
                 "{exam} for what tells them apart; if they are different people, nothing needs to be done",
                 cause=MAYBE_ONE,
             )
         )
     return problems
+
+
+def _among(patients: Collection[str], found: MaybeVisits) -> MaybeVisits:
+    """What is left of it without exams that the study leaves out."""
+    groups = [tuple(name for name in names if name in patients) for names in found.groups]
+    return MaybeVisits(
+        groups=tuple(own for own in groups if len(own) > 1),
+        alone=tuple(name for name in found.alone if name in patients),
+    )
+
+
+def _remedy(
+    found: MaybeVisits, exams: Sequence[ExamFiles], objects: Sequence[StoredObject], cohort: Cohort
+) -> str:
+    """What makes visits exams in this cohort: other patterns if there are any, else other names."""
+    respelled = with_exams(objects, cohort, exams, found)
+    if respelled is not None:
+        mask = f", mask = {respelled.mask!r}" if respelled.mask is not None else ""
+        return f"write pattern = {respelled.pattern!r}, labels = {respelled.labels!r}{mask}"
+    later = [name for names in found.groups for name in names[1:]]
+    if "{exam}" in cohort.pattern:
+        return "rename the files so that {patient} is the same in all exams of a person, and {exam} tells them apart"
+    between = next(iter(separators(found)), "_")
+    patients = sorted({exam.patient for exam in exams})
+    other = next((name for name in patients if name not in later and between not in name), patients[0])
+    rename = (
+        f"no pattern finds them as exams and the other patients too: rename all files in one way, such as {other!r} "
+        f"to '{other}{between}1', and write {{patient}}{between}{{exam}} for {{patient}}"
+    )
+    return f"{rename}; or leave out all but one exam of each: exclude = {_listed(later)}" if later else rename
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = ", ..." if len(names) > SHOWN else ""
+    return f"[{', '.join(map(repr, names[:SHOWN]))}{more}]"

@@ -86,7 +86,8 @@ def tried(layout: Layout, objects: Sequence[StoredObject]) -> Layout:
         DataError: The patterns find other exams, or none.
     """
     cohort = layout.cohort()
-    exams, problems = sound_exams([item for item in objects if is_utf8(item.key)], cohort)
+    objects = [item for item in objects if is_utf8(item.key)]
+    exams, problems = sound_exams(objects, cohort)
     found = {(exam.patient, exam.visit) for exam in exams}
     if not found:
         raise DataError(problems)
@@ -97,7 +98,7 @@ def tried(layout: Layout, objects: Sequence[StoredObject]) -> Layout:
             expected="names whose parts are set apart in one way",
             remedy="give each patient a folder, and each exam one below it",
         )
-    doubts = [] if layout.has_visits else doubtful_people({exam.patient for exam in exams})
+    doubts = [] if layout.has_visits else doubtful_people(exams, objects, cohort)
     doubts += odd_forms(exams, cohort)
     return replace(
         layout,

@@ -77,7 +77,7 @@ def test_a_space_at_the_end_of_one_files_name_makes_it_another(
     plain(data)
     (data / "p2/t1.nii.gz").rename(data / "p2/t1 .nii.gz")
     ended = init()
-    assert "1 of 4 exams is not whole (p2: no file for channel t1)" in ended.out
+    assert "1 of 4 exams is not whole (p2: no file for channel t1, but one of a name alike)" in ended.out
     assert "not used: {patient}/t1  (1 of 4 exams)" in ended.out
 
 
