@@ -1,16 +1,15 @@
 """How numbers are written on a terminal."""
 
+from job.contract.wording import counted
+
+__all__ = ["counted", "duration", "money"]
+
 
 def duration(seconds: float) -> str:
     """Seconds as `h:mm:ss`."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun, in the plural unless it is 1."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def money(usd: float) -> str:

@@ -108,12 +108,15 @@ def sound_exams(
         DataError: Nothing matches.
         StudyError: A pattern has brackets that make no sense.
     """
-    objects, dead = without_ignored(objects, dead, cohort)
+    everything = list(objects)
+    objects, kept_dead = without_ignored(everything, dead, cohort)
+    unused = _unused_patterns([*(item.key for item in everything), *dead], cohort)
     roles = _roles(cohort)
-    found = _matches(objects, dead, roles)
+    found = _matches(objects, kept_dead, roles)
     if not found:
         raise nothing_matches(cohort, objects, roles)
     found, problems = _without_excluded(found, cohort)
+    problems = [*unused, *problems]
     nowhere = [role for role in roles if found and not any(exam.has(role) for exam in found.values())]
     matched = {item.key for exam in found.values() for item in chain(*exam.files.values())}
     others = [item for item in objects if item.key not in matched]
@@ -127,6 +130,21 @@ def sound_exams(
     exams.sort(key=lambda exam: (exam.patient, exam.visit))
     clashes = _same_names(exams) + _shared_files(exams, cohort)
     return () if clashes else tuple(exams), problems + clashes
+
+
+def _unused_patterns(keys: Sequence[str], cohort: Cohort) -> list[Problem]:
+    """Entries of `cohort.ignore` that name no file, as a slip of the pen does."""
+    return [
+        Problem(
+            file="cohort.ignore",
+            found=f"{pattern!r}, which matches no file",
+            expected="patterns of files below cohort.root",
+            remedy="correct the pattern or remove it",
+            cause=f"cohort.ignore: {pattern}",
+        )
+        for pattern in cohort.ignore
+        if not any(map(expression_of(pattern).fullmatch, map(composed, keys)))
+    ]
 
 
 def without_ignored(

@@ -5,13 +5,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import PurePosixPath
 
 from job.contract.cohort import Cohort
 from job.contract.errors import DataError, Problem
 from job.contract.wording import first_of
-from job.data.look_alikes import LookAlikes
+from job.data.look_alikes import LookAlikes, without_ending
 from job.data.patterns import expression_of, folded, is_utf8, printable, spelled
 from job.storage import StoredObject
 
@@ -247,11 +248,14 @@ def found_nowhere(role: Role, exams: int, others: Sequence[StoredObject]) -> Pro
     pattern = role.pattern.replace("{channel}", role.texts[0])
     all_names = sorted(PurePosixPath(item.key).name for item in others)
     names = {re.sub(r"\d+", "0", name.lower()): name for name in all_names}  # one of those that are alike
+    stem = re.sub(r"\{\w+\}", "*", without_ending(folded(PurePosixPath(pattern).name)))  # .nii for .nii.gz
+    same = [name for name in all_names if fnmatchcase(without_ending(folded(name)), stem)]
     near = get_close_matches(PurePosixPath(pattern).name.lower(), sorted(names), n=1, cutoff=0.5)
+    meant = next(iter(same), None) or next((names[name] for name in near), None)
     return Problem(
         file=pattern,
         found=f"no file for {role.name} in any of {exams} exams",
         expected="one file in each",
         remedy="correct the pattern, or the channel's name or `files`"
-        + (f"; did you mean {printable(names[near[0]])!r}?" if near else ""),
+        + (f"; did you mean {printable(meant)!r}?" if meant else ""),
     )

@@ -2,14 +2,15 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from job.contract.cohort import Cohort
 from job.contract.errors import Problem
+from job.contract.wording import counted
 from job.data.cohort_files import ExamFiles, matched_keys, without_ignored
 from job.data.name_forms import odd_forms
-from job.data.patterns import composed, is_utf8, printable
+from job.data.patterns import composed, folded, is_utf8, printable
 from job.data.visit_patterns import separators, with_exams
 from job.data.visits import MaybeVisits, alike_but_for_zeros, begin_others, maybe_visits
 from job.storage import Storage, StoredObject
@@ -67,13 +68,18 @@ def _unmatched(
     problems = []
     if lost:
         problems.append(_folders_without_exam(lost, cohort))
-    if beside:
-        problems.append(_files_beside(beside))
+    parts = _maybe_parts([key for own in beside.values() for key in own], cohort, exams)
+    for kind in list(beside):
+        beside[kind] = [key for key in beside[kind] if key not in parts]
+    if any(beside.values()):
+        problems.append(_files_beside({kind: keys for kind, keys in beside.items() if keys}))
+    if parts:
+        problems.append(_further_parts(parts))
     if links := [key for key in dead if not any(part.startswith(".") for part in PurePosixPath(key).parts)]:
         problems.append(
             Problem(
                 file=_some(links),
-                found=f"{len(links)} links to files that are not there",
+                found=f"{counted(len(links), 'link')} to files that are not there",
                 expected="files",
                 remedy="fetch the contents (`git annex get`, `datalad get`), or correct the links",
                 cause="dead links",
@@ -95,7 +101,7 @@ def _folders(key: str) -> list[str]:
 
 def _folders_without_exam(lost: dict[str, list[str]], cohort: Cohort) -> Problem:
     files = sum(map(len, lost.values()))
-    names = [f"{printable(folder)} ({len(keys)} files, e.g. {printable(PurePosixPath(keys[0]).name)})"
+    names = [f"{printable(folder)} ({counted(len(keys), 'file')}, e.g. {printable(PurePosixPath(keys[0]).name)})"
              for folder, keys in sorted(lost.items())]  # fmt: skip
     keys = [key for own in lost.values() for key in own]
     reasons = {
@@ -110,8 +116,8 @@ def _folders_without_exam(lost: dict[str, list[str]], cohort: Cohort) -> Problem
     why = [f"{len(own)} {reason}" for reason, own in reasons.items() if own]
     return Problem(
         file=", ".join(names[:SHOWN])
-        + (f" and {len(names) - SHOWN} further folders" if len(names) > SHOWN else ""),
-        found=f"{len(names)} folder{'s' if len(names) > 1 else ''} with {files} images of which no pattern "
+        + (f" and {counted(len(names) - SHOWN, 'further folder')}" if len(names) > SHOWN else ""),
+        found=f"{counted(len(names), 'folder')} with {counted(files, 'image')} of which no pattern "
         "matched any" + (f": {', '.join(why)}" if why else ""),
         expected=f"exams as {cohort.pattern}",
         remedy="if these are exams, they are missing from the study: correct the patterns or the names; "
@@ -125,13 +131,47 @@ def _files_beside(beside: dict[str, list[str]]) -> Problem:
     kinds = sorted(beside.items(), key=lambda each: (-len(each[1]), each[0]))
     names = [(kind if len(keys) > 1 else PurePosixPath(keys[0]).name, len(keys)) for kind, keys in kinds]
     shown = [f"{printable(name)} ({count})" for name, count in names[: 2 * SHOWN]]
-    more = f" and {len(kinds) - 2 * SHOWN} further names" if len(kinds) > 2 * SHOWN else ""
+    more = f" and {counted(len(kinds) - 2 * SHOWN, 'further name')}" if len(kinds) > 2 * SHOWN else ""
     return Problem(
         file=_some([keys[0] for _, keys in kinds]),
         found=f"images in folders of exams that no pattern matched: {', '.join(shown)}{more}",
         expected="files that the study knows",
         remedy="if they are meant, correct the patterns or name the channel; else name them in cohort.ignore",
         cause="files that no pattern matched",
+    )
+
+
+def _maybe_parts(
+    keys: Sequence[str], cohort: Cohort, exams: Sequence[ExamFiles]
+) -> dict[str, tuple[str, str]]:
+    """Of files that no pattern matched, those that differ by a number only from one of a class: it and the class."""
+    if cohort.class_files is None:
+        return {}
+    known = {
+        re.sub(r"\d+", "#", folded(item.key)): (item.key, name)
+        for exam in exams
+        for name, own in zip(cohort.class_names, exam.labels, strict=True)
+        for item in own
+        if re.search(r"\d", PurePosixPath(item.key).name)
+    }
+    folders = {str(PurePosixPath(key).parent) for key, _ in known.values()}
+    forms = {
+        key: re.sub(r"\d+", "#", folded(key)) for key in keys if str(PurePosixPath(key).parent) in folders
+    }
+    return {key: known[form] for key, form in forms.items() if form in known}
+
+
+def _further_parts(parts: Mapping[str, tuple[str, str]]) -> Problem:
+    shown = [f"{printable(key)} beside {printable(PurePosixPath(one).name)} of class {name}"
+             for key, (one, name) in sorted(parts.items())]  # fmt: skip
+    return Problem(
+        file=_some(sorted(parts)),
+        found=f"{counted(len(parts), 'image')} that no pattern matched, and that differ from a class's by a number "
+        f"only: {'; '.join(shown[:SHOWN])}",
+        expected="all parts of a class in it",
+        remedy="if they are parts of the class, which count as background now, give it a text that finds them too, "
+        'such as "GTVn*"; else name them in cohort.ignore',
+        cause="files that may be parts of a class",
     )
 
 
@@ -154,7 +194,8 @@ def _unicode_forms(exams: Iterable[ExamFiles]) -> list[Problem]:
     return [
         Problem(
             file=_some([exam.all[0].key for exam in mixed]),
-            found=f"{len(mixed)} exams whose names are written in two forms of Unicode (as macOS and as Linux do)",
+            found=f"{counted(len(mixed), 'exam')} whose names are written in two forms of Unicode (as macOS and as "
+            "Linux do)",
             expected="one form",
             remedy="nothing needs to be done: they are taken for the same names",
             cause="two forms of Unicode",
@@ -196,7 +237,7 @@ def doubtful_people(
         problems.append(
             Problem(
                 file="; ".join(shown[:SHOWN]) + (" ..." if len(shown) > SHOWN else ""),
-                found=f"{len(begun)} patient{'s' if len(begun) > 1 else ''} with whose whole name another's begins",
+                found=f"{counted(len(begun), 'patient')} with whose whole name another's begins",
                 expected=ONE_NAME,
                 remedy="if the patterns cut names short, so that several people are one patient, correct them; if "
                 "these names are whole, nothing needs to be done",

@@ -39,10 +39,15 @@ class LookAlikes:
         return min(found, default=None)
 
 
+def without_ending(name: str) -> str:
+    """A name, as it is compared, without `.nii` or `.nii.gz`."""
+    return _ENDING.sub("", name)
+
+
 def _alike(name: str, expected: str) -> bool:
-    plain = _ENDING.sub("", name)
+    plain = without_ending(name)
     forms = (_joined(plain), _joined(_NUMBER.sub("", plain)))
-    return any(fnmatchcase(form, _joined(_ENDING.sub("", expected))) for form in forms)
+    return any(fnmatchcase(form, _joined(without_ending(expected))) for form in forms)
 
 
 def _joined(name: str) -> str:

@@ -310,6 +310,26 @@ def test_a_part_of_a_class_that_is_a_dead_link_is_a_problem_though_other_parts_a
     assert (problem.file, problem.found) == ("p1/GTVn2.nii.gz", "a link to a file that is not there")
 
 
+def test_a_pattern_to_ignore_that_matches_nothing_is_refused_as_an_exam_to_exclude_is() -> None:
+    keys = [*exam_keys("p1"), *exam_keys("p2"), "p1/old.nii.gz"]
+    assert problems_of(keys, ignore=["**/old*", "p3/**"], exclude=["p4"]) == [
+        "cohort.ignore: found 'p3/**', which matches no file; expected patterns of files below cohort.root; correct "
+        "the pattern or remove it",
+        "cohort.exclude: found 'p4', which is no patient and no patient/exam; expected an exam of the cohort; "
+        "correct the name or remove it",
+    ]
+
+
+def test_a_name_that_differs_by_its_ending_is_meant_rather_than_one_that_looks_alike() -> None:
+    keys = [
+        f"p{n}/{name}"
+        for n in (1, 2)
+        for name in ("t1.nii.gz", "flair_ax.nii", "flair_sag.nii.gz", "label.nii.gz")
+    ]
+    (line,) = problems_of(keys, channels=["t1", "flair_ax"])
+    assert line.endswith("did you mean 'flair_ax.nii'?")
+
+
 def test_a_file_of_a_name_alike_beside_a_missing_one_is_named() -> None:
     keys = [*exam_keys("p1"), *exam_keys("p2"), "p3/t1.nii.gz", "p3/T2.nii.gz", "p3/label.nii.gz"]
     (line,) = problems_of(keys)

@@ -254,6 +254,20 @@ def test_images_beside_those_of_an_exam_that_lacks_a_file_are_named_too(tmp_path
     assert "images in folders of exams that no pattern matched: adc.nii.gz (1); expected" in str(warning)
 
 
+def test_a_file_beside_a_class_that_differs_by_a_number_only_may_be_a_part_of_it(tmp_path: Path) -> None:
+    """A second lymph node that the text does not find counts as background."""
+    settings = {"labels": "{patient}/{class}.nii.gz", "classes": {"tumour": "GTV-T", "node": "GTV-N1"}}
+    names = ("t1", "t2", "GTV-T", "GTV-N1")
+    keys = [f"{patient}/{name}.nii.gz" for patient in ("p1", "p2") for name in names]
+    (warning,) = warnings_of(tmp_path, [*keys, "p2/GTV-N2.nii.gz"], **settings)
+    assert warning.startswith(
+        "p2/GTV-N2.nii.gz: found 1 image that no pattern matched, and that differ from a class's by a number only: "
+        "p2/GTV-N2.nii.gz beside GTV-N1.nii.gz of class node; expected all parts of a class in it"
+    )
+    settings["classes"] = {"tumour": "GTV-T", "node": "GTV-N*"}
+    assert warnings_of(tmp_path, [], **settings) == []
+
+
 def test_a_name_that_several_exams_have_is_shown_as_it_is(tmp_path: Path) -> None:
     (warning,) = warnings_of(tmp_path, [*exams_of("p1", "p2"), "p1/t1post.nii.gz", "p2/t1post.nii.gz"])
     assert "no pattern matched: t1post.nii.gz (2); expected" in warning
@@ -263,12 +277,12 @@ def test_folders_without_an_exam_are_named_with_a_reason(tmp_path: Path) -> None
     keys = [*exams_of("p1", "p2"), *exams_of("p3/scan"), "p4/t1.NII.GZ", "derivatives/x/y/z.nii"]
     (warning,) = warnings_of(tmp_path, keys)
     assert warning.startswith(
-        "derivatives (1 files, e.g. z.nii), p3 (3 files, e.g. label.nii.gz), p4 (1 files, e.g. t1.NII.GZ): found 3 "
+        "derivatives (1 file, e.g. z.nii), p3 (3 files, e.g. label.nii.gz), p4 (1 file, e.g. t1.NII.GZ): found 3 "
         "folders with 5 images of which no pattern matched any: 4 lie deeper than the pattern, 1 end with capitals "
         "(.NII.GZ); expected exams as {patient}/{channel}.nii.gz"
     )
     (warning,) = warnings_of(tmp_path, keys, ignore=["p3/**", "derivatives/**"])
-    assert warning.startswith("p4 (1 files, e.g. t1.NII.GZ): found 1 folder with 1 images")
+    assert warning.startswith("p4 (1 file, e.g. t1.NII.GZ): found 1 folder with 1 image of which")
     assert warnings_of(tmp_path, keys, ignore=["p[34]/**", "derivatives/**"]) == []
 
 
@@ -278,7 +292,7 @@ def test_files_of_excluded_exams_are_not_mentioned(tmp_path: Path) -> None:
 
 def test_dead_links_are_said_where_no_exam_needs_them(tmp_path: Path) -> None:
     (warning,) = warnings_of(tmp_path, [*exams_of("p1", "p2"), "->p1/flair.nii.gz"])
-    assert warning.startswith("p1/flair.nii.gz: found 1 links to files that are not there")
+    assert warning.startswith("p1/flair.nii.gz: found 1 link to files that are not there")
     assert warnings_of(tmp_path, [], ignore=["**/flair*"]) == []
     (problem,) = refused(tmp_path, ["p3/t1.nii.gz", "p3/t2.nii.gz", "->p3/label.nii.gz"])
     assert problem.startswith("p3/label.nii.gz: found a link to a file that is not there")
@@ -318,7 +332,7 @@ def test_a_name_that_is_not_utf_8_is_a_problem_for_an_exam_and_said_beside_it(tm
     assert line.startswith(r"p\xe41/")
     assert "found a name that is not UTF-8; expected names in UTF-8; rename it, e.g. with `convmv" in line
     (warning,) = warnings_of(tmp_path / "two", [*exams_of("p1", "p2"), f"{latin}/flair.nii.gz"])
-    assert warning.startswith(r"p\xe41 (1 files, e.g. flair.nii.gz): found 1 folder with 1 images")
+    assert warning.startswith(r"p\xe41 (1 file, e.g. flair.nii.gz): found 1 folder with 1 image of which")
     assert "1 have names that are not UTF-8" in warning
 
 
