@@ -155,7 +155,7 @@ def _line(place: Place, problems: Sequence[ErrorDetails]) -> str:
             return f"{where}missing; this key is required"
         return f"{where}expected {last + 1} values, got {problem['input']!r}"
     expected = dict.fromkeys(_expected(problem) for problem in problems)
-    share = _as_share(problem) if place[0] == "sweep" else ""  # other shares may be relative to their sum
+    share = _as_share(problem) if place[:1] == ("sweep",) else ""  # other shares may be relative to their sum
     return f"{where}expected {' or '.join(expected)}, got {problem['input']!r}{share}"
 
 

@@ -65,6 +65,8 @@ class Found:
     """By the name of their role."""
     dead: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """Links that lead to nothing."""
+    begins_as: str = ""
+    """Another exam with whose name this one's begins, so that it may be a file of that one."""
 
     def has(self, role: Role) -> bool:
         """Whether there is a file or a dead link for a role."""
@@ -121,7 +123,9 @@ def _missing(missing: Sequence[Role], patient: str, visit: str, found: Found, ro
             found=f"{len(there)} of {roles} files of an exam {'/'.join(filter(None, (patient, visit)))}: no file for "
             f"{names}",
             expected=f"all {roles}",
-            remedy="if this is no exam, make the patterns more specific or name the files in cohort.ignore; else add "
+            remedy=_of_another(found.begins_as)
+            if found.begins_as
+            else "if this is no exam, make the patterns more specific or name the files in cohort.ignore; else add "
             "the files, or leave the exam out with cohort.exclude",
             cause=f"hardly any file of an exam: no {names}",
         )
@@ -131,6 +135,15 @@ def _missing(missing: Sequence[Role], patient: str, visit: str, found: Found, ro
         expected="one file" if len(missing) == 1 else "one file for each",
         remedy=f"add the {'file' if len(missing) == 1 else 'files'}, or leave the exam out with cohort.exclude",
         cause=f"no file for {names}",
+    )
+
+
+def _of_another(exam: str) -> str:
+    """What to do about files that are read as an exam of their own and may be another's."""
+    return (
+        f"if these are files of exam {exam}, with whose name this one begins, write in the patterns in full what "
+        "follows the name, which takes all that it can; if they are not meant, name them in cohort.ignore; if it "
+        "is an exam, add the files, or leave it out with cohort.exclude"
     )
 
 

@@ -310,6 +310,41 @@ def test_a_part_of_a_class_that_is_a_dead_link_is_a_problem_though_other_parts_a
     assert (problem.file, problem.found) == ("p1/GTVn2.nii.gz", "a link to a file that is not there")
 
 
+def test_a_channel_whose_name_ends_as_anothers_makes_no_exam() -> None:
+    """`ses-pre_ce-GD_T1w` is a channel of exam `pre`, and no T1w of an exam `pre_ce-GD`."""
+    names = ("T1w", "ce-GD_T1w", "dseg")
+    keys = [f"sub-{n}/anat/sub-{n}_ses-pre_{name}.nii.gz" for n in (1, 2) for name in names]
+    settings = {
+        "pattern": "**/sub-{patient}_ses-{exam}_{channel}.nii.gz",
+        "labels": "**/sub-{patient}_ses-{exam}_dseg.nii.gz",
+        "channels": ["T1w", "ce-GD_T1w"],
+    }
+    exams = found(keys, **settings)
+    assert [(exam.patient, exam.visit) for exam in exams] == [("1", "pre"), ("2", "pre")]
+    assert channels_of(exams[0]) == keys[:2]
+    (line,) = problems_of(keys[:-1], **settings)  # patient 2 lacks labels, and still has one exam
+    assert line.startswith("**/sub-2_ses-pre_dseg.nii.gz: found no file for labels")
+
+
+def test_files_that_are_read_as_an_exam_whose_name_begins_as_anothers_are_explained() -> None:
+    """`{exam}` takes all that it can, so that nothing is left for the `*`."""
+    names = ("T1w", "T2w", "space-T1w_dseg")
+    keys = [f"sub-{n}_ses-pre_{name}.nii.gz" for n in (1, 2) for name in names]
+    settings = {
+        "pattern": "sub-{patient}_ses-{exam}_{channel}.nii.gz",
+        "labels": "sub-{patient}_ses-{exam}_*dseg.nii.gz",
+        "channels": ["T1w", "T2w"],
+    }
+    lines = [line for line in problems_of(keys, **settings) if "of an exam 1/pre_space-T1w" in line]
+    assert len(lines) == 1
+    assert (
+        "if these are files of exam 1/pre, with whose name this one begins, write in the patterns in full"
+        in lines[0]
+    )
+    settings["labels"] = "sub-{patient}_ses-{exam}_space-T1w_dseg.nii.gz"
+    assert [exam.visit for exam in found(keys, **settings)] == ["pre", "pre"]
+
+
 def test_a_pattern_to_ignore_that_matches_nothing_is_refused_as_an_exam_to_exclude_is() -> None:
     keys = [*exam_keys("p1"), *exam_keys("p2"), "p1/old.nii.gz"]
     assert problems_of(keys, ignore=["**/old*", "p3/**"], exclude=["p4"]) == [

@@ -246,6 +246,26 @@ def test_a_planned_dose_among_the_channels_is_a_doubt(
     assert "unsure: CT: CT or PET by its name, among channels of MRI" in ended.out
 
 
+def test_visits_that_become_channels_of_one_exam_are_a_doubt(data: Path, init: Callable[..., Ended]) -> None:
+    """As in HNTS-MRG, where midRT has copies of preRT that were registered to it."""
+    for exam, patient in zip(EXAMS, PATIENTS, strict=True):
+        for visit, array in zip(("preRT", "midRT"), exam.channels.values(), strict=False):
+            save(data / patient / visit / f"{patient}_{visit}_T2.nii.gz", array)
+            save(data / patient / visit / f"{patient}_{visit}_mask.nii.gz", exam.label)
+        save(data / patient / "midRT" / f"{patient}_preRT_T2_registered.nii.gz", exam.channels["t2"])
+        save(data / patient / "midRT" / f"{patient}_preRT_mask_registered.nii.gz", exam.label)
+    ended = init()
+    assert (
+        "unsure: channels are called after several visits (midRT, preRT), as if these were one exam"
+        in ended.out
+    )
+
+
+def test_channels_before_and_after_contrast_are_no_visits(data: Path, init: Callable[..., Ended]) -> None:
+    plain(data, channels=("t1_pre", "t1_post", "t1_late", "t2"))
+    assert "several visits" not in init().out
+
+
 def test_tomography_without_mri_is_no_doubt(data: Path, init: Callable[..., Ended]) -> None:
     plain(data, channels=("CT", "PT"))
     assert "by its name" not in init().out
