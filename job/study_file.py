@@ -169,7 +169,20 @@ def _line(place: Place, problems: Sequence[ErrorDetails], table: Mapping[str, An
             return f"{where}missing; this key is required"
         return f"{where}expected {last + 1} values, got {problem['input']!r}"
     expected = dict.fromkeys(_expected(problem) for problem in problems)
-    return f"{where}expected {' or '.join(expected)}, got {problem['input']!r}"
+    share = _as_share(problem) if place[:1] == ("sweep",) else ""  # other shares may be relative to their sum
+    return f"{where}expected {' or '.join(expected)}, got {problem['input']!r}{share}"
+
+
+def _as_share(problem: ErrorDetails) -> str:
+    """What a number above 1 is as a share, where a percentage was given for one."""
+    context, value = problem.get("ctx", {}), problem["input"]
+    if (
+        1.0 not in (context.get("le"), context.get("lt"))
+        or not isinstance(value, int | float)
+        or not 1 < value <= 100
+    ):
+        return ""
+    return f"; {value:g} % is {value / 100:g}"
 
 
 def _expected(problem: ErrorDetails) -> str:

@@ -1,6 +1,8 @@
 """How numbers are written on a terminal."""
 
-from job.contract.wording import counted as counted
+from job.contract.wording import counted
+
+__all__ = ["counted", "duration", "money"]
 
 
 def duration(seconds: float) -> str:

@@ -67,17 +67,27 @@ class Sweep(Section):
     endpoint: Endpoint | None = None
     """Primary endpoint; default: Dice of the first class."""
     equivalence_margin: PositiveFloat | None = None
-    """Difference of the primary endpoint below which a channel counts as droppable, in its own unit; default:
-    0.02 for Dice, none for distances. Like the endpoint it is part of what a run is: with another, another run
-    begins, which takes over the folds that are trained."""
+    """Difference of the primary endpoint below which a channel counts as droppable, in its own unit (Dice: below 1;
+    2 % is 0.02); default: 0.02 for Dice, none for distances. Like the endpoint it is part of what a run is: with
+    another, another run begins, which takes over the folds that are trained."""
     margin_justification: str | None = None
     """Why the margin is what it is, e.g. what two readers differ by; printed in the report."""
     relative_margin: Annotated[float, Field(gt=0, le=1)] = 0.25
     """The margin of Dice as a share of what the reference has, or lacks of a perfect one, whichever is less; the
     smaller of both margins counts. A loss of 0.02 is small beside a Dice of 0.8, and four times the error beside
     0.995."""
-    smallest_dice: Fraction = 0.3
+    smallest_dice: Annotated[float, Field(ge=0, lt=1)] = 0.3
     """Mean Dice that the reference must be shown to exceed before anything is called droppable beside it."""
+
+    @model_validator(mode="after")
+    def _margin_fits_the_metric(self) -> Self:
+        metric = self.endpoint.metric if self.endpoint is not None else "dice"
+        if metric == "dice" and self.equivalence_margin is not None and self.equivalence_margin >= 1:
+            margin = self.equivalence_margin
+            raise ValueError(
+                f"equivalence_margin: a Dice has no loss of {margin:g}; {margin:g} % is {margin / 100:g}"
+            )
+        return self
 
 
 class Training(Section):

@@ -10,10 +10,13 @@ from itertools import chain
 from job.contract.cohort import Cohort
 from job.contract.errors import DataError, Problem
 from job.data.cohort_problems import Found, Role, found_nowhere, nothing_matches, wrong_with
+from job.data.look_alikes import LookAlikes
 from job.data.patterns import composed, expression_of, folded, printable
 from job.storage import Storage, StoredObject
 
 LABELS, MASK = "labels", "mask"
+ExamKey = tuple[str, str]
+"""A patient and an exam as they are compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,25 +110,44 @@ def sound_exams(
         DataError: Nothing matches.
         StudyError: A pattern has brackets that make no sense.
     """
-    objects, dead = without_ignored(objects, dead, cohort)
+    everything = list(objects)
+    objects, kept_dead = without_ignored(everything, dead, cohort)
+    unused = _unused_patterns([*(item.key for item in everything), *dead], cohort)
     roles = _roles(cohort)
-    found = _matches(objects, dead, roles)
+    found = _without_misread(_matches(objects, kept_dead, roles), roles)
     if not found:
         raise nothing_matches(cohort, objects, roles)
     found, problems = _without_excluded(found, cohort)
+    problems = [*unused, *problems]
     nowhere = [role for role in roles if found and not any(exam.has(role) for exam in found.values())]
     matched = {item.key for exam in found.values() for item in chain(*exam.files.values())}
     others = [item for item in objects if item.key not in matched]
     problems += [found_nowhere(role, len(found), others) for role in nowhere if not role.of_class]
-    exams = []
+    _tell_beginnings(found)
+    exams, beside = [], LookAlikes(item.key for item in others)
     for _, files in sorted(found.items()):
-        wrong = wrong_with(files, [role for role in roles if role not in nowhere], cohort)
+        wrong = wrong_with(files, [role for role in roles if role not in nowhere], cohort, beside)
         problems += wrong
         if not wrong and all(role.of_class for role in nowhere):
             exams.append(_exam(files, cohort))
     exams.sort(key=lambda exam: (exam.patient, exam.visit))
     clashes = _same_names(exams) + _shared_files(exams, cohort)
     return () if clashes else tuple(exams), problems + clashes
+
+
+def _unused_patterns(keys: Sequence[str], cohort: Cohort) -> list[Problem]:
+    """Entries of `cohort.ignore` that name no file, as a slip of the pen does."""
+    return [
+        Problem(
+            file="cohort.ignore",
+            found=f"{pattern!r}, which matches no file",
+            expected="patterns of files below cohort.root",
+            remedy="correct the pattern or remove it",
+            cause=f"cohort.ignore: {pattern}",
+        )
+        for pattern in cohort.ignore
+        if not any(map(expression_of(pattern).fullmatch, map(composed, keys)))
+    ]
 
 
 def without_ignored(
@@ -180,7 +202,7 @@ def _label_roles(cohort: Cohort) -> list[str]:
 
 def _matches(
     objects: Sequence[StoredObject], dead: Sequence[str], roles: Sequence[Role]
-) -> dict[tuple[str, str], Found]:
+) -> dict[ExamKey, Found]:
     """By (patient, exam) as they are compared, the files of each role."""
     found: dict[tuple[str, str], Found] = defaultdict(Found)
     named = [(composed(item.key), item) for item in objects]
@@ -201,6 +223,37 @@ def _matches(
             if match := role.match(name):
                 exam_of(match).dead[role.name].append(key)
     return found
+
+
+def _without_misread(found: dict[ExamKey, Found], roles: Sequence[Role]) -> dict[ExamKey, Found]:
+    """The exams but those that lack files, and of which all files are another's that has more.
+
+    `{exam}_T1w` finds an exam `pre_ce-GD` in the file that is channel `ce-GD_T1w` of exam `pre`.
+    """
+    users: dict[str, set[ExamKey]] = defaultdict(set)
+    keys = {exam: {item.key for item in chain(*own.files.values())} for exam, own in found.items()}
+    for exam, own in keys.items():
+        for key in own:
+            users[key].add(exam)
+    there = {exam: sum(own.has(role) for role in roles) for exam, own in found.items()}
+
+    def is_misread(exam: ExamKey) -> bool:
+        own = keys[exam]
+        lacks = any(not found[exam].has(role) for role in roles if not role.of_class)
+        others = set.intersection(*(users[key] for key in own)) if own and lacks else set()
+        return any(there[other] > there[exam] for other in others)
+
+    return {exam: own for exam, own in found.items() if not is_misread(exam)}
+
+
+def _tell_beginnings(found: dict[ExamKey, Found]) -> None:
+    """Notes whose name an exam's begins with: `pre` of `pre_space-T1w`, where a `*` was meant for the rest."""
+    for patient, visit in found:
+        name = visit or patient
+        for part in re.finditer(r"[_\-. ]+", name):
+            shorter = (patient, name[: part.start()]) if visit else (name[: part.start()], "")
+            if shorter in found:
+                found[patient, visit].begins_as = "/".join(filter(None, shorter))
 
 
 def _exam(found: Found, cohort: Cohort) -> ExamFiles:

@@ -3,14 +3,16 @@
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import PurePosixPath
 
 from job.contract.cohort import Cohort
 from job.contract.errors import DataError, Problem
 from job.contract.wording import first_of
+from job.data.look_alikes import LookAlikes, without_ending
 from job.data.patterns import expression_of, folded, is_utf8, printable, spelled
 from job.storage import StoredObject
 
@@ -63,14 +65,16 @@ class Found:
     """By the name of their role."""
     dead: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """Links that lead to nothing."""
+    begins_as: str = ""
+    """Another exam with whose name this one's begins, so that it may be a file of that one."""
 
     def has(self, role: Role) -> bool:
         """Whether there is a file or a dead link for a role."""
         return bool(self.files[role.name] or self.dead[role.name])
 
 
-def wrong_with(found: Found, roles: Sequence[Role], cohort: Cohort) -> list[Problem]:
-    """All that is wrong with the names of an exam's files."""
+def wrong_with(found: Found, roles: Sequence[Role], cohort: Cohort, beside: LookAlikes) -> list[Problem]:
+    """All that is wrong with the names of an exam's files; and files beside that may be meant."""
     if problem := _unwritable(found):
         return [problem]
     if problem := _two_spellings(found):
@@ -90,8 +94,23 @@ def wrong_with(found: Found, roles: Sequence[Role], cohort: Cohort) -> list[Prob
     if cohort.class_files is not None and not any(found.has(role) for role in roles if role.of_class):
         missing.append(Role(name="any class", pattern=cohort.labels, texts=("*",), said_by="cohort.labels"))
     if missing:
-        problems.append(_missing(missing, patient, visit, found, len(roles)))
+        problem = _missing(missing, patient, visit, found, len(roles))
+        alike = [beside.of(role.path(patient, visit)) for role in missing]
+        problems.append(_with_look_alikes(problem, [key for key in alike if key is not None]))
     return problems
+
+
+def _with_look_alikes(problem: Problem, keys: Sequence[str]) -> Problem:
+    """The problem of missing files with what may be meant by them."""
+    if not keys:
+        return problem
+    shown = first_of(list(map(printable, keys)), 3)
+    return replace(
+        problem,
+        found=f"{problem.found}; beside is {shown}, whose name differs by case, blanks, a number or its ending only",
+        remedy=f"if that is meant, rename it; else {problem.remedy}",
+        cause=f"{problem.cause}, but one of a name alike",
+    )
 
 
 def _missing(missing: Sequence[Role], patient: str, visit: str, found: Found, roles: int) -> Problem:
@@ -104,7 +123,9 @@ def _missing(missing: Sequence[Role], patient: str, visit: str, found: Found, ro
             found=f"{len(there)} of {roles} files of an exam {'/'.join(filter(None, (patient, visit)))}: no file for "
             f"{names}",
             expected=f"all {roles}",
-            remedy="if this is no exam, make the patterns more specific or name the files in cohort.ignore; else add "
+            remedy=_of_another(found.begins_as)
+            if found.begins_as
+            else "if this is no exam, make the patterns more specific or name the files in cohort.ignore; else add "
             "the files, or leave the exam out with cohort.exclude",
             cause=f"hardly any file of an exam: no {names}",
         )
@@ -114,6 +135,15 @@ def _missing(missing: Sequence[Role], patient: str, visit: str, found: Found, ro
         expected="one file" if len(missing) == 1 else "one file for each",
         remedy=f"add the {'file' if len(missing) == 1 else 'files'}, or leave the exam out with cohort.exclude",
         cause=f"no file for {names}",
+    )
+
+
+def _of_another(exam: str) -> str:
+    """What to do about files that are read as an exam of their own and may be another's."""
+    return (
+        f"if these are files of exam {exam}, with whose name this one begins, write in the patterns in full what "
+        "follows the name, which takes all that it can; if they are not meant, name them in cohort.ignore; if it "
+        "is an exam, add the files, or leave it out with cohort.exclude"
     )
 
 
@@ -231,11 +261,14 @@ def found_nowhere(role: Role, exams: int, others: Sequence[StoredObject]) -> Pro
     pattern = role.pattern.replace("{channel}", role.texts[0])
     all_names = sorted(PurePosixPath(item.key).name for item in others)
     names = {re.sub(r"\d+", "0", name.lower()): name for name in all_names}  # one of those that are alike
+    stem = re.sub(r"\{\w+\}", "*", without_ending(folded(PurePosixPath(pattern).name)))  # .nii for .nii.gz
+    same = [name for name in all_names if fnmatchcase(without_ending(folded(name)), stem)]
     near = get_close_matches(PurePosixPath(pattern).name.lower(), sorted(names), n=1, cutoff=0.5)
+    meant = next(iter(same), None) or next((names[name] for name in near), None)
     return Problem(
         file=pattern,
         found=f"no file for {role.name} in any of {exams} exams",
         expected="one file in each",
         remedy="correct the pattern, or the channel's name or `files`"
-        + (f"; did you mean {printable(names[near[0]])!r}?" if near else ""),
+        + (f"; did you mean {printable(meant)!r}?" if meant else ""),
     )

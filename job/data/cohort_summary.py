@@ -10,7 +10,7 @@ import numpy as np
 from job.contract.cohort import Cohort
 from job.contract.errors import Problem
 from job.contract.study import Study
-from job.contract.wording import dimensions
+from job.contract.wording import counted, dimensions
 from job.data.channel_statistics import ChannelStatistics
 from job.data.cohort_files import ExamFiles
 from job.data.copies import copies
@@ -20,6 +20,7 @@ from job.data.exam_record import ExamRecord
 from job.data.fingerprint import label_digest
 from job.data.geometry import Geometry
 from job.data.likeness import Likeness
+from job.data.patterns import spelled
 from job.data.plausibility import beside_others, says_nothing
 from job.data.unlike_exams import suspects
 
@@ -142,23 +143,41 @@ def beside_each_other(exams: Sequence[ExamSummary], study: Study) -> tuple[list[
 
 def without_class(exams: Sequence[ExamSummary], study: Study) -> list[Problem]:
     """Classes that a fold might not learn, because only its test and validation patients have them."""
-    problems = []
+    problems, held = [], dict[str, int]()
     cohort, held_out = study.cohort, study.training.validation_patients
     for label, name in enumerate(cohort.class_names, start=1):
         patients = {exam.patient for exam in exams if exam.voxels[label]}
-        if len(patients) < 2 + held_out:
+        if 2 <= len(patients) < 2 + held_out:
+            held[name] = len(patients)
+        elif len(patients) < 2:
             values = f" ({list(cohort.class_values[label - 1])})" if cohort.class_files is None else ""
             where = " inside the mask" if cohort.mask is not None else ""
+            there = f"in {counted(len(patients), 'patient')} ({counted(len(exams), 'exam')})"
             problems.append(
                 Problem(
                     file=cohort.labels,
-                    found=f"class {name!r}{values}{where} in {len(patients)} patients ({len(exams)} exams)",
+                    found=f"class {name!r}{values}{where} {there}",
                     expected=f"each class in at least {2 + held_out} patients: one to learn it from when another "
                     "is tested" + (f" and {held_out} may be drawn for validation" if held_out else ""),
                     remedy="correct cohort.classes, remove the class, or add exams",
                 )
             )
-    return problems
+    return [*problems, *([_too_many_held_out(held, held_out)] if held else [])]
+
+
+def _too_many_held_out(patients: Mapping[str, int], held_out: int) -> Problem:
+    """Classes, with the patients that have them, that would do without validation patients, or with fewer."""
+    shown = ", ".join(f"class {name!r} in {count}" for name, count in patients.items())
+    enough = min(patients.values()) - 2
+    return Problem(
+        file="training.validation_patients",
+        found=f"{counted(held_out, 'patient')} held out for validation, and {shown} patients",
+        expected=f"each class in at least {2 + held_out} patients: one to learn it from when another is tested and "
+        f"{held_out} may be drawn for validation",
+        remedy=f"set training.validation_patients to {enough}"
+        + (" or fewer" if enough else "")
+        + "; or remove the class, or add exams",
+    )
 
 
 def _from_other_grids(exams: Sequence[ExamSummary]) -> list[Problem]:
@@ -255,7 +274,7 @@ def _absent_files(exams: Sequence[ExamSummary], cohort: Cohort) -> list[Problem]
         return []
     return [
         Problem(
-            file=exam.label_file,
+            file=spelled(cohort.labels, texts[0], exam.patient, exam.files.visit),
             found=f"no file for class {name} in exam {exam.exam}",
             expected="a file for each class that the exam has",
             remedy="nothing needs to be done if the structure is absent; else add the file, or correct the "
@@ -263,6 +282,6 @@ def _absent_files(exams: Sequence[ExamSummary], cohort: Cohort) -> list[Problem]
             cause=f"no file for class {name}",
         )
         for exam in exams
-        for name, own in zip(cohort.class_names, exam.files.labels, strict=True)
+        for name, texts, own in zip(cohort.class_names, cohort.class_files, exam.files.labels, strict=True)
         if not own
     ]

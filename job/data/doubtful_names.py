@@ -2,15 +2,17 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from job.contract.cohort import Cohort
 from job.contract.errors import Problem
+from job.contract.wording import counted
 from job.data.cohort_files import ExamFiles, matched_keys, without_ignored
 from job.data.name_forms import odd_forms
-from job.data.patterns import composed, is_utf8, printable
-from job.data.visits import alike_but_for_zeros, maybe_visits
+from job.data.patterns import composed, folded, is_utf8, printable
+from job.data.visit_patterns import separators, with_exams
+from job.data.visits import MaybeVisits, alike_but_for_zeros, begin_others, maybe_visits
 from job.storage import Storage, StoredObject
 
 IMAGE_ENDINGS = (
@@ -21,6 +23,7 @@ SHOWN = 5
 """Names that a warning gives before it counts the rest."""
 MAYBE_VISITS = "patients that look like visits"
 """Cause of the warning about such names."""
+ONE_NAME = "one name for a person: an exam of a patient who is tested may not be trained on"
 MAYBE_ONE = "patients that differ by zeros only"
 
 
@@ -33,12 +36,11 @@ def doubtful_names(source: Storage, cohort: Cohort, exams: Sequence[ExamFiles]) 
         exams: The exams that the patterns gave.
     """
     objects, dead = without_ignored(source.list(), source.dead_links(), cohort)
-    people = {exam.patient for exam in exams}
     return [
         *_unmatched(objects, dead, cohort, exams),
         *odd_forms(exams, cohort),
         *_unicode_forms(exams),
-        *doubtful_people(people),
+        *doubtful_people(exams, objects, cohort),
     ]
 
 
@@ -52,7 +54,7 @@ def _unmatched(
     matched = matched_keys([*left, *headers], cohort)  # and was left out on purpose
     matched |= {headers[key] for key in matched & headers.keys()}
     left = [key for key in left if key not in matched]
-    known = {folder for key in used for folder in _folders(key)}
+    known = {folder for key in used | matched for folder in _folders(key)}
     times = Counter(PurePosixPath(key).name for key in left)
     lost: dict[str, list[str]] = defaultdict(list)
     beside: dict[str, list[str]] = defaultdict(list)
@@ -66,13 +68,18 @@ def _unmatched(
     problems = []
     if lost:
         problems.append(_folders_without_exam(lost, cohort))
-    if beside:
-        problems.append(_files_beside(beside))
+    parts = _maybe_parts([key for own in beside.values() for key in own], cohort, exams)
+    for kind in list(beside):
+        beside[kind] = [key for key in beside[kind] if key not in parts]
+    if any(beside.values()):
+        problems.append(_files_beside({kind: keys for kind, keys in beside.items() if keys}))
+    if parts:
+        problems.append(_further_parts(parts))
     if links := [key for key in dead if not any(part.startswith(".") for part in PurePosixPath(key).parts)]:
         problems.append(
             Problem(
                 file=_some(links),
-                found=f"{len(links)} links to files that are not there",
+                found=f"{counted(len(links), 'link')} to files that are not there",
                 expected="files",
                 remedy="fetch the contents (`git annex get`, `datalad get`), or correct the links",
                 cause="dead links",
@@ -94,7 +101,7 @@ def _folders(key: str) -> list[str]:
 
 def _folders_without_exam(lost: dict[str, list[str]], cohort: Cohort) -> Problem:
     files = sum(map(len, lost.values()))
-    names = [f"{printable(folder)} ({len(keys)} files, e.g. {printable(PurePosixPath(keys[0]).name)})"
+    names = [f"{printable(folder)} ({counted(len(keys), 'file')}, e.g. {printable(PurePosixPath(keys[0]).name)})"
              for folder, keys in sorted(lost.items())]  # fmt: skip
     keys = [key for own in lost.values() for key in own]
     reasons = {
@@ -109,8 +116,8 @@ def _folders_without_exam(lost: dict[str, list[str]], cohort: Cohort) -> Problem
     why = [f"{len(own)} {reason}" for reason, own in reasons.items() if own]
     return Problem(
         file=", ".join(names[:SHOWN])
-        + (f" and {len(names) - SHOWN} further folders" if len(names) > SHOWN else ""),
-        found=f"{len(names)} folder{'s' if len(names) > 1 else ''} with {files} images of which no pattern "
+        + (f" and {counted(len(names) - SHOWN, 'further folder')}" if len(names) > SHOWN else ""),
+        found=f"{counted(len(names), 'folder')} with {counted(files, 'image')} of which no pattern "
         "matched any" + (f": {', '.join(why)}" if why else ""),
         expected=f"exams as {cohort.pattern}",
         remedy="if these are exams, they are missing from the study: correct the patterns or the names; "
@@ -122,14 +129,49 @@ def _folders_without_exam(lost: dict[str, list[str]], cohort: Cohort) -> Problem
 
 def _files_beside(beside: dict[str, list[str]]) -> Problem:
     kinds = sorted(beside.items(), key=lambda each: (-len(each[1]), each[0]))
-    shown = [f"{printable(kind)} ({len(keys)})" for kind, keys in kinds[: 2 * SHOWN]]
-    more = f" and {len(kinds) - 2 * SHOWN} further names" if len(kinds) > 2 * SHOWN else ""
+    names = [(kind if len(keys) > 1 else PurePosixPath(keys[0]).name, len(keys)) for kind, keys in kinds]
+    shown = [f"{printable(name)} ({count})" for name, count in names[: 2 * SHOWN]]
+    more = f" and {counted(len(kinds) - 2 * SHOWN, 'further name')}" if len(kinds) > 2 * SHOWN else ""
     return Problem(
         file=_some([keys[0] for _, keys in kinds]),
         found=f"images in folders of exams that no pattern matched: {', '.join(shown)}{more}",
         expected="files that the study knows",
         remedy="if they are meant, correct the patterns or name the channel; else name them in cohort.ignore",
         cause="files that no pattern matched",
+    )
+
+
+def _maybe_parts(
+    keys: Sequence[str], cohort: Cohort, exams: Sequence[ExamFiles]
+) -> dict[str, tuple[str, str]]:
+    """Of files that no pattern matched, those that differ by a number only from one of a class: it and the class."""
+    if cohort.class_files is None:
+        return {}
+    known = {
+        re.sub(r"\d+", "#", folded(item.key)): (item.key, name)
+        for exam in exams
+        for name, own in zip(cohort.class_names, exam.labels, strict=True)
+        for item in own
+        if re.search(r"\d", PurePosixPath(item.key).name)
+    }
+    folders = {str(PurePosixPath(key).parent) for key, _ in known.values()}
+    forms = {
+        key: re.sub(r"\d+", "#", folded(key)) for key in keys if str(PurePosixPath(key).parent) in folders
+    }
+    return {key: known[form] for key, form in forms.items() if form in known}
+
+
+def _further_parts(parts: Mapping[str, tuple[str, str]]) -> Problem:
+    shown = [f"{printable(key)} beside {printable(PurePosixPath(one).name)} of class {name}"
+             for key, (one, name) in sorted(parts.items())]  # fmt: skip
+    return Problem(
+        file=_some(sorted(parts)),
+        found=f"{counted(len(parts), 'image')} that no pattern matched, and that differ from a class's by a number "
+        f"only: {'; '.join(shown[:SHOWN])}",
+        expected="all parts of a class in it",
+        remedy="if they are parts of the class, which count as background now, give it a text that finds them too, "
+        'such as "GTVn*"; else name them in cohort.ignore',
+        cause="files that may be parts of a class",
     )
 
 
@@ -152,7 +194,8 @@ def _unicode_forms(exams: Iterable[ExamFiles]) -> list[Problem]:
     return [
         Problem(
             file=_some([exam.all[0].key for exam in mixed]),
-            found=f"{len(mixed)} exams whose names are written in two forms of Unicode (as macOS and as Linux do)",
+            found=f"{counted(len(mixed), 'exam')} whose names are written in two forms of Unicode (as macOS and as "
+            "Linux do)",
             expected="one form",
             remedy="nothing needs to be done: they are taken for the same names",
             cause="two forms of Unicode",
@@ -160,23 +203,45 @@ def _unicode_forms(exams: Iterable[ExamFiles]) -> list[Problem]:
     ]
 
 
-def doubtful_people(patients: Collection[str]) -> list[Problem]:
-    """Patients that may be one person: of two visits one would be trained on while the other is tested."""
+def doubtful_people(
+    exams: Sequence[ExamFiles], objects: Sequence[StoredObject], cohort: Cohort
+) -> list[Problem]:
+    """Patients that may be one person: of two visits one would be trained on while the other is tested.
+
+    Args:
+        exams: Of the cohort.
+        objects: Everything below its root that is not ignored, for the patterns that would tell visits apart.
+        cohort: Its patterns.
+    """
     problems = []
-    found = maybe_visits(patients)
+    patients = {exam.patient for exam in exams}
+    found = _among(patients, maybe_visits({*patients, *cohort.exclude}))
     if found.groups or found.alone:
         shown = [*(" and ".join(map(repr, names[:3])) for names in found.groups), *map(repr, found.alone)]
         count = sum(map(len, found.groups)) + len(found.alone)
+        people = "1 person" if len(shown) == 1 else f"{len(shown)} people"
+        look = "patient whose name looks" if count == 1 else "patients whose names look"
         problems.append(
             Problem(
                 file="; ".join(shown[:SHOWN]) + (" ..." if len(shown) > SHOWN else ""),
-                found=f"{count} patients whose names look like exams of {len(shown)} people, with a visit, session, "
-                "run or number at their end",
-                expected="one name for a person: an exam of a patient who is tested may not be trained on",
-                remedy="if they are visits, write the patterns so that {patient} ends before that part and {exam} "
-                "stands for it, e.g. {patient}_{exam}_ or sub-{patient}_ses-{exam}_; if they are different people, "
+                found=f"{count} {look} like exams of {people}, with a visit, session, run or number at their end",
+                expected=ONE_NAME,
+                remedy=f"if they are visits, {_remedy(found, exams, objects, cohort)}; if they are different people, "
                 "nothing needs to be done",
                 cause=MAYBE_VISITS,
+            )
+        )
+    grouped = {name for names in found.groups for name in names}
+    if begun := begin_others(patients - grouped):
+        shown = [f"{short!r} and {longer!r}" for short, longer in begun]
+        problems.append(
+            Problem(
+                file="; ".join(shown[:SHOWN]) + (" ..." if len(shown) > SHOWN else ""),
+                found=f"{counted(len(begun), 'patient')} with whose whole name another's begins",
+                expected=ONE_NAME,
+                remedy="if the patterns cut names short, so that several people are one patient, correct them; if "
+                "these names are whole, nothing needs to be done",
+                cause="patients whose name begins another's",
             )
         )
     if alike := alike_but_for_zeros(patients):
@@ -184,11 +249,47 @@ def doubtful_people(patients: Collection[str]) -> list[Problem]:
         problems.append(
             Problem(
                 file="; ".join(shown[:SHOWN]) + (" ..." if len(shown) > SHOWN else ""),
-                found=f"{len(alike)} people, by their names, in several spellings: only zeros before a number differ",
-                expected="one name for a person: an exam of a patient who is tested may not be trained on",
+                found=f"{'1 person' if len(alike) == 1 else f'{len(alike)} people'}, by their names, in several "
+                "spellings: only zeros before a number differ",
+                expected=ONE_NAME,
                 remedy="if they are one person, rename the files so that {patient} is the same in all of them, with "
                 "{exam} for what tells them apart; if they are different people, nothing needs to be done",
                 cause=MAYBE_ONE,
             )
         )
     return problems
+
+
+def _among(patients: Collection[str], found: MaybeVisits) -> MaybeVisits:
+    """What is left of it without exams that the study leaves out."""
+    groups = [tuple(name for name in names if name in patients) for names in found.groups]
+    return MaybeVisits(
+        groups=tuple(own for own in groups if len(own) > 1),
+        alone=tuple(name for name in found.alone if name in patients),
+    )
+
+
+def _remedy(
+    found: MaybeVisits, exams: Sequence[ExamFiles], objects: Sequence[StoredObject], cohort: Cohort
+) -> str:
+    """What makes visits exams in this cohort: other patterns if there are any, else other names."""
+    respelled = with_exams(objects, cohort, exams, found)
+    if respelled is not None:
+        mask = f", mask = {respelled.mask!r}" if respelled.mask is not None else ""
+        return f"write pattern = {respelled.pattern!r}, labels = {respelled.labels!r}{mask}"
+    later = [name for names in found.groups for name in names[1:]]
+    if "{exam}" in cohort.pattern:
+        return "rename the files so that {patient} is the same in all exams of a person, and {exam} tells them apart"
+    between = next(iter(separators(found)), "_")
+    patients = sorted({exam.patient for exam in exams})
+    other = next((name for name in patients if name not in later and between not in name), patients[0])
+    rename = (
+        f"no pattern finds them as exams and the other patients too: rename all files in one way, such as {other!r} "
+        f"to '{other}{between}1', and write {{patient}}{between}{{exam}} for {{patient}}"
+    )
+    return f"{rename}; or leave out all but one exam of each: exclude = {_listed(later)}" if later else rename
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = ", ..." if len(names) > SHOWN else ""
+    return f"[{', '.join(map(repr, names[:SHOWN]))}{more}]"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from job.contract.cohort import Cohort
 from job.contract.errors import DataError, Problem, collecting
+from job.contract.wording import counted
 from job.data.nifti import Volume, integral
 
 OUTSIDE_MASK_SHARE = 0.01
@@ -24,6 +25,8 @@ WORTH_A_WORD = 0.001
 """Of a class's voxels; masks of sound cohorts cut off less."""
 COUNTED_VALUES = 2**16
 """Range of label values, 0 among them, up to which each has a counter."""
+STRAY_SHARE = 0.01
+"""Of the voxels of all classes; unknown values that have no more are a slip of the pen."""
 SHOWN_VALUES = 5
 """Unknown label values that an error names."""
 
@@ -58,7 +61,8 @@ def classes_of(stored_ZYX: NDArray[Any], volume: Volume, cohort: Cohort) -> Labe
     found = _counts(values_ZYX)
     unknown = {value: count for value, count in found.items() if value not in known}
     if unknown:
-        raise _unknown_values(unknown, volume, cohort)
+        labelled = sum(count for value, count in found.items() if known.get(value))
+        raise _unknown_values(unknown, volume, cohort, few=sum(unknown.values()) <= STRAY_SHARE * labelled)
     label_ZYX = np.zeros(values_ZYX.shape, np.uint8)
     for value in found:
         if known[value]:
@@ -100,8 +104,11 @@ def _counts(values: NDArray[np.integer]) -> dict[int, int]:
     return dict(zip(present.tolist(), counts.tolist(), strict=True))
 
 
-def _unknown_values(unknown: dict[int, int], volume: Volume, cohort: Cohort) -> DataError:
-    shown = ", ".join(f"{value} ({count} voxels)" for value, count in list(unknown.items())[:SHOWN_VALUES])
+def _unknown_values(unknown: dict[int, int], volume: Volume, cohort: Cohort, *, few: bool) -> DataError:
+    """The error of values in no class, which are `few` beside those of the classes or may be a class of their own."""
+    shown = ", ".join(
+        f"{value} ({counted(count, 'voxel')})" for value, count in list(unknown.items())[:SHOWN_VALUES]
+    )
     more = f" and {len(unknown) - SHOWN_VALUES} further values" if len(unknown) > SHOWN_VALUES else ""
     classes = ", ".join(f"{c} = {list(v)}" for c, v in zip(cohort.classes, cohort.class_values, strict=True))
     scaled = volume.is_scaled
@@ -112,6 +119,9 @@ def _unknown_values(unknown: dict[int, int], volume: Volume, cohort: Cohort) -> 
         expected=f"{classes}, background = {list(cohort.background)}",
         remedy="write scl_slope = 1 and scl_inter = 0 into the header if what is stored are the labels"
         if scaled
+        else "correct this file first, in which they are few beside the classes; if they mean something, add them to "
+        "cohort.classes or cohort.background"
+        if few
         else "add the values to cohort.classes or cohort.background",
         cause=f"unknown label values {sorted(unknown)[:SHOWN_VALUES]}",
     )

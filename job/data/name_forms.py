@@ -30,6 +30,12 @@ def odd_forms(exams: Sequence[ExamFiles], cohort: Cohort) -> list[Problem]:
     stated = {f"class {name}" for name, own in texts if len(own) > 1}  # in the study, one by one
     problems: dict[tuple[str, ...], Problem] = {}  # by files: the channels of a 4-D file are one cause
     for role, files in _by_role(exams, cohort).items():
+        if cohort.class_files is not None and role.startswith(
+            "class "
+        ):  # GTVn1 and GTVn2 are parts of one class
+            form_of |= {
+                item.key: tuple(re.sub(r"\d+", "#", word) for word in form_of[item.key]) for item in files
+            }
         counts = Counter(form_of[item.key] for item in files)
         if len(counts) < 2 or len(files) < FEWEST_EXAMS or role in stated:
             continue

@@ -242,12 +242,11 @@ def check_cohort(
     if misnamed or problems:  # a class may be in the exams that could not be read
         lacking = without_class(summaries, study)
         side_by_side = [problem for problem in side_by_side if problem not in lacking]
-    doubtful = [] if misnamed else doubtful_names(source, study.cohort, exams)
     return Findings(
         files=exams,
         exams=tuple(summaries),
         problems=(*misnamed, *problems, *side_by_side),
-        warnings=(*doubtful, *warnings),
+        warnings=(*doubtful_names(source, study.cohort, exams), *warnings),
     )
 
 

@@ -107,6 +107,17 @@ def alike_but_for_zeros(patients: Collection[str]) -> list[tuple[str, ...]]:
     return [tuple(own) for own in groups.values() if len(own) > 1]
 
 
+def begin_others(patients: Collection[str]) -> list[tuple[str, str]]:
+    """Names that are the beginning of another's, up to what sets its parts apart: `HN` of `HN_003`."""
+    names = {_plain(name): name for name in sorted(set(patients), reverse=True)}
+    begun: dict[str, str] = {}
+    for plain, name in names.items():
+        for part in re.finditer(r"[_\-. ]+", plain):
+            if (short := names.get(plain[: part.start()])) is not None:
+                begun[short] = name
+    return sorted(begun.items())
+
+
 def _plain(name: str) -> str:
     """A name as stems are compared: without case, and without zeros before numbers."""
     return re.sub(r"(?<!\d)0+(?=\d)", "", folded(name))

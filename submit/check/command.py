@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # what draws waits for --output
 from job.contract.errors import DataError
 from job.contract.shapes import xyz_of
 from job.contract.study import Study
-from job.contract.wording import dimensions
+from job.contract.wording import dimensions, first_of
 from job.data.cohort_summary import Findings
 from job.data.prepare import check_cohort
 from job.machine import available_cores
@@ -88,8 +88,11 @@ def summary(project: Project, found: Findings) -> Iterator[str]:
     window = design.training_window()
     patch, predicted = xyz_of(window.input_zyx), xyz_of(window.output_zyx)
     patients = len({exam.patient for exam in found.files})
+    excluded = study.cohort.exclude
     yield (
-        f"cohort: {counted(len(found.files), 'exam')} of {counted(patients, 'patient')}, no problem found"
+        f"cohort: {counted(len(found.files), 'exam')} of {counted(patients, 'patient')}"
+        + (f" ({len(excluded)} excluded: {first_of(excluded, 3)})" if excluded else "")
+        + ", no problem found"
         + (f", {counted(len(by_cause(found.warnings)), 'warning')}" if found.warnings else "")
     )
     yield f"grid: {len(grid)} folds = {grid.extent}"

@@ -45,7 +45,8 @@ def overview(found: Findings, cohort: Cohort, own: Measured | None) -> Iterator[
     if found.files:
         read = {exam.exam for exam in found.exams}
         yield files_table(found.files, cohort)
-        yield patients_table(found.files, [files.exam for files in found.files if files.exam not in read])
+        unread = [files.exam for files in found.files if files.exam not in read]
+        yield patients_table(found.files, unread, cohort.exclude)
     if own is not None:
         yield classes_table(own, cohort)
         if cohort.class_files is None:
@@ -82,12 +83,15 @@ def files_table(files: Sequence[ExamFiles], cohort: Cohort) -> Table:
     )
 
 
-def patients_table(files: Sequence[ExamFiles], unread: Sequence[str] = ()) -> Table:
+def patients_table(
+    files: Sequence[ExamFiles], unread: Sequence[str] = (), excluded: Sequence[str] = ()
+) -> Table:
     """The patients by the exams that they have: by their names, or by their number where these are too many.
 
     Args:
         files: All exams.
         unread: Names of those with a problem.
+        excluded: What the study leaves out.
     """
     visits = _grouped((exam.patient, exam.visit) for exam in files)
     by_names = _grouped((tuple(own), patient) for patient, own in visits.items())
@@ -109,6 +113,7 @@ def patients_table(files: Sequence[ExamFiles], unread: Sequence[str] = ()) -> Ta
             f"{len(unread)} of the exams could not be read: {_some(unread)}. What follows is of the others."
             if unread
             else "",
+            f"{len(excluded)} excluded: {_some(excluded)}." if excluded else "",
         ),
     )
 

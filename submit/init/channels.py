@@ -1,9 +1,12 @@
 """The channels of a cohort: their pattern, their names and their order."""
 
+import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from job.contract.errors import DataError
+from job.data.visits import VISIT
 from submit.init.examples import Example
 from submit.init.files import some
 from submit.init.joining import ending_of, largest_joined
@@ -12,13 +15,35 @@ from submit.init.parts import Parts
 from submit.init.pieces import Piece, Use, names_of
 from submit.init.reading import Role
 from submit.init.templates import in_order, readable
-from submit.init.words import is_parameter_map
+from submit.init.words import WORD, is_parameter_map, modality
 from submit.wording import counted
 
 CHANNEL = "{channel}"
+OF_CONTRAST = frozenset(
+    {
+        "pre",
+        "mid",
+        "post",
+        "early",
+        "late",
+        "first",
+        "second",
+        "third",
+        "initial",
+        "init",
+        "final",
+        "last",
+        "before",
+    }
+    | {"after"}
+)
+"""Words of visits that may be said of an image's time after the contrast agent."""
+ROUND = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 15)
+"""First digits of round numbers."""
 MAPS = (
     "A parameter map has one unit in all exams, which z-scores lose: for those below that are maps, take "
-    'normalisation = "fixed" with a range that holds all that occurs; 5 to 95 % of one file is given.'
+    'normalisation = "fixed" with a range that holds all that occurs; the round one that is given holds 99 % of the '
+    "files that were opened, three at most."
 )
 
 
@@ -43,6 +68,7 @@ def channels_of(parts: Parts, described: Described) -> Piece:
         unsure.append(
             f"{described.source} names {counted(len(known), 'channel')}, and the files have {len(names)}"
         )
+    unsure += [*_odd_modalities(names, texts), *_several_visits(texts)]
     notes: dict[str, str] = {}
     for name, role in zip(names, roles if texts else roles * len(names), strict=True):
         notes |= _notes(name, parts.examples[role.template], has_range=series is None)
@@ -95,5 +121,50 @@ def _notes(name: str, example: Example, *, has_range: bool) -> dict[str, str]:
     """A file of the channel, and the range of its values where it is a map."""
     notes = {f"channel {name}": example.key}
     if has_range and is_parameter_map(name) and example.low < example.high:
-        notes[f"range of {name}"] = f"[{example.low:.3g}, {example.high:.3g}]"
+        low = 0.0 if example.low >= 0 else -_round_above(-example.low)
+        high = _round_above(example.high) if example.high > 0 else 0.0
+        notes[f"range of {name}"] = f"[{low:g}, {high:g}]"
     return notes
+
+
+def _round_above(number: float) -> float:
+    """The next larger number of few digits: 1.5 of 1.06."""
+    power = 10.0 ** math.floor(math.log10(number))
+    return next(float(f"{digits * power:.6g}") for digits in ROUND if digits * power > number)
+
+
+def _several_visits(texts: Sequence[str]) -> list[str]:
+    """What is to be said of channels that are called after different visits: `preRT_T1`, `midRT_T1`.
+
+    A bare `pre`, `post` or `late` may be said of the contrast agent.
+    """
+    words = dict.fromkeys(word for text in texts for word in WORD.findall(text))
+    visits = [word for word in words if VISIT.fullmatch(word) and word.lower() not in OF_CONTRAST]
+    if len(visits) < 2:
+        return []
+    return [
+        f"channels are called after several visits ({', '.join(visits)}), as if these were one exam; if each visit "
+        "is an exam with labels of its own, write {exam} for it in the patterns, and leave out copies that were "
+        "registered to another visit"
+    ]
+
+
+def _odd_modalities(names: Sequence[str], texts: Sequence[str]) -> list[str]:
+    """What is to be said of images that are no MRI, beside MRI."""
+    by_kind: dict[str | None, list[str]] = defaultdict(list)
+    for name, text in zip(names, texts or names, strict=True):
+        by_kind[modality(text) or modality(name)].append(name)
+    doubts = (
+        [
+            f"{', '.join(by_kind['dose'])}: a dose by its name; it is planned on the target, so that it gives the "
+            "truth away as a channel: take it out"
+        ]
+        if by_kind["dose"]
+        else []
+    )
+    if by_kind["CT or PET"] and by_kind["MRI"]:
+        doubts.append(
+            f"{', '.join(by_kind['CT or PET'])}: CT or PET by its name, among channels of MRI; take it out if the "
+            "study is about MRI"
+        )
+    return doubts

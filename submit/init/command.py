@@ -20,6 +20,7 @@ from job.study_file import parse_study
 from submit.init.counting import Counts, count_labels, share_inside_mask
 from submit.init.examples import by_completeness, read_examples
 from submit.init.files import Listing, conversion, ending_of, in_words, listing_of
+from submit.init.groups import require_apart
 from submit.init.layout import Layout, layout_of
 from submit.init.metadata import NOTHING, Described, dataset_jsons, from_dataset_json, of_challenge
 from submit.init.parts import Parts, parts_of
@@ -64,6 +65,7 @@ def recognised(source: Storage, listing: Listing, *, name: str, console: Console
     reading = best_reading(listing.images)
     if reading is None or not reading.usual:
         raise _nothing_recognised(source, name, listing)
+    require_apart(reading)
     workers = available_cores()
     with ExamProgress(console, "kinds of files") as progress:
         examples = read_examples(source, reading, workers=workers, progress=progress)
@@ -84,7 +86,8 @@ def tried(layout: Layout, objects: Sequence[StoredObject]) -> Layout:
         DataError: The patterns find other exams, or none.
     """
     cohort = layout.cohort()
-    exams, problems = sound_exams([item for item in objects if is_utf8(item.key)], cohort)
+    objects = [item for item in objects if is_utf8(item.key)]
+    exams, problems = sound_exams(objects, cohort)
     found = {(exam.patient, exam.visit) for exam in exams}
     if not found:
         raise DataError(problems)
@@ -95,7 +98,7 @@ def tried(layout: Layout, objects: Sequence[StoredObject]) -> Layout:
             expected="names whose parts are set apart in one way",
             remedy="give each patient a folder, and each exam one below it",
         )
-    doubts = [] if layout.has_visits else doubtful_people({exam.patient for exam in exams})
+    doubts = [] if layout.has_visits else doubtful_people(exams, objects, cohort)
     doubts += odd_forms(exams, cohort)
     return replace(
         layout,

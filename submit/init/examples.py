@@ -23,7 +23,8 @@ from job.storage import Storage
 from submit.init.files import Image
 from submit.init.identities import Unit
 from submit.init.reading import Reading, Role
-from submit.init.templates import Template
+from submit.init.templates import Template, without_placeholders
+from submit.init.words import is_parameter_map
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -34,7 +35,7 @@ FEW_VALUES = 40
 SAMPLED = 200_000
 """Voxels that percentiles are taken of."""
 TRIED = 3
-"""Files of a role that are opened: until one is an image, or all where they are like labels."""
+"""Files of a role that are opened: until one is an image, or all where they are like labels or parameter maps."""
 MOST_ROLES = 60
 """Of which a file is opened."""
 _BINS = 2**16
@@ -58,7 +59,7 @@ class Example:
     """Values in further files of the role, if they look like labels."""
     low: float = 0.0
     high: float = 0.0
-    """The 5th and 95th percentile of what is not 0."""
+    """The 0.5th and 99.5th percentile of what is not 0; of a parameter map, in all files that were opened."""
     faults: tuple[str, ...] = ()
     """What is wrong with the files that were opened, as `submit check` would say it."""
 
@@ -99,14 +100,17 @@ def read_examples(
 
     def example(role: Role) -> Example:
         units = [unit for unit in order if unit in role.files]
-        return _first_telling(source, [role.files[unit] for unit in units[:TRIED]])
+        images = [role.files[unit] for unit in units[:TRIED]]
+        parts = [part.strip("_-. ") for part in without_placeholders(role.template).split("/")]
+        return _first_telling(source, images, all_of_them=any(map(is_parameter_map, parts)))
 
     found = side_by_side(example, roles, workers, progress)
     return {role.template: each for role, each in zip(roles, found, strict=True)}
 
 
-def _first_telling(source: Storage, images: Sequence[Image]) -> Example:
+def _first_telling(source: Storage, images: Sequence[Image], *, all_of_them: bool) -> Example:
     found, faults, values = Example(key=images[0].key), list[str](), set[int]()
+    low, high = 0.0, 0.0
     for image in images:
         try:
             own = example_of(source.read(image.key), image.key)
@@ -116,10 +120,11 @@ def _first_telling(source: Storage, images: Sequence[Image]) -> Example:
         faults += own.faults
         if found.geometry is None or found.is_constant:
             found = own
-        if not own.is_label_like:
+        low, high = min(low, own.low), max(high, own.high)
+        if not own.is_label_like and not all_of_them:
             break
         values |= (own.values or {}).keys()
-    return replace(found, others=frozenset(values), faults=tuple(faults))
+    return replace(found, others=frozenset(values), low=low, high=high, faults=tuple(faults))
 
 
 def example_of(data: bytes, key: str) -> Example:
@@ -132,7 +137,7 @@ def example_of(data: bytes, key: str) -> Example:
     values = volume.values_ZYX().ravel()
     some = values[:: max(values.size // SAMPLED, 1)]
     some = some[(some != 0) & np.isfinite(some)]
-    low, high = (float(p) for p in np.percentile(some, (5, 95))) if some.size else (0.0, 0.0)
+    low, high = (float(p) for p in np.percentile(some, (0.5, 99.5))) if some.size else (0.0, 0.0)
     counts: dict[int, int] = {}
     if bool(np.all(np.abs(some - np.rint(some)) < 0.01)):  # else it takes a second to see it of all voxels
         with suppress(DataError):

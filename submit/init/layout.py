@@ -1,26 +1,26 @@
 """What `submit init` found in a folder, as the `[cohort]` table of a study file with all that is to be said of it."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Any
 
 from job.contract.cohort import Cohort
-from job.contract.errors import DataError
 from job.data.patterns import composed, expression_of
 from job.data.visits import VISIT
 from submit.init.channels import channels_of
 from submit.init.classes import classes_of
 from submit.init.counting import Counts
 from submit.init.files import CONVERSIONS, Listing, some
+from submit.init.groups import doubts_about_groups
 from submit.init.identities import Unit
 from submit.init.joining import ending_of
 from submit.init.metadata import Described
 from submit.init.parts import Parts
 from submit.init.pieces import Piece, Use
 from submit.init.reading import Reading, Role
-from submit.init.templates import EXAM, PATIENT, literal
+from submit.init.strays import ignored, narrowed
+from submit.init.templates import EXAM, PATIENT
 from submit.wording import counted
 
 LARGE_SHARE = 0.1
@@ -81,23 +81,29 @@ def layout_of(
     """
     channels = channels_of(parts, described)
     classes = classes_of(parts, counts, described, len(reading.patients))
-    pieces = [channels, classes, _mask(parts)]
-    pieces.append(_ignored([use for piece in pieces for use in piece.uses], listing, reading))
+    pieces = narrowed([channels, classes, _mask(parts)])
+    stray, hardly = ignored([use for piece in pieces for use in piece.uses], listing, reading)
+    pieces.append(stray)
     layout = Layout(
         table={key: value for piece in pieces for key, value in piece.table.items()},
         notes=_resample_to(channels, parts) | {key: text for p in pieces for key, text in p.notes.items()},
-        units=reading.units,
+        units=(*reading.units, *sorted({*hardly.values()} - {*reading.units})),
         counted_exams=len(counts.by_exam),
         known_from=described.source,
         unsure=(
             *parts.unsure,
             *(doubt for piece in pieces for doubt in piece.unsure),
             *described.unsure,
-            *_doubts_about_names(reading, listing),
+            *_doubts_about_names(_without(reading, hardly), listing),
             *_doubts_about_contents(channels, parts, counts),
         ),
     )
     return _with_example(_with_bids_prefixes(layout), channels.uses[0].role, parts, reading)
+
+
+def _without(reading: Reading, keys: Collection[str]) -> Reading:
+    """The same with fewer files that belong to no exam."""
+    return replace(reading, unplaced=tuple(image for image in reading.unplaced if image.key not in keys))
 
 
 def _with_example(layout: Layout, role: Role, parts: Parts, reading: Reading) -> Layout:
@@ -148,55 +154,6 @@ def _with_bids_prefixes(layout: Layout) -> Layout:
     return replace(layout, table={**layout.table, **patterns}, units=units)
 
 
-# --- files that patterns find beside those that they are meant to
-
-
-def _ignored(uses: Sequence[Use], listing: Listing, reading: Reading) -> Piece:
-    """Patterns of files that the others find, and that are not meant.
-
-    Raises:
-        DataError: Another pattern means them, so that they cannot be ignored.
-    """
-    keys = [*(image.key for image in listing.images), *listing.others, *listing.twice]
-    used = {image.key for use in uses for image in use.role.files.values()}
-    stray: set[str] = set()
-    for use in uses:
-        own = {image.key for image in (*use.role.files.values(), *chain(*use.role.doubled.values()))}
-        expression = expression_of(use.pattern, use.text)
-        stray |= {key for key in keys if key not in own and expression.fullmatch(composed(key))}
-    if clashes := sorted(stray & used):
-        patterns = " and ".join(dict.fromkeys(use.pattern for use in uses))
-        raise DataError.of(
-            file=some(clashes),
-            found=f"files that two patterns find ({patterns})",
-            expected="names that tell channels and labels apart",
-            remedy="give the label files a word of their own (`_seg`), or a folder",
-        )
-    ignore = _patterns_of(sorted(stray), used, reading)
-    return Piece(table={"ignore": ignore} if ignore else {})
-
-
-def _patterns_of(stray: Sequence[str], used: Iterable[str], reading: Reading) -> list[str]:
-    """Files as patterns: by role, by folder, or one by one."""
-    used = [composed(key) for key in used]
-    kinds = {
-        image.key: f"{role.text.replace(PATIENT, '*').replace(EXAM, '*')}{image.ending}"
-        for role in reading.roles
-        for image in role.files.values()
-    }
-    patterns: list[str] = []
-    for key in stray:
-        if any(expression_of(pattern).fullmatch(composed(key)) for pattern in patterns):
-            continue
-        options = [kinds[key]] if key in kinds else []
-        folders = composed(key).split("/")[:-1]
-        options += [f"{literal('/'.join(folders[: n + 1]))}/**" for n in range(len(folders))]
-        options.append(literal(composed(key)))
-        free = [option for option in options if not any(map(expression_of(option).fullmatch, used))]
-        patterns += free[:1]
-    return patterns
-
-
 # --- doubts
 
 
@@ -205,8 +162,7 @@ def _doubts_about_names(reading: Reading, listing: Listing) -> list[str]:
     doubts = []
     if reading.exams and not all(VISIT.fullmatch(exam) for exam in reading.exams) and not reading.says_visits:
         doubts.append(_maybe_groups(reading))
-    if any("*" in folder for role in reading.roles for folder in role.template[:-1]):
-        doubts.append("folders above the patients' are taken for parts of the cohort (* in the patterns)")
+    doubts += doubts_about_groups(reading)
     if reading.unplaced:
         keys = [image.key for image in reading.unplaced]
         if apart := _without_visit(reading):

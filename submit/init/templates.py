@@ -122,8 +122,8 @@ def with_groups(placed: Placed) -> Placed:
     for position in range(max(len(template) for _, template, _ in placed) - 1):
         groups: dict[Template, dict[str, set[Unit]]] = defaultdict(lambda: defaultdict(set))
         for unit, template, _ in placed:
-            if _is_above_patient(template, position):
-                groups[_with_star(template, position)][template[position]].add(unit)
+            if is_above_patient(template, position):
+                groups[with_star(template, position)][template[position]].add(unit)
         several = [own for own in groups.values() if len(own) > 1]
         apart = [own for own in several if sum(map(len, own.values())) == len(set().union(*own.values()))]
         alike = {name for own in apart for name in own}
@@ -135,19 +135,21 @@ def with_groups(placed: Placed) -> Placed:
         }
         alike &= labelled or alike
         placed = [
-            (unit, _with_star(template, position), image)
-            if _is_above_patient(template, position) and template[position] in alike
+            (unit, with_star(template, position), image)
+            if is_above_patient(template, position) and template[position] in alike
             else (unit, template, image)
             for unit, template, image in placed
         ]
     return placed
 
 
-def _is_above_patient(template: Template, position: int) -> bool:
+def is_above_patient(template: Template, position: int) -> bool:
+    """Whether a component is a folder above the one, or the name, that is the patient's."""
     return PATIENT not in "/".join(template[: position + 1]) and PATIENT in "/".join(template[position + 1 :])
 
 
-def _with_star(template: Template, position: int) -> Template:
+def with_star(template: Template, position: int) -> Template:
+    """The template with any folder for one of its own."""
     return (*template[:position], "*", *template[position + 1 :])
 
 
@@ -159,7 +161,7 @@ def without_noise(placed: Placed) -> Placed:
     units = {unit for unit, _, _ in placed}
     having: dict[str, set[Unit]] = defaultdict(set)
     for unit, template, _ in placed:
-        for word in WORD.findall(template[-1]):
+        for word in WORD.findall(template[-1].casefold()):
             having[word].add(unit)
     few = max(1, NOISE_SHARE * len(units)) if len(units) > 1 else 0
     rare = {word for word, own in having.items() if len(own) <= few and "{" not in word}
@@ -184,7 +186,8 @@ def _cleaned(template: Template, noise: Collection[str]) -> Template:
     """A template with `*` for some words of its name, and British and American spelling as one pattern."""
     pieces = re.split(rf"({ENTITY.pattern})", _SPELLED.sub("normali[sz]", template[-1]))
     pieces[::2] = (
-        WORD.sub(lambda match: "*" if match[0] in noise else match[0], piece) for piece in pieces[::2]
+        WORD.sub(lambda match: "*" if match[0].casefold() in noise else match[0], piece)
+        for piece in pieces[::2]
     )
     return (*template[:-1], _WILDCARDS.sub("*", "".join(pieces)))
 

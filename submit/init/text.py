@@ -162,13 +162,14 @@ def _classes(layout: Layout) -> list[str]:
 
 
 def _sweep(layout: Layout) -> list[str]:
-    first = next(iter({**layout.table.get("structures", {}), **layout.table["classes"]}))
+    first, unions = next(iter(layout.table["classes"])), layout.table.get("structures", {})
+    others = f"; it may be a union too ({some(list(unions))})" if unions else ""
     return [
         "[sweep]",
         *_comment(f"Each channel is left out once: {grid_in_words(layout)}."),
         'leave_out = "channels"',
         *_comment(
-            "What the verdict is about, fixed before anything runs; by default Dice of the first class."
+            f"What the verdict is about, fixed before anything runs; by default Dice of the first class{others}."
         ),
         f'# endpoint = {{ class = {quoted(first)}, metric = "dice" }}',
     ]

@@ -22,7 +22,7 @@ _CAMEL = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _CHANNEL = re.compile(
     r"t[12](?:[a-z]\w{0,7})?|flair\w{0,3}|pdw?|adc\w{0,3}|dwi\w{0,3}|b\d{1,4}|swi|swan|qsm|mprage|mp2rage|vibe|stir|tirm"
     r"|tse|fse|dce|dsc|asl|ktrans|kep|r?cb[vf]|mtt|ttp|tmax|[tr][12]star|[tr][12]map|ct|cect|ncct|cta|pet|suv|mra|tof"
-    r"|fa|md|ve|vp|mri?|imagest[rs]|images?|img|scan|anat"
+    r"|fa|md|ve|vp|mri?|imagest[rs]|images?|img|scan|anat|cbct|pt|(?:rt)?dose\w{0,4}|rtd"
 )
 _GENERIC_LABEL = re.compile(
     r"labels?(?:t[rs]|map|maps)?|lbls?|segs?|segm|d?seg|gt|truths?|ground|groundtruths?|annot(?:ation)?s?|rois?|contours?"
@@ -33,7 +33,7 @@ _NAMED_LABEL = re.compile(
     r"|(?:gtv|ctv|ptv|itv)\w*|\w*seg|\w*labels?"
 )
 _REGION = re.compile(
-    r"(?:brain|body|head|skull|foreground|fov)(?:_?mask)?|external|bet|brainextraction|bodycontour|outline"
+    r"(?:brain|body|head|skull|skin|foreground|fov)(?:_?mask)?|external|bet|brainextraction|bodycontour|outline"
 )
 _MASK = re.compile(r"masks?(?:t[rs])?")
 _PREDICTION = re.compile(
@@ -46,6 +46,11 @@ _COPY = re.compile(
     r"^(?:copy|kopie|copie)(?: ?\(\d+\))? (?:of|von|de) |[-_ ](?:copy|kopie|copie)(?: ?\(?\d+\)?)?$| \(\d+\)$|~$|^~",
     re.IGNORECASE,
 )
+_DOSE = re.compile(r"(?:rt)?dose\w{0,4}|rtd")
+_COMPUTED = re.compile(r"ct|cect|ncct|cbct|cta|pet|pt|suv\w*")
+"""Words of tomography without magnets."""
+_REGIONS = frozenset({"WT", "TC", "ET", "ED", "CE", "NE", "NET", "NCR", "NEC", "LN"})
+"""Capitals that name a part of a tumour, and nobody."""
 _MAP = re.compile(
     r"adc\w*|ktrans|kep|ve|vp|[tr][12](?:star)?_?map|[tr][12]star|r?cb[vf]|mtt|ttp|tmax|fa|md|suv\w*|ct|cect|ncct|qsm"
 )
@@ -90,6 +95,13 @@ def kind_of(words: frozenset[str]) -> Kind | None:
     if has(_MASK):
         return "mask or labels"
     return "channel" if has(_CHANNEL) else None
+
+
+def is_region(name: str) -> bool:
+    """Whether a name is that of a body or brain and of nothing else: `BODY`, `External`, `brain_mask`."""
+    words = [word.lower() for word in WORD.findall(name)]
+    outlines = [word for word in words if _REGION.fullmatch(word)]
+    return bool(outlines) and all(word in outlines or _MASK.fullmatch(word) for word in words)
 
 
 @lru_cache(maxsize=2**16)
@@ -142,13 +154,26 @@ def unnumbered(text: str) -> str:
 
 
 def unlettered(text: str) -> str:
-    """The name of a structure without the letter or number of who drew it, `lesion` of `lesion_A`."""
+    """The name of a structure without the letter, initials or number of who drew it: `lesion` of `lesion_A`."""
+    initials = re.search(r"[_\-. ]([A-Z]{2,3})$", text)
+    if initials is not None and initials[1] not in _REGIONS:
+        return text[: initials.start()] or text
     return re.sub(r"[_\-. ][A-Za-z]$|[_\-. ]?\d+$", "", text) or text
 
 
 def is_parameter_map(name: str) -> bool:
     """Whether a channel's name is that of a map in a unit of its own."""
     return any(_MAP.fullmatch(word) for word in (name.lower(), *words_of(name)))
+
+
+def modality(name: str) -> Literal["dose", "CT or PET", "MRI"] | None:
+    """What a channel is by its name; None if that does not say."""
+    words = words_of(name)
+    if any(_DOSE.fullmatch(word) for word in words):
+        return "dose"
+    if any(_COMPUTED.fullmatch(word) for word in words):
+        return "CT or PET"
+    return "MRI" if any(is_telling(word) and is_channel_word(word) for word in words) else None
 
 
 def version_rank(word: str) -> int | None:

@@ -115,9 +115,21 @@ IMPOSSIBLE = [
         "sweep.endpoint: class has 'tumour' twice; name each structure once",
     ),
     ("sweep.endpoint = { class = [] }", "sweep.endpoint.class"),
-    ("sweep.equivalence_margin = 0", "sweep.equivalence_margin: "),
-    ("sweep.relative_margin = 1.5", "sweep.relative_margin: "),
-    ("sweep.smallest_dice = -0.1", "sweep.smallest_dice: "),
+    ("sweep.equivalence_margin = 0", "sweep.equivalence_margin: expected a number above 0, got 0"),
+    ("sweep.equivalence_margin = 2", "sweep: equivalence_margin: a Dice has no loss of 2; 2 % is 0.02"),
+    ("sweep.equivalence_margin = 1.0", "sweep: equivalence_margin: a Dice has no loss of 1; 1 % is 0.01"),
+    (
+        'sweep.equivalence_margin = -1\nsweep.endpoint = { class = "tumour", metric = "hd95_mm" }',
+        "sweep.equivalence_margin: expected a number above 0, got -1",
+    ),
+    (
+        "sweep.relative_margin = 25",
+        "sweep.relative_margin: expected a number of at most 1, got 25; 25 % is 0.25",
+    ),
+    ("sweep.relative_margin = 0", "sweep.relative_margin: expected a number above 0, got 0"),
+    ("sweep.smallest_dice = -0.1", "sweep.smallest_dice: expected a number of at least 0, got -0.1"),
+    ("sweep.smallest_dice = 30", "sweep.smallest_dice: expected a number below 1, got 30; 30 % is 0.3"),
+    ("sweep.smallest_dice = 1.0", "sweep.smallest_dice: expected a number below 1, got 1.0"),
     ('cohort.channels = ["t1"]', 'arm "without t1" would have no channel (leave_out = "channels"'),
     (
         'cohort.channels = ["t1", "t2"]\nsweep.leave_out = "pairs"',
@@ -235,4 +247,7 @@ def test_a_margin_is_stated_with_its_reason_or_a_default_of_dice_alone(make_stud
     assert make_study('sweep.endpoint = { class = "tumour", metric = "hd95_mm" }').margin is None
     stated = make_study('sweep.equivalence_margin = 0.05\nsweep.margin_justification = "two readers"')
     assert (stated.margin, stated.sweep.margin_justification) == (0.05, "two readers")
+    in_mm = 'sweep.endpoint = { class = "tumour", metric = "hd95_mm" }\nsweep.equivalence_margin = 2'
+    assert make_study(in_mm).margin == 2
+    assert make_study("sweep.equivalence_margin = 0.99").margin == 0.99
     assert (stated.sweep.relative_margin, stated.sweep.smallest_dice) == (0.25, 0.3)

@@ -37,7 +37,7 @@ def test_every_key_of_every_table_is_described(section: type[Section]) -> None:
         "| `class` | text or list (length at least 1) of texts | required | Name of a class or of one of "
         "`cohort.structures`, or `union` for all classes together; or a list of them, all of which a channel must be "
         "spared by before it is called droppable. Arms are ordered by the first. |",
-        "| `smallest_dice` | number (at least 0, at most 1) | `0.3` | Mean Dice that the reference must be shown to "
+        "| `smallest_dice` | number (at least 0, below 1) | `0.3` | Mean Dice that the reference must be shown to "
         "exceed before anything is called droppable beside it. |",
         "| `weight_l1` | number (at least 0) | `1e-06` | Factor of the sum of \\|w\\| over convolution weights. |",
     ],

@@ -308,3 +308,68 @@ def test_a_part_of_a_class_that_is_a_dead_link_is_a_problem_though_other_parts_a
         find_exams(objects, cohort(**CLASSES, classes={"node": "GTVn*"}), dead=["p1/GTVn2.nii.gz"])
     (problem,) = error.value.problems
     assert (problem.file, problem.found) == ("p1/GTVn2.nii.gz", "a link to a file that is not there")
+
+
+def test_a_channel_whose_name_ends_as_anothers_makes_no_exam() -> None:
+    """`ses-pre_ce-GD_T1w` is a channel of exam `pre`, and no T1w of an exam `pre_ce-GD`."""
+    names = ("T1w", "ce-GD_T1w", "dseg")
+    keys = [f"sub-{n}/anat/sub-{n}_ses-pre_{name}.nii.gz" for n in (1, 2) for name in names]
+    settings = {
+        "pattern": "**/sub-{patient}_ses-{exam}_{channel}.nii.gz",
+        "labels": "**/sub-{patient}_ses-{exam}_dseg.nii.gz",
+        "channels": ["T1w", "ce-GD_T1w"],
+    }
+    exams = found(keys, **settings)
+    assert [(exam.patient, exam.visit) for exam in exams] == [("1", "pre"), ("2", "pre")]
+    assert channels_of(exams[0]) == keys[:2]
+    (line,) = problems_of(keys[:-1], **settings)  # patient 2 lacks labels, and still has one exam
+    assert line.startswith("**/sub-2_ses-pre_dseg.nii.gz: found no file for labels")
+
+
+def test_files_that_are_read_as_an_exam_whose_name_begins_as_anothers_are_explained() -> None:
+    """`{exam}` takes all that it can, so that nothing is left for the `*`."""
+    names = ("T1w", "T2w", "space-T1w_dseg")
+    keys = [f"sub-{n}_ses-pre_{name}.nii.gz" for n in (1, 2) for name in names]
+    settings = {
+        "pattern": "sub-{patient}_ses-{exam}_{channel}.nii.gz",
+        "labels": "sub-{patient}_ses-{exam}_*dseg.nii.gz",
+        "channels": ["T1w", "T2w"],
+    }
+    lines = [line for line in problems_of(keys, **settings) if "of an exam 1/pre_space-T1w" in line]
+    assert len(lines) == 1
+    assert (
+        "if these are files of exam 1/pre, with whose name this one begins, write in the patterns in full"
+        in lines[0]
+    )
+    settings["labels"] = "sub-{patient}_ses-{exam}_space-T1w_dseg.nii.gz"
+    assert [exam.visit for exam in found(keys, **settings)] == ["pre", "pre"]
+
+
+def test_a_pattern_to_ignore_that_matches_nothing_is_refused_as_an_exam_to_exclude_is() -> None:
+    keys = [*exam_keys("p1"), *exam_keys("p2"), "p1/old.nii.gz"]
+    assert problems_of(keys, ignore=["**/old*", "p3/**"], exclude=["p4"]) == [
+        "cohort.ignore: found 'p3/**', which matches no file; expected patterns of files below cohort.root; correct "
+        "the pattern or remove it",
+        "cohort.exclude: found 'p4', which is no patient and no patient/exam; expected an exam of the cohort; "
+        "correct the name or remove it",
+    ]
+
+
+def test_a_name_that_differs_by_its_ending_is_meant_rather_than_one_that_looks_alike() -> None:
+    keys = [
+        f"p{n}/{name}"
+        for n in (1, 2)
+        for name in ("t1.nii.gz", "flair_ax.nii", "flair_sag.nii.gz", "label.nii.gz")
+    ]
+    (line,) = problems_of(keys, channels=["t1", "flair_ax"])
+    assert line.endswith("did you mean 'flair_ax.nii'?")
+
+
+def test_a_file_of_a_name_alike_beside_a_missing_one_is_named() -> None:
+    keys = [*exam_keys("p1"), *exam_keys("p2"), "p3/t1.nii.gz", "p3/T2.nii.gz", "p3/label.nii.gz"]
+    (line,) = problems_of(keys)
+    assert line == (
+        "p3/t2.nii.gz: found no file for channel t2; beside is p3/T2.nii.gz, whose name differs by case, blanks, a "
+        "number or its ending only; expected one file; if that is meant, rename it; else add the file, or leave the "
+        "exam out with cohort.exclude"
+    )

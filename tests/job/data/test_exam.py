@@ -170,7 +170,7 @@ def test_unknown_label_values_are_named_with_their_counts(
     label[0, 0, 0], label[3, 3] = -4, 7
     source = make_cohort(["p1"], {"p1/label.nii.gz": label}, shape_xyz=LABEL.shape)
     assert problems_of(source, make_study(cohort={"background": [0, 5]})) == {
-        "p1/label.nii.gz": "p1/label.nii.gz: found unknown label values -4 (1 voxels), 7 (3 voxels); "
+        "p1/label.nii.gz": "p1/label.nii.gz: found unknown label values -4 (1 voxel), 7 (3 voxels); "
         "expected GTV-T = [1], GTV-Ln = [2], background = [0, 5]; "
         "add the values to cohort.classes or cohort.background"
     }

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from job.contract.cohort import Cohort
 from job.contract.errors import DataError
+from job.contract.wording import counted
 from job.data.labels import classes_of, clear_outside, mask_of
 from job.data.nifti import read_labels, read_volume, write_labels
 from tests.job.data.odd_cohorts import SHAPE, OddCohort, exam_of, nifti, patched, sound_cohort
@@ -57,7 +58,7 @@ def test_neighbours_that_single_precision_merges_stay_apart(dtype: Any) -> None:
     values = np.array([0, 16777216, 16777217, 16777218], dtype)
     assert labels_of(values, classes={"a": 16777216, "b": 16777217, "c": 16777218}) == [0, 1, 2, 3]
     assert (
-        "found unknown label values 16777217 (1 voxels), 16777218 (1 voxels); expected a = [16777216]"
+        "found unknown label values 16777217 (1 voxel), 16777218 (1 voxel); expected a = [16777216]"
         in refused(values, classes={"a": 16777216})
     )
 
@@ -65,7 +66,7 @@ def test_neighbours_that_single_precision_merges_stay_apart(dtype: Any) -> None:
 def test_neighbours_that_double_precision_merges_stay_apart() -> None:
     values = np.array([0, 2**63, 2**63 + 1, 2**64 - 1], np.uint64)
     assert labels_of(values, classes={"a": 2**63, "b": 2**63 + 1, "c": 2**64 - 1}) == [0, 1, 2, 3]
-    assert f"found unknown label values {2**63 + 1} (1 voxels), {2**64 - 1} (1 voxels)" in refused(
+    assert f"found unknown label values {2**63 + 1} (1 voxel), {2**64 - 1} (1 voxel)" in refused(
         values, classes={"a": 2**63}
     )
     values = np.array([0, -(2**63), 2**63 - 1], np.int64)
@@ -84,7 +85,9 @@ def test_a_class_that_the_files_type_cannot_hold_is_in_no_voxel() -> None:
     "values", [[0, 3, 3, -2], [3, 3, -2], [-2, -2, -7], [5, 5, 9], [0, 0, 70_000], [10**9, 10**9 + 1]]
 )
 def test_unknown_values_are_counted_in_order_wherever_they_lie(values: list[int]) -> None:
-    counts = ", ".join(f"{value} ({values.count(value)} voxels)" for value in sorted(set(values) - {0}))
+    counts = ", ".join(
+        f"{value} ({counted(values.count(value), 'voxel')})" for value in sorted(set(values) - {0})
+    )
     assert f"found unknown label values {counts}; expected" in refused(
         np.array(values, np.int32), classes={"a": 1}
     )
@@ -118,7 +121,7 @@ def test_a_slope_is_named_where_it_makes_fractions() -> None:
 def test_a_slope_is_named_where_it_makes_values_of_no_class() -> None:
     line = refused(np.array([0, 1, 3], np.int16), slope=2, classes={"a": 1, "b": 3})
     assert (
-        "found unknown label values 2 (1 voxels), 6 (1 voxels), after the header multiplied what is stored by 2 "
+        "found unknown label values 2 (1 voxel), 6 (1 voxel), after the header multiplied what is stored by 2 "
         "(scl_slope); expected" in line
     )
     assert "write scl_slope = 1" in line
@@ -150,7 +153,7 @@ def test_a_slope_is_said_where_what_is_stored_would_be_other_classes() -> None:
 
 def test_many_unknown_values_are_counted() -> None:
     line = refused(np.arange(40, dtype=np.int16), classes={"a": 1})
-    assert "5 (1 voxels), 6 (1 voxels) and 33 further values" in line
+    assert "5 (1 voxel), 6 (1 voxel) and 33 further values" in line
 
 
 def test_labels_of_64_bits_are_written_and_read_back() -> None:
@@ -265,13 +268,21 @@ def test_where_files_of_classes_overlap_the_one_that_is_named_first_has_the_voxe
     assert "class 'core' inside the mask in 0 patients (3 exams)" in str(found.problems[0])
 
 
+def test_a_stray_value_is_to_be_corrected_in_its_file_first() -> None:
+    """One voxel beside 100 of the class is a slip of the pen; two may be a class."""
+    for strays, corrected in ((1, True), (2, False)):
+        line = refused(np.repeat([0, 1, 7], [99, 100, strays]).astype(np.uint8), classes={"a": 1})
+        assert ("correct this file first, in which they are few beside the classes" in line) == corrected
+        assert "cohort.classes or cohort.background" in line
+
+
 def test_a_class_without_a_file_is_absent(per_class: OddCohort) -> None:
     per_class.file("p2", "gtv_core").unlink()
     label = exam_of(1)["label"]
     assert voxels(per_class, "p2") == (label.size - int(label.sum()), 0, int(label.sum()))
     warnings = per_class.words(**PER_CLASS)[1]
     assert (
-        "p2/gtv_oedema.nii.gz: found no file for class core in exam p2; expected a file for each"
+        "p2/gtv_core.nii.gz: found no file for class core in exam p2; expected a file for each"
         in warnings[-1]
     )
 

@@ -230,7 +230,7 @@ def test_a_class_that_fewer_than_two_patients_have_is_a_problem(
     without = np.ones((20, 18, 10), np.uint8)
     source = make_cohort(PATIENTS, {f"{p}/label.nii.gz": without for p in PATIENTS[patients_with_it:]})
     study = make_study(cohort={"mask": None})
-    found = rf"found class 'GTV-Ln' \(\[2\]\) in {patients_with_it} patients \(3 exams\); expected"
+    found = rf"found class 'GTV-Ln' \(\[2\]\) in {patients_with_it} patients? \(3 exams\); expected"
     for attempt in (lambda: prepare(source, store, study), lambda: check(source, study)):
         with pytest.raises(DataError, match=found):
             attempt()
@@ -250,7 +250,7 @@ def test_two_visits_of_one_patient_do_not_make_a_class_learnable(
     }
     study = make_study(cohort=patterns)
     for attempt in (lambda: prepare(source, store, study), lambda: check(source, study)):
-        with pytest.raises(DataError, match=r"'GTV-Ln' \(\[2\]\) in 1 patients \(3 exams\)"):
+        with pytest.raises(DataError, match=r"'GTV-Ln' \(\[2\]\) in 1 patient \(3 exams\)"):
             attempt()
 
 
@@ -283,6 +283,21 @@ def test_a_class_that_validation_could_take_from_training_is_a_problem(
     with pytest.raises(DataError, match=r"in at least 3 patients: .* and 1 may be drawn for validation"):
         prepare(source, store, study)
     assert check(source, make_study(cohort={"mask": None})) == list(PATIENTS)
+
+
+def test_too_many_validation_patients_are_one_problem_with_its_cure(
+    make_cohort: MakeCohort, make_study: MakeStudy, store: LocalStorage
+) -> None:
+    """Three patients have each class: with two held out and one tested, none may be left to learn from."""
+    with pytest.raises(DataError) as error:
+        prepare(make_cohort(PATIENTS), store, make_study(training={"validation_patients": 2}))
+    (problem,) = error.value.problems
+    assert problem.file == "training.validation_patients"
+    assert (
+        "2 patients held out for validation, and class 'GTV-T' in 3, class 'GTV-Ln' in 3 patients"
+        in problem.found
+    )
+    assert problem.remedy.startswith("set training.validation_patients to 1 or fewer")
 
 
 def test_no_more_exams_are_prepared_at_a_time_than_memory_suffices_for(

@@ -323,7 +323,7 @@ def test_values_that_no_class_has_are_found_though_resampling_would_lose_them(th
 
     thick.change("p2", "label", with_9)
     assert thick.words(resample_to="t1", **NODES)[0][0].startswith(
-        "p2/label.nii.gz: found unknown label values 9 (1 voxels)"
+        "p2/label.nii.gz: found unknown label values 9 (1 voxel)"
     )
 
 

@@ -108,6 +108,8 @@ def test_patients_are_grouped_by_the_names_of_their_exams(make_exam):
 
 def test_patients_whose_exams_are_called_by_dates_are_grouped_by_their_number(make_exam):
     exams = [(f"p{n:02}", f"2026-01-{n:02}") for n in range(1, 16)] + [("p15", "2026-02-01")]
+    left_out = patients_table([make_exam(*exam).files for exam in exams], excluded=["P03", "P04/post"])
+    assert left_out.notes == ("2 excluded: P03, P04/post.",)
     assert texts(patients_table([make_exam(*exam).files for exam in exams])) == {
         "exams each": ["1", "2"],
         "their names, e.g.": ["2026-01-01", "2026-01-15, 2026-02-01"],

@@ -73,6 +73,23 @@ def test_two_drawings_of_one_structure_overlap(shared: int, used: list[str]) -> 
     )
 
 
+@pytest.mark.parametrize(
+    ("names", "used"),
+    [
+        (["GTV_KB", "GTV_MM"], ["GTV_KB"]),
+        (["GTV-ABC", "GTV-XY"], ["GTV-ABC"]),
+        (["tumour_TC", "tumour_WT"], ["tumour_TC", "tumour_WT"]),  # tumour core, whole tumour
+    ],
+)
+def test_initials_tell_people_apart_and_capitals_of_regions_do_not(names: list[str], used: list[str]) -> None:
+    found = classes(names, {0b11: 8, 0b01: 2, 0b10: 1})  # Dice 16 / 19 = 0.84
+    assert sorted(found.table["classes"]) == used
+
+
+def test_initials_of_structures_that_lie_apart_are_classes() -> None:
+    assert len(classes(["GTV_KB", "GTV_MM"], {0b11: 3, 0b01: 2, 0b10: 1}).table["classes"]) == 2  # 0.67
+
+
 def test_structures_of_other_names_may_overlap() -> None:
     found = classes(["tumour", "edema"], {0b11: 8, 0b01: 2, 0b10: 1})
     assert len(found.table["classes"]) == 2

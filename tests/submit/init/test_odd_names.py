@@ -76,7 +76,7 @@ def test_a_space_at_the_end_of_one_files_name_makes_it_another(
     plain(data)
     (data / "p2/t1.nii.gz").rename(data / "p2/t1 .nii.gz")
     ended = init()
-    assert "1 of 4 exams is not whole (p2: no file for channel t1)" in ended.out
+    assert "1 of 4 exams is not whole (p2: no file for channel t1, but one of a name alike)" in ended.out
     assert "not used: {patient}/t1  (1 of 4 exams)" in ended.out
 
 
@@ -128,6 +128,16 @@ def test_a_channel_in_capitals_in_one_exam_is_the_same_channel(
     (data / "p2/t1.nii.gz").rename(data / "p2/T1.nii.gz")
     ended = init()
     assert ended.cohort.channels[2].files == "[tT]1"
+    assert ended.problems == []
+
+
+def test_case_inside_a_longer_name_makes_no_other_channel(data: Path, init: Callable[..., Ended]) -> None:
+    plain(data, channels=("adc", "flair", "T1 post Gd", "t2"))
+    (data / "p2/T1 post Gd.nii.gz").rename(data / "p2/T1 post gd.nii.gz")
+    ended = init()
+    assert ended.cohort.channels[2].files == "T1 post [Gg]d"
+    assert ended.cohort.channel_names == ("adc", "flair", "T1 post Gd", "t2")
+    assert "not whole" not in ended.out
     assert ended.problems == []
 
 

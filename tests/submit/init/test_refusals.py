@@ -103,7 +103,10 @@ def _dicom_without_ending(folder: Path) -> None:
         (_labels_in_4d, ["2 volumes in a file of labels", "fslsplit"]),
         (_probabilities, ["voxels that are not integral"]),
         (_no_class, ["nothing but background in the labels of 4 exams"]),
-        (_labels_without_a_word, ["files that two patterns find", "a word of their own"]),
+        (
+            _labels_without_a_word,
+            ["files that {patient}_t1.nii.gz and {patient}.nii.gz find", "a word of their own"],
+        ),
         (_other_kinds, ["2 .hdr, 2 .mha", ".mha: read them with 3D Slicer", "fslchfiletype"]),
         (_dicom_without_ending, ["a DICOM file", "dcm2niix"]),
     ],

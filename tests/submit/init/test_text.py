@@ -73,7 +73,11 @@ def test_its_comments_are_right_when_they_become_lines() -> None:
     text = "\n".join(fixed + "," if "; or {" in line else line for line in lines)
     study = parse_study(tomllib.loads(text), source="text")
     assert study.cohort.channels[1].range == (0.0123, 0.4)
-    assert study.endpoint.structure == "all of it"
+    assert study.endpoint.structure == "class_1"
+    assert "by default Dice of the first class; it may be a union too (all of it)." in " ".join(
+        line.removeprefix("# ") for line in lines
+    )
+    assert parse_study(tomllib.loads(text_of(LAYOUT)), source="text").endpoint == study.endpoint
 
 
 def test_exams_that_lack_files_are_named_and_not_counted() -> None:
