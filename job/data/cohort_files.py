@@ -295,7 +295,7 @@ def _without_excluded(
         problems.append(
             Problem(
                 file="cohort.exclude",
-                found=f"all {len(found)} exams of the cohort",
+                found=f"every exam of the cohort ({len(found)})",
                 expected="some exams that stay",
                 remedy="remove names from it",
             )

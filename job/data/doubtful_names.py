@@ -75,17 +75,22 @@ def _unmatched(
         problems.append(_files_beside({kind: keys for kind, keys in beside.items() if keys}))
     if parts:
         problems.append(_further_parts(parts))
-    if links := [key for key in dead if not any(part.startswith(".") for part in PurePosixPath(key).parts)]:
-        problems.append(
-            Problem(
-                file=_some(links),
-                found=f"{counted(len(links), 'link')} to files that are not there",
-                expected="files",
-                remedy="fetch the contents (`git annex get`, `datalad get`), or correct the links",
-                cause="dead links",
-            )
+    return [*problems, *_dead_links(dead)]
+
+
+def _dead_links(dead: Collection[str]) -> list[Problem]:
+    links = [key for key in dead if not any(part.startswith(".") for part in PurePosixPath(key).parts)]
+    if not links:
+        return []
+    return [
+        Problem(
+            file=_some(links),
+            found=f"{counted(len(links), 'link')} to files that are not there",
+            expected="files",
+            remedy="fetch the contents (`git annex get`, `datalad get`), or correct the links",
+            cause="dead links",
         )
-    return problems
+    ]
 
 
 def _is_image(key: str) -> bool:
@@ -213,51 +218,58 @@ def doubtful_people(
         objects: Everything below its root that is not ignored, for the patterns that would tell visits apart.
         cohort: Its patterns.
     """
-    problems = []
     patients = {exam.patient for exam in exams}
     found = _among(patients, maybe_visits({*patients, *cohort.exclude}))
-    if found.groups or found.alone:
-        shown = [*(" and ".join(map(repr, names[:3])) for names in found.groups), *map(repr, found.alone)]
-        count = sum(map(len, found.groups)) + len(found.alone)
-        people = "1 person" if len(shown) == 1 else f"{len(shown)} people"
-        look = "patient whose name looks" if count == 1 else "patients whose names look"
-        problems.append(
-            Problem(
-                file="; ".join(shown[:SHOWN]) + (" ..." if len(shown) > SHOWN else ""),
-                found=f"{count} {look} like exams of {people}, with a visit, session, run or number at their end",
-                expected=ONE_NAME,
-                remedy=f"if they are visits, {_remedy(found, exams, objects, cohort)}; if they are different people, "
-                "nothing needs to be done",
-                cause=MAYBE_VISITS,
-            )
-        )
     grouped = {name for names in found.groups for name in names}
+    problems = []
+    if found.groups or found.alone:
+        problems.append(_maybe_exams(found, _remedy(found, exams, objects, cohort)))
     if begun := begin_others(patients - grouped):
-        shown = [f"{short!r} and {longer!r}" for short, longer in begun]
-        problems.append(
-            Problem(
-                file="; ".join(shown[:SHOWN]) + (" ..." if len(shown) > SHOWN else ""),
-                found=f"{counted(len(begun), 'patient')} with whose whole name another's begins",
-                expected=ONE_NAME,
-                remedy="if the patterns cut names short, so that several people are one patient, correct them; if "
-                "these names are whole, nothing needs to be done",
-                cause="patients whose name begins another's",
-            )
-        )
+        problems.append(_cut_short(begun))
     if alike := alike_but_for_zeros(patients):
-        shown = [" and ".join(map(repr, names)) for names in alike]
-        problems.append(
-            Problem(
-                file="; ".join(shown[:SHOWN]) + (" ..." if len(shown) > SHOWN else ""),
-                found=f"{'1 person' if len(alike) == 1 else f'{len(alike)} people'}, by their names, in several "
-                "spellings: only zeros before a number differ",
-                expected=ONE_NAME,
-                remedy="if they are one person, rename the files so that {patient} is the same in all of them, with "
-                "{exam} for what tells them apart; if they are different people, nothing needs to be done",
-                cause=MAYBE_ONE,
-            )
-        )
+        problems.append(_other_zeros(alike))
     return problems
+
+
+def _maybe_exams(found: MaybeVisits, remedy: str) -> Problem:
+    shown = [*(" and ".join(map(repr, names[:3])) for names in found.groups), *map(repr, found.alone)]
+    count = sum(map(len, found.groups)) + len(found.alone)
+    people = "1 person" if len(shown) == 1 else f"{len(shown)} people"
+    look = "patient whose name looks" if count == 1 else "patients whose names look"
+    return Problem(
+        file=_first(shown),
+        found=f"{count} {look} like exams of {people}, with a visit, session, run or number at their end",
+        expected=ONE_NAME,
+        remedy=f"if they are visits, {remedy}; if they are different people, nothing needs to be done",
+        cause=MAYBE_VISITS,
+    )
+
+
+def _cut_short(begun: Sequence[tuple[str, str]]) -> Problem:
+    return Problem(
+        file=_first([f"{short!r} and {longer!r}" for short, longer in begun]),
+        found=f"{counted(len(begun), 'patient')} with whose whole name another's begins",
+        expected=ONE_NAME,
+        remedy="if the patterns cut names short, so that several people are one patient, correct them; if these "
+        "names are whole, nothing needs to be done",
+        cause="patients whose name begins another's",
+    )
+
+
+def _other_zeros(alike: Sequence[Sequence[str]]) -> Problem:
+    people = "1 person" if len(alike) == 1 else f"{len(alike)} people"
+    return Problem(
+        file=_first([" and ".join(map(repr, names)) for names in alike]),
+        found=f"{people}, by their names, in several spellings: only zeros before a number differ",
+        expected=ONE_NAME,
+        remedy="if they are one person, rename the files so that {patient} is the same in all of them, with {exam} "
+        "for what tells them apart; if they are different people, nothing needs to be done",
+        cause=MAYBE_ONE,
+    )
+
+
+def _first(shown: Sequence[str]) -> str:
+    return "; ".join(shown[:SHOWN]) + (" ..." if len(shown) > SHOWN else "")
 
 
 def _among(patients: Collection[str], found: MaybeVisits) -> MaybeVisits:

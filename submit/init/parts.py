@@ -16,6 +16,7 @@ from submit.init.words import (
     is_copy,
     is_generic_label,
     is_rater,
+    is_region,
     unnumbered,
     version_rank,
     words_of,
@@ -59,8 +60,15 @@ class Clues:
     """Roles that a doubt is about."""
 
     def kind(self, role: Role) -> str | None:
-        """What the role's name says."""
-        return self.reading.kinds[role.template]
+        """What the role's name says; the outline of a body in a folder of labels is a mask beside them."""
+        kinds = self.reading.kinds
+        if kinds[role.template] == "labels" and self._is_outline(role):
+            others = [other for other in self.reading.roles if kinds[other.template] == "labels"]
+            return "labels" if all(map(self._is_outline, others)) else "mask"
+        return kinds[role.template]
+
+    def _is_outline(self, role: Role) -> bool:
+        return is_region(without_placeholders(role.template[-1:])) and self.example(role).is_binary
 
     def example(self, role: Role) -> Example:
         """What is in a file of the role."""

@@ -24,7 +24,7 @@ from submit.init.templates import (
     without_noise,
     without_placeholders,
 )
-from submit.init.words import LABELS, Kind, is_region, kind_of, words_of
+from submit.init.words import LABELS, Kind, kind_of, words_of
 
 USUAL_SHARE = 0.5
 """Of the exams; a role that more of them have belongs to an exam."""
@@ -84,10 +84,7 @@ class Reading:
         """What the names of the roles say, by the words in which they differ."""
         words = {role.template: words_of(without_placeholders(role.template)) for role in self.roles}
         common = frozenset.intersection(*words.values()) if len(words) > 1 else frozenset()
-        return {
-            template: "mask" if is_region(without_placeholders(template[-1:])) else kind_of(own - common)
-            for template, own in words.items()
-        }
+        return {template: kind_of(own - common) for template, own in words.items()}
 
 
 def best_reading(images: Sequence[Image]) -> Reading | None:

@@ -106,7 +106,7 @@ def ignored(uses: Sequence[Use], listing: Listing, reading: Reading) -> tuple[Pi
                 stray.add(key)
     if clashes := sorted(stray & used):
         raise _clash(clashes, uses)
-    ignore = _patterns_of(sorted(stray), used, reading)
+    ignore = _patterns_of(sorted(stray), used | exams.keys(), reading)
     return Piece(table={"ignore": ignore} if ignore else {}), exams
 
 

@@ -22,7 +22,7 @@ _CAMEL = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _CHANNEL = re.compile(
     r"t[12](?:[a-z]\w{0,7})?|flair\w{0,3}|pdw?|adc\w{0,3}|dwi\w{0,3}|b\d{1,4}|swi|swan|qsm|mprage|mp2rage|vibe|stir|tirm"
     r"|tse|fse|dce|dsc|asl|ktrans|kep|r?cb[vf]|mtt|ttp|tmax|[tr][12]star|[tr][12]map|ct|cect|ncct|cta|pet|suv|mra|tof"
-    r"|fa|md|ve|vp|mri?|imagest[rs]|images?|img|scan|anat|cbct|pt|(?:rt)?dose\w{0,4}|rtd"
+    r"|fa|md|ve|vp|mri?|imagest[rs]|images?|img|scan|anat|cbct|(?:rt)?dose\w{0,4}|rtd"
 )
 _GENERIC_LABEL = re.compile(
     r"labels?(?:t[rs]|map|maps)?|lbls?|segs?|segm|d?seg|gt|truths?|ground|groundtruths?|annot(?:ation)?s?|rois?|contours?"

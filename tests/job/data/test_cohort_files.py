@@ -223,7 +223,7 @@ def test_an_exclusion_that_names_no_exam_or_all_exams_is_a_problem() -> None:
     (problem,) = problems_of([*exam_keys("p1"), *exam_keys("p10")], exclude=["p1", "p"])
     assert problem.startswith("cohort.exclude: found 'p', which is no patient and no patient/exam")
     (problem,) = problems_of(exam_keys("p1"), exclude=["p1"])
-    assert problem.startswith("cohort.exclude: found all 1 exams of the cohort")
+    assert problem.startswith("cohort.exclude: found every exam of the cohort (1)")
 
 
 def test_exams_are_sorted_by_patient_then_exam_whatever_the_listing() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from job.data.visits import ENDS_WITH_VISIT, GROUP, VISIT, alike_but_for_zeros, maybe_visits
+from job.data.visits import ENDS_WITH_VISIT, GROUP, VISIT, alike_but_for_zeros, begin_others, maybe_visits
 
 
 def counted(name: str, *numbers: int) -> list[str]:
@@ -65,6 +65,14 @@ def test_an_ordinary_cohort_has_no_visits(cohort: str) -> None:
     found = maybe_visits(ORDINARY[cohort])
     assert (found.groups, found.alone) == ((), ())
     assert alike_but_for_zeros(ORDINARY[cohort]) == []
+    assert begin_others(ORDINARY[cohort]) == []
+
+
+def test_a_whole_name_may_begin_anothers_up_to_what_sets_its_parts_apart() -> None:
+    assert begin_others(["HN", "HN_003", "HN_003-b", "HNX", "P1"]) == [
+        ("HN", "HN_003"),
+        ("HN_003", "HN_003-b"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -236,6 +236,18 @@ def test_the_outline_of_a_body_among_structures_is_the_mask_and_no_class(
     assert ended.problems == []
 
 
+@pytest.mark.parametrize("labels", ["alone", "with values"])
+def test_a_brain_that_is_all_that_is_labelled_is_the_labels(
+    labels: str, data: Path, init: Callable[..., Ended]
+) -> None:
+    plain(data, label="")
+    for exam, patient in zip(EXAMS, PATIENTS, strict=True):
+        save(data / patient / "labels/brain.nii.gz", exam.label if labels == "with values" else exam.mask)
+    ended = init()
+    assert ended.cohort.labels == "{patient}/labels/brain.nii.gz"
+    assert len(ended.cohort.classes) == (2 if labels == "with values" else 1)
+
+
 @pytest.mark.parametrize("name", ["dose", "RTDOSE", "RTD"])
 def test_a_planned_dose_among_the_channels_is_a_doubt(
     name: str, data: Path, init: Callable[..., Ended]

@@ -106,6 +106,21 @@ def test_an_exam_that_lacks_files_is_named_and_not_ignored(
     assert "p4" in problem
 
 
+def test_a_file_that_is_there_twice_is_ignored_and_its_exam_is_not(
+    data: Path, init: Callable[..., Ended]
+) -> None:
+    """An exam of labels alone, packed and unpacked: its whole folder would be as short a pattern."""
+    plain(data)
+    save(data / "p1/label.nii", EXAMS[0].label)
+    (data / "p1/label.nii.gz").unlink()
+    save(data / "p9/label.nii.gz", EXAMS[0].label)
+    save(data / "p9/label.nii", EXAMS[0].label)
+    ended = init()
+    assert ended.cohort.labels == "{patient}/label.nii*"
+    assert ended.cohort.ignore == ("p9/label.nii",)
+    assert "1 of 5 exams is not whole (p9: hardly any file of an exam" in ended.out
+
+
 def test_a_patient_whose_folder_has_labels_alone_is_an_exam_beside_larger_ones(
     data: Path, init: Callable[..., Ended]
 ) -> None:
