@@ -1,7 +1,7 @@
 """Exams whose channels and labels do not go together as in the other exams: exchanged, flipped or another patient's.
 
-A warning each, since an exam may be unusual. Measured on 24 cohorts of the phantom, the real data that is at hand and
-invented cohorts: sound exams stay far from the limits, which docs/cohort.md has with what is found and what is not.
+A warning each, since an exam may be unusual. The limits were chosen so that fewer than 1 in 10 sound cohorts has one:
+docs/cohort.md has them, what they were measured on, what is found and what is not.
 """
 
 from collections import Counter
@@ -28,11 +28,11 @@ ONE_BODY = 0.8
 """Dice of two channels' bodies in the usual exam, from which they are meant to be one; maps may be of a part."""
 LEAST_OVERLAP = 0.05
 """By which the overlap of two bodies must be less; two heads on one grid have 0.06 to 0.16 less than one."""
-LEAST_CORRELATION = 0.3
-"""By which a correlation must be another. In real cohorts it varies by 0.3 with lesions, vendors and protocols."""
-LEAST_CONTRAST = 0.4
+LEAST_CORRELATION = 0.5
+"""By which a correlation must be another. Over real exams it varies by 0.4 with lesions, bias fields and scanners."""
+LEAST_CONTRAST = 0.25
 """Of the other exams' contrast of the classes, below which labels show nothing, if the others have twice as much.
-Labels that are flipped or another patient's have 0 to 0.35, sound exams 0.5 to 1.5."""
+Labels that are flipped or another patient's have 0 to 0.35, sound exams 0.3 to 1.5."""
 CLEAR_CONTRAST = 0.7
 """SDs in the usual exam, in some channel; a structure with less cannot be told from what is around it."""
 MOST_SHOWN = 1.5
