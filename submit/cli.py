@@ -119,6 +119,9 @@ def sweep(
     folds: Annotated[str | None, typer.Option(help="Only these, e.g. 0-7,12.")] = None,
     backend: Annotated[str | None, typer.Option(help="Executor; default: the study's.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be run.")] = False,
+    freeze: Annotated[
+        bool, typer.Option("--freeze", help="Only make the run, whose folds are started by other means.")
+    ] = False,
     budget: Annotated[
         float | None,
         typer.Option(
@@ -137,10 +140,22 @@ def sweep(
         folds=folds,
         backend=backend,
         dry_run=dry_run,
+        freeze=freeze,
         budget_usd=budget,
         console=_console(),
     )
     raise typer.Exit(code)
+
+
+@app.command()
+def runs(
+    study: StudyFile = STUDY,
+    json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """List the runs, and in what each differs from the study as it is now."""
+    from submit.run_list import show_runs
+
+    show_runs(study, as_json=json)
 
 
 @app.command()

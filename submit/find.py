@@ -28,6 +28,10 @@ class _Batch:
         return lives(submissions, connect(submissions[-1].stack, submissions[-1].region)[1])
 
 
+BATCH = _Batch()
+"""Who is asked of runs on AWS Batch."""
+
+
 def find_run(name: str | None, study_file: Path, *, exact: bool = False) -> Run | Request:
     """The run that is meant (`submit.runs.run_meant`); notes go to standard error.
 
@@ -40,7 +44,7 @@ def find_run(name: str | None, study_file: Path, *, exact: bool = False) -> Run 
         NoRunYet: The study has none at all.
         StudyError: There is no such run.
     """
-    found = run_meant(name, study_file, _Batch(), exact=exact)
+    found = run_meant(name, study_file, BATCH, exact=exact)
     for note in found.notes:
         print(f"note: {note}", file=sys.stderr)
     return found.run

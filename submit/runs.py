@@ -110,7 +110,7 @@ def latest_run(project: Project, cloud: Cloud, *, exact: bool = False) -> Found:
         raise NoRunYet(
             f"{runs.url} has no run of study {study.name} yet; start one with `submit sweep {project.file}`"
         )
-    own = [each for each in found if _is_of(each, study)]
+    own = [each for each in found if is_experiment(each, study)]
     if own:
         return _newest(own, cloud.lives)
     if exact:
@@ -251,7 +251,7 @@ def _short(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _is_of(found: Run | Request, study: Study) -> bool:
+def is_experiment(found: Run | Request, study: Study) -> bool:
     """Whether a run, or a request for one, is the experiment that the study says now."""
     try:
         fixed = _study_of(found)

@@ -70,23 +70,15 @@ def sweep(project: Project, folds: Sequence[int], console: Console) -> Outcome:
     """
     study, store = project.study, project.store
     machine_slots(study)  # refuses what this machine cannot do, before anything is made
-    with ExamProgress(console) as progress:
-        prepared = prepare_cohort(project.cohort, store, study, workers=available_cores(), progress=progress)
-    if prepared.warnings:
-        causes = counted(len(by_cause(prepared.warnings)), "warning")
-        console.print(f"{causes} about the cohort; `submit check` shows them", highlight=False)
-    index = prepared.index
-    run = project.freeze(index)
+    run = frozen(project, console)
+    exams, recipe = run.manifest.exams, run.manifest.recipe
     need_gib = fold_memory_gib(
-        study, [read_record(store, index.recipe, e.exam, e.digest).shape_zyx for e in index.exams]
+        study, [read_record(store, recipe, each.exam, each.digest).shape_zyx for each in exams]
     )
     slots, limit = within_memory(machine_slots(study), need_gib, available_memory_gib())
     with hold(run, store):
-        todo, _ = missing_of(run, folds)
-        adopted = adopt(run, trained_elsewhere(run, todo, project.runs))
+        take_over(run, folds, project, console)
         todo, done = missing_of(run, folds)
-        if adopted:
-            console.print(f"{counted(len(adopted), 'fold')} taken over from earlier runs", highlight=False)
         console.print(
             f"run [bold]{run.manifest.run}[/bold]: {counted(len(todo), 'fold')} to do, "
             f"{done} of {run.manifest.folds} done, "
@@ -95,6 +87,47 @@ def sweep(project: Project, folds: Sequence[int], console: Console) -> Outcome:
         command = fold_command(run, store, checkpoint_minutes=study.compute.checkpoint_minutes)
         snapshot, interrupted = work(LocalExecutor(run, slots, command), run, todo, console)
     return Outcome(run=run, snapshot=snapshot, interrupted=interrupted)
+
+
+def frozen(project: Project, console: Console) -> Run:
+    """The run of a study, made over its cohort, which is prepared.
+
+    Raises:
+        StudyError: The cohort is too small for the study.
+        DataError: Everything that is wrong with the cohort.
+    """
+    with ExamProgress(console) as progress:
+        prepared = prepare_cohort(
+            project.cohort, project.store, project.study, workers=available_cores(), progress=progress
+        )
+    if prepared.warnings:
+        causes = counted(len(by_cause(prepared.warnings)), "warning")
+        console.print(f"{causes} about the cohort; `submit check` shows them", highlight=False)
+    return project.freeze(prepared.index)
+
+
+def take_over(run: Run, folds: Sequence[int], project: Project, console: Console) -> None:
+    """Has a run take over those of the folds that earlier runs have trained."""
+    todo, _ = missing_of(run, folds)
+    if adopted := adopt(run, trained_elsewhere(run, todo, project.runs)):
+        console.print(f"{counted(len(adopted), 'fold')} taken over from earlier runs", highlight=False)
+
+
+def freeze_run(project: Project, folds: Sequence[int], console: Console) -> list[str]:
+    """Makes a run whose folds are started by other means, such as a cluster's scheduler; what to do then.
+
+    Raises:
+        StudyError: The run is being worked on.
+        DataError: Everything that is wrong with the cohort.
+    """
+    run = frozen(project, console)
+    with hold(run, project.store):
+        take_over(run, folds, project, console)
+        todo, done = missing_of(run, folds)
+    return [
+        f"run {run.url}: {done} of {run.manifest.folds} folds done; to do: {format_folds(todo) or 'none'}",
+        f"each by: python -m job fold --run {run.url} --store {project.store.url} --index N",
+    ]
 
 
 def work(executor: Executor, run: Run, folds: Sequence[int], console: Console) -> tuple[Snapshot, bool]:
@@ -172,6 +205,7 @@ def run_sweep(
     folds: str | None,
     backend: str | None,
     dry_run: bool,
+    freeze: bool = False,
     budget_usd: float | None = None,
     console: Console,
 ) -> int:
@@ -187,7 +221,15 @@ def run_sweep(
     grid = project.grid()
     require_array(grid, array)
     wanted = requested_folds(grid, folds)
-    if (backend or project.study.compute.backend) == "batch":
+    on_batch = (backend or project.study.compute.backend) == "batch"
+    if freeze and (dry_run or on_batch or budget_usd is not None):
+        raise StudyError(
+            "--freeze makes a run of this machine and starts nothing; leave out --dry-run, --budget and AWS Batch"
+        )
+    if freeze:
+        print("\n".join(freeze_run(project, wanted, console)))
+        return 0
+    if on_batch:
         from submit.aws.sweep import run_batch_sweep
 
         told = run_batch_sweep(project, grid, wanted, dry_run=dry_run, budget_usd=budget_usd, console=console)
