@@ -65,8 +65,8 @@ def fold(
 ) -> None:
     """Train and test one fold, going on from its last checkpoint."""
     stop = StopRequest(parent=stop_with)
-    machine = None
-    if environment.BATCH_JOB in os.environ:
+    machine, job = None, os.environ.get(environment.BATCH_JOB)
+    if job is not None:
         endpoint = os.environ.get(environment.METADATA, ec2.ENDPOINT)
         ec2.watch(endpoint, stop.request)
         machine = ec2.machine(endpoint)
@@ -76,7 +76,7 @@ def fold(
     number = _chosen(found.grid, index, folds, position)
     files = found.fold(number)
     with _alone(files, stop):
-        forget_end(files)
+        forget_end(files, job)
         try:
             from job.device import torch_device
             from job.fold import Worker, run_fold
@@ -91,10 +91,11 @@ def fold(
                 checkpoint_seconds=checkpoint_minutes * 60,
                 stop_requested=stop,
                 machine=machine,
+                job=job,
             )
             run_fold(worker, number)
         except Exception as error:
-            record_end(files, error)
+            record_end(files, error, job)
             raise
 
 

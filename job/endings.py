@@ -6,11 +6,9 @@ try a bug ten times, so there the worker counts.
 
 import errno
 import logging
-import os
 
 from filelock import Timeout
 
-from job.contract import environment
 from job.contract.errors import Damaged, DataError, Stopped, StudyError, TakenOver
 from job.contract.exit_codes import ATTEMPTS_AFTER_KILL, ExitCode, attempts_allowed
 from job.contract.results import Failure, utc_now
@@ -70,15 +68,20 @@ def log_end(error: Exception) -> None:
             log.exception("unexpected")
 
 
-def record_end(fold: FoldFiles, error: Exception) -> None:
-    """Writes how an attempt on AWS Batch failed; elsewhere, and for an attempt that may just go on, nothing.
+def record_end(fold: FoldFiles, error: Exception, job: str | None) -> None:
+    """Writes how an attempt of a job failed; of no job, and of an attempt that may just go on, nothing.
 
     The storage may be what failed: an attempt that cannot be counted is left out, and no count begins anew.
+
+    Args:
+        fold: Whose attempt it was.
+        error: What ended it.
+        job: As `Worker.job`.
 
     Raises:
         GivenUp: It failed so before, as often as is allowed.
     """
-    job, code = os.environ.get(environment.BATCH_JOB), code_of(error)
+    code = code_of(error)
     if job is None or code == ExitCode.STOPPED or isinstance(error, TakenOver):
         return
     try:
@@ -106,24 +109,20 @@ def record_end(fold: FoldFiles, error: Exception) -> None:
         ) from error
 
 
-def forget_end(fold: FoldFiles) -> None:
-    """Takes the failure of an earlier job for past, on AWS Batch, where nobody else does before an attempt.
+def forget_end(fold: FoldFiles, job: str | None) -> None:
+    """Takes the failure of an earlier job for past, where nobody else does before an attempt.
 
     Raises:
         StudyError: The storage's credentials are missing, or have ended.
         OSError: The storage fails for now.
     """
     before = _failure(fold)
-    if (
-        before is not None
-        and before.final
-        and before.job != os.environ.get(environment.BATCH_JOB, before.job)
-    ):
+    if before is not None and before.final and job is not None and before.job != job:
         _write(fold, before.model_copy(update={"final": False}))
 
 
 def require_headway(begun: int, step: int) -> None:
-    """Refuses to begin once more where attempts were killed, one after the other, before they got any further.
+    """Refuses to begin once more where attempts of a job were killed, one after the other, and got no further.
 
     Args:
         begun: Attempts that began at this step, this one among them.
@@ -132,7 +131,7 @@ def require_headway(begun: int, step: int) -> None:
     Raises:
         GivenUp: There were as many as are allowed after a kill.
     """
-    if environment.BATCH_JOB in os.environ and begun > ATTEMPTS_AFTER_KILL:
+    if begun > ATTEMPTS_AFTER_KILL:
         raise GivenUp(
             f"{begun - 1} attempts were killed before they got beyond step {step}; if memory is the cause, use a "
             "smaller training.batch_size or patch, or a machine with more"

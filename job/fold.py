@@ -50,6 +50,9 @@ class Worker:
     stop_requested: Callable[[], bool]
     machine: str | None = None
     """What EC2 says of it."""
+    job: str | None = None
+    """The job that this attempt is one of, where the worker is to count attempts, since the backend only knows the
+    last exit code, as AWS Batch does; None: who started the worker counts."""
 
 
 def run_fold(worker: Worker, index: int) -> None:
@@ -74,7 +77,7 @@ def run_fold(worker: Worker, index: int) -> None:
     make_deterministic(precision, worker.device, worker.threads)
     conditions = conditions_of(worker.device, worker.threads, precision)
     with FoldProgress(
-        files, study.training.steps, clock, worker.stop_requested, conditions, worker.machine
+        files, study.training.steps, clock, worker.stop_requested, conditions, worker.machine, worker.job
     ) as progress:
         with clock.phase("load"):
             network = initial_network(study, design, fold.arm.channels, stream_of(study, fold))

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 
-from job.contract import environment
 from job.contract.exit_codes import ExitCode
 from job.contract.results import Failure
 from job.data.prepare import prepare_cohort, read_index
@@ -35,10 +34,12 @@ def cause(request: pytest.FixtureRequest) -> Cause:
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStorage:
+def run(tmp_path: Path) -> LocalStorage:
     """A run whose folds are counted by AWS Batch's worker."""
-    monkeypatch.setenv(environment.BATCH_JOB, "job-1:3")
     return LocalStorage(tmp_path / "run")
+
+
+JOB = "job-1:3"
 
 
 def raises_as_it_is(cause: Cause) -> Any:
@@ -59,23 +60,25 @@ def failed(run: LocalStorage) -> Failure:
 def test_a_count_of_failed_attempts_does_not_begin_anew(
     run: LocalStorage, cause: Cause, caplog: pytest.LogCaptureFixture
 ) -> None:
-    record_end(fold_of(run), OSError("away"))
-    record_end(fold_of(run), OSError("away"))
+    record_end(fold_of(run), OSError("away"), JOB)
+    record_end(fold_of(run), OSError("away"), JOB)
     assert failed(run).attempts == 2
-    record_end(fold_of(Unreadable(run, cause)), OSError("away"))  # whoever calls it raises the error itself
+    record_end(
+        fold_of(Unreadable(run, cause)), OSError("away"), JOB
+    )  # whoever calls it raises the error itself
     assert failed(run).attempts == 2
     assert f"this attempt at fold 3 is not counted: {cause()}" in caplog.text
-    record_end(fold_of(run), OSError("away"))
+    record_end(fold_of(run), OSError("away"), JOB)
     assert failed(run).attempts == 3
 
 
 def test_an_attempt_does_not_begin_as_if_none_had_failed(run: LocalStorage, cause: Cause) -> None:
     with raises_as_it_is(cause):
-        forget_end(fold_of(Unreadable(run, cause)))
+        forget_end(fold_of(Unreadable(run, cause)), JOB)
 
 
 def progress_of(run: Any) -> FoldProgress:
-    return FoldProgress(fold_of(run), 100, PhaseClock(torch.device("cpu")), lambda: False, "cpu")
+    return FoldProgress(fold_of(run), 100, PhaseClock(torch.device("cpu")), lambda: False, "cpu", job=JOB)
 
 
 def test_attempts_seconds_and_lost_steps_are_not_counted_anew(run: LocalStorage, cause: Cause) -> None:

@@ -242,7 +242,7 @@ def arm_of(
     tiny: TinyRun, run: LocalStorage, fold: int, progress: FoldProgress, network: nn.Module
 ) -> TrainingArm:
     trainer = trainer_of(tiny, network)
-    checkpoints = Checkpoints(run, fold, 300)
+    checkpoints = Checkpoints(FoldFiles(run, fold), 300)
     trainer.restore(checkpoints)
     progress.resume(trainer.step, trainer.recorded)
     return TrainingArm(trainer=trainer, validate=None, checkpoints=checkpoints, progress=progress)
@@ -251,7 +251,7 @@ def arm_of(
 def progress_of(
     tiny: TinyRun, run: LocalStorage, fold: int, stop: Callable[[], bool] = lambda: False
 ) -> FoldProgress:
-    return FoldProgress(run, fold, tiny.study.training.steps, PhaseClock(CPU), stop, "cpu")
+    return FoldProgress(FoldFiles(run, fold), tiny.study.training.steps, PhaseClock(CPU), stop, "cpu")
 
 
 class Diverging(Pointwise):
@@ -302,7 +302,7 @@ def test_arms_side_by_side_end_in_the_bits_of_arms_alone(
         assert [(line["step"], line["loss"]) for line in lines] == [
             (line["step"], line["loss"]) for line in history
         ]
-    state = Checkpoints(run, 3, 300).load(CPU)
+    state = Checkpoints(FoldFiles(run, 3), 300).load(CPU)
     assert state is not None
     assert state["step"] == 2
 
