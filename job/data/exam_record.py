@@ -205,7 +205,9 @@ def read_record(store: Storage, recipe: str, exam: str, digest: str) -> ExamReco
     except FileNotFoundError:
         found = "no such exam"
     except ValidationError as error:
-        found = f"an unreadable record ({str(error).splitlines()[0]})"
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        found = f"a damaged record, or one of another version of the code ({where}: {first['msg']})"
     else:
         if record.digest == digest:
             return record

@@ -8,13 +8,12 @@ from pandas import DataFrame
 
 from job.contract.grid import REFERENCE
 from job.contract.results import Record
-from submit.analysis.bootstrap import rank_shares
 from submit.analysis.comparisons import Comparison, compare
 from submit.analysis.design import ALPHA, Design
 from submit.analysis.detection import Detection
 from submit.analysis.differences import BothFound, Differences
 from submit.analysis.evidence import gather
-from submit.analysis.harms import Harm, harms_of, names_of
+from submit.analysis.harms import Harm, harms_of, is_worse, names_of
 from submit.analysis.headline import headline
 from submit.analysis.mixed_model import Model, mixed_model
 from submit.analysis.noise import Noise, retraining_noise
@@ -22,6 +21,7 @@ from submit.analysis.paired_tests import Friedman, friedman
 from submit.analysis.pairing import by_patient, paired_block
 from submit.analysis.plan import Plan, plan_for
 from submit.analysis.power import detectable
+from submit.analysis.ranks import Ranks, ranks_of
 from submit.analysis.sensitivity import (
     Agreement,
     StructureContrast,
@@ -121,16 +121,6 @@ class Verdict(Record):
         return " ".join(each.sentence for each in self.structures)
 
 
-class Ranks(Record):
-    """How sure the order of the arms is."""
-
-    arms: tuple[str, ...]
-    patients: int
-    """With all arms."""
-    shares: tuple[tuple[float, ...], ...]
-    """Arms x ranks: in what share of draws of patients each arm has each rank, 1 being the largest loss."""
-
-
 class Detectable(Record):
     """What this study can find."""
 
@@ -159,6 +149,8 @@ class Analysis(Record):
     smallest_dice: float
     only_one_in: bool
     """Whether every arm has one channel only: its verdict is about all others together."""
+    acquisitions: dict[str, tuple[str, ...]]
+    """Channels that come from one scan and were left out one at a time, by its name."""
     alpha: float = ALPHA
     patients: int
     exams: int
@@ -222,11 +214,17 @@ class Analysis(Record):
     @property
     def named_by_chance(self) -> float:
         """How many secondary endpoints would have an interval on the worse side of 0 if nothing were worse."""
+        return len(self._screened) * ALPHA / 2
+
+    @property
+    def named(self) -> tuple[int, int]:
+        """How many secondary endpoints have an interval on the worse side of 0, and of how many."""
+        return sum(is_worse(each) for each in self._screened), len(self._screened)
+
+    @property
+    def _screened(self) -> list[Comparison]:
         primary = {(structure, self.endpoint["metric"]) for structure in self.structures}
-        secondary = [
-            each for each in self.comparisons if each.low is not None and each.endpoint not in primary
-        ]
-        return len(secondary) * ALPHA / 2
+        return [each for each in self.comparisons if each.low is not None and each.endpoint not in primary]
 
     @property
     def answer(self) -> list[str]:
@@ -261,6 +259,7 @@ def analyse(table: DataFrame, design: Design, *, run: str, manifest: str) -> Ana
         relative_margin=design.relative_margin,
         smallest_dice=design.smallest_dice,
         only_one_in=design.only_one_in,
+        acquisitions=dict(design.acquisitions),
         patients=design.patients,
         exams=len(design.exams),
         repeats=design.repeats,
@@ -271,7 +270,7 @@ def analyse(table: DataFrame, design: Design, *, run: str, manifest: str) -> Ana
         noise=noise[design.structure],
         detectable=_detectable(evidence, design),
         model=mixed_model(tests, design.metric),
-        ranks=_ranks(losses, design),
+        ranks=ranks_of(losses, design),
         agreements=agreements(found, design),
         volume_effects=volume_effects(losses, volumes(paired, design.structure), design),
         structure_contrasts=structure_contrasts(found, design.classes, design),
@@ -382,17 +381,4 @@ def _detectable(evidence: Mapping[str, tuple[Evidence, ...]], design: Design) ->
         patients=patients,
         one_arm=detectable(sd, patients),
         all_arms=detectable(sd, patients, alpha=design.shared_level),
-    )
-
-
-def _ranks(losses: DataFrame, design: Design) -> Ranks | None:
-    """Of the patients who have all arms."""
-    if not set(design.compared) <= set(losses.columns):
-        return None
-    whole = losses[list(design.compared)].dropna()
-    if len(whole) < 2:
-        return None
-    shares = rank_shares(whole.to_numpy(dtype=np.float64), design.seed)
-    return Ranks(
-        arms=design.compared, patients=len(whole), shares=tuple(tuple(map(float, row)) for row in shares)
     )

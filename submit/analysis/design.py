@@ -54,6 +54,8 @@ class Design:
     """Of flips and draws."""
     classes: tuple[str, ...] = ()
     """The structures that are no unions."""
+    acquisitions: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Channels that come from one scan, by its name, where arms leave out one of them at a time."""
 
     @classmethod
     def of(cls, manifest: Manifest) -> Self:
@@ -75,6 +77,11 @@ class Design:
             repeats=study.sweep.repeats,
             seed=study.sweep.seed,
             classes=study.cohort.class_names,
+            acquisitions=tuple(
+                (name, channels)
+                for name, channels in study.cohort.groups.items()
+                if len(channels) > 1 and study.sweep.leave_out == "channels"
+            ),
         )
 
     @property

@@ -25,17 +25,17 @@ class Words:
     answers: Mapping[VerdictName, str]
     """Of all arms with a verdict, in the order of the answer."""
     order: str
-    """By which structure, if there are several; the first and the last arm by loss."""
+    """By which structure, if there are several; the first arm by loss."""
     no_order: str
     """Where no arm is shown to lose anything; the structures, the arm with the largest loss."""
     elsewhere: str
-    """Of a structure beside the endpoint, and arms."""
+    """Of a structure beside the endpoint, patients, and arms."""
     none: str
     """Where nothing is droppable."""
     harmed: str
     """Of what is droppable by the endpoint and does harm elsewhere."""
     warning: str
-    """Above the harmful arms."""
+    """Above the harmful arms; the endpoint."""
 
 
 WITHOUT = Words(
@@ -50,15 +50,15 @@ WITHOUT = Words(
         "needed": "Needed: {}.",
         "worse": "A loss is shown, which may be smaller than the margin: {}.",
         "droppable": "Can be left out, one of these at a time: {}.",
-        "not distinguishable": "Not told apart from training the network again: {}.",
+        "not distinguishable": "Not known, as training the network again changes as much: {}.",
         "undecided": "Undecided: {}.",
     },
-    order="Most influential{}: {}; least: {}.",
+    order="Most influential{}: {}",
     no_order="No channel is shown to be missed for {}. The largest loss is without {}.",
-    elsewhere="{} (Dice) is worse without {}.",
+    elsewhere="Dice of {} ({}) is lower without {}: a warning, not adjusted, and no proof.",
     none="Can be left out: none is shown.",
-    harmed="Look elsewhere first, although {} loses nothing that matters: {}.",
-    warning="Do not stop these scans because of this verdict: something else is worse without them.",
+    harmed="Not needed for {}, but something else is worse without it: {}.",
+    warning="Keep these scans, whatever {} says: something else is worse without them.",
 )
 ALONE = Words(
     verdicts={
@@ -75,17 +75,21 @@ ALONE = Words(
         "not distinguishable": "Alone not told apart from training the network again: {}.",
         "undecided": "Undecided: {}.",
     },
-    order="Loses most alone{}: {}; least: {}.",
+    order="Loses most alone{}: {}",
     no_order="No channel is shown to lose anything for {} alone. The largest loss is that of {}.",
-    elsewhere="{} (Dice) is worse by {} alone.",
+    elsewhere="Dice of {} ({}) is lower by {} alone: a warning, not adjusted, and no proof.",
     none="Enough alone: none is shown.",
-    harmed="Look elsewhere first, although {} loses nothing that matters: {}.",
-    warning="Not enough alone, whatever the verdict says: something else is worse.",
+    harmed="Enough for {}, but something else is worse: {}.",
+    warning="Not enough alone, whatever {} says: something else is worse.",
 )
 UNFINISHED = "Too few tests for a verdict yet: {}."
 UNSEEN = (
     "That is about the mean; a large loss that none of {} patients had may still happen in up to {:.0f} of 100 "
     "others (95 % bound)."
+)
+ONE_SCAN = (
+    "{} come from one scan ({}): leaving out one of them saves none, and the other may stand in for it; without both "
+    'was not tried (leave_out = "acquisitions").'
 )
 BLIND = (
     "With all channels too, {} is not shown to be segmented well enough (a mean Dice above {:g}): no channel can be "
@@ -162,6 +166,7 @@ def headline(analysis: "Analysis") -> list[str]:
             lines += _droppable(own, bool(arms), words, analysis)
         elif own:
             lines.append(text.format(_list(own, analysis)))
+    lines += _one_scan(analysis) if arms else []
     unfinished = [each for each in analysis.verdicts if not each.complete]
     counts = [f"{name_of(each, analysis)} ({each.pairs} of {each.planned})" for each in unfinished]
     return [*lines, UNFINISHED.format(", ".join(counts))] if counts else lines
@@ -169,7 +174,7 @@ def headline(analysis: "Analysis") -> list[str]:
 
 def warning(analysis: "Analysis") -> str:
     """What stands above `harmful_arms`."""
-    return words_of(analysis).warning
+    return words_of(analysis).warning.format(endpoint_name(analysis))
 
 
 def harmful_arms(analysis: "Analysis") -> list[HarmfulArm]:
@@ -197,7 +202,7 @@ def harm_pictures(analysis: "Analysis") -> list[tuple[str, tuple[str, str]]]:
 
 
 def _order(analysis: "Analysis", words: Words) -> str:
-    """The first and the last arm by loss, if one is shown to lose anything; empty for fewer than two."""
+    """The arm with the largest loss, if one is shown, and of those that can be left out the one with the least."""
     known = _known(analysis)
     if len(known) < 2 or known[0].leading.loss == known[-1].leading.loss:
         return ""
@@ -205,19 +210,13 @@ def _order(analysis: "Analysis", words: Words) -> str:
     if not any(each.verdict in LOSSES for each in known):
         return words.no_order.format(" and ".join(analysis.structures), first)
     by = f" for {analysis.endpoint['class']}" if len(analysis.structures) > 1 else ""
-    return words.order.format(by, first, name_of(known[-1], analysis) + _but(known[-1], analysis))
-
-
-def _but(last: "Verdict", analysis: "Analysis") -> str:
-    """What speaks against leaving out the arm with the least loss: another structure, of the endpoint or beside."""
-    missed = [own.structure for own in last.structures[1:] if own.verdict in LOSSES]
-    if missed:
-        return f" ({last.verdict} for {' and '.join(missed)})"
-    return f" ({harm})" if (harm := _harm(last, analysis)) else ""
+    spared = [each for each in known if each.verdict == "droppable" and not each.harmed]
+    least = f"; least: {name_of(spared[-1], analysis)}" if spared else ""
+    return f"{words.order.format(by, first)}{least}."
 
 
 def _sureness(analysis: "Analysis") -> str:
-    """How often the first arm is first and the last is last, had other patients been drawn; of losses shown."""
+    """How often the first arm is first, had other patients been drawn; of losses shown."""
     known, ranks = _known(analysis), analysis.ranks
     if (
         ranks is None
@@ -226,12 +225,10 @@ def _sureness(analysis: "Analysis") -> str:
         or len(known) < 2
     ):
         return ""
-    first, last = known[0], known[-1]
-    shares = dict(zip(ranks.arms, ranks.shares, strict=True))
+    first, shares = known[0], dict(zip(ranks.arms, ranks.shares, strict=True))
     return (
-        f"With patients drawn anew from these {analysis.patients}, {name_of(first, analysis)} is first "
-        f"{100 * shares[first.arm][0]:.0f} times of 100, {name_of(last, analysis)} last "
-        f"{100 * shares[last.arm][-1]:.0f} times."
+        f"With patients drawn anew from these {analysis.patients}, {name_of(first, analysis)} comes first "
+        f"{100 * shares[first.arm][0]:.0f} times of 100."
     )
 
 
@@ -243,13 +240,20 @@ def _elsewhere(analysis: "Analysis", words: Words) -> list[str]:
         beside = each.structure not in (*analysis.structures, UNION)
         if beside and each.metric == "dice" and is_worse(each) and each.arm in finished:
             worse.setdefault(each.structure, []).append(each)
-    return [
-        words.elsewhere.format(
-            structure,
-            ", ".join(finished[each.arm] for each in sorted(found, key=lambda each: each.mean or 0.0)),
-        )
-        for structure, found in worse.items()
-    ]
+    lines = []
+    for structure, found in worse.items():
+        ordered = sorted(found, key=lambda each: each.mean or 0.0)
+        arms = [
+            f"{finished[each.arm]} ({METRIC_STYLES['dice'].text(each.mean, signed=True)})" for each in ordered
+        ]
+        patients = counted(max(each.patients for each in found), "patient")
+        lines.append(words.elsewhere.format(structure, patients, ", ".join(arms)))
+    return lines
+
+
+def _one_scan(analysis: "Analysis") -> list[str]:
+    """Which channels are not scans of their own: a protocol has to keep or drop them together."""
+    return [ONE_SCAN.format(" and ".join(channels), name) for name, channels in analysis.acquisitions.items()]
 
 
 def _droppable(arms: "Sequence[Verdict]", any_arm: bool, words: Words, analysis: "Analysis") -> list[str]:

@@ -27,13 +27,15 @@ from submit.analysis.wording import METRIC_STYLES, percent, precise, probability
 from submit.cohort_changes import changes_since
 from submit.find import find_run
 from submit.report.chosen_exams import Endpoint
-from submit.report.material import Extras, Price, Report, read_curves
+from submit.report.material import Extras, Price, Report, read_curves, reference_in_words
 from submit.report.montage import ExamImages, Montages, montages_of
 from submit.report.pages import write_report
 from submit.runs import require_run
 from submit.stores import find_store
 from submit.wording import counted
 
+PROBLEMS_SHOWN = 2
+"""Exams without a picture that are named."""
 REGION = re.compile(r"[a-z]+(-[a-z]+)+-\d+")
 """Of a zone, which may be a local one: us-west-2 of us-west-2-lax-1a."""
 
@@ -135,8 +137,11 @@ def _montages(
         return labels_ZYX
 
     montages = montages_of(results, manifest, load_exam, load_prediction, harms)
-    for problem in montages.problems:
+    problems = list(dict.fromkeys(montages.problems))
+    for problem in problems[:PROBLEMS_SHOWN]:
         print(f"no picture of an exam in the report: {problem}", file=sys.stderr)
+    if (more := len(problems) - PROBLEMS_SHOWN) > 0:
+        print(f"nor of {counted(more, 'other exam')}", file=sys.stderr)
     return montages
 
 
@@ -169,8 +174,6 @@ def _prices(results: Results, manifest: Manifest) -> Price | None:
 
 def _summary(whole: Aggregate, analysis: Analysis) -> list[str]:
     """The answer and the verdict of every arm, for the terminal, in the order and the words of the page."""
-    structure, metric = whole.endpoint["class"], whole.endpoint["metric"]
-    style = METRIC_STYLES[metric]
     counts = whole.folds
     lines = [f"run {whole.run}: {counts.done} of {counts.total} folds done"]
     if counts.failed:
@@ -181,12 +184,7 @@ def _summary(whole: Aggregate, analysis: Analysis) -> list[str]:
         return lines
     if counts.done < counts.total:
         lines.append("interim: the verdict that counts is that of the whole run")
-    reference = whole.arms[0].metrics[structure][metric]
-    lines.append(
-        f"{style.name} of {structure}: {style.with_unit(reference.mean)} ± {style.text(reference.sd)} with all "
-        f"channels ({counted(reference.n, 'test')}); "
-        + ("no margin" if analysis.margin is None else f"margin {style.with_unit(analysis.margin)}")
-    )
+    lines.append(reference_in_words(whole, analysis))
     verdicts = in_order(analysis)
     lines += ["", *headline(analysis), "", *_table(analysis, verdicts), ""]
     if any(verdict.depends_on_missing for verdict in verdicts):
@@ -195,7 +193,8 @@ def _summary(whole: Aggregate, analysis: Analysis) -> list[str]:
         lines.append(f"! {warning(analysis)}")
         lines += [f"  {harm.name}: {'; '.join(harm.harms)}" for harm in found]
         lines.append(
-            f"  (of all that was compared, about {analysis.named_by_chance:.1f} would be named by chance)"
+            f"  (of {analysis.named[1]} comparisons beside the endpoint {analysis.named[0]} are on the worse side of "
+            f"0, about {analysis.named_by_chance:.1f} would be by chance)"
         )
     return lines
 

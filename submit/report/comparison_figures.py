@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from pandas import DataFrame
 
 from job.contract.grid import REFERENCE
-from submit.analysis.analysis import Ranks
+from submit.analysis.ranks import Ranks
 from submit.analysis.wording import shortened
 from submit.report.figures import (
     BLUE,

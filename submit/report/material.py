@@ -20,8 +20,10 @@ from submit.analysis.headline import in_order
 from submit.analysis.pairing import by_arm, by_patient, differences, paired_block, statuses
 from submit.analysis.results_table import Results
 from submit.analysis.sensitivity import volumes
+from submit.analysis.wording import METRIC_STYLES
 from submit.report.montage import Montages
 from submit.report.run_figures import Curves
+from submit.wording import counted
 
 FOLDS_A_CURVE = 40
 """Histories that are read for each arm, evenly spread over its folds."""
@@ -249,3 +251,14 @@ def _number(table: DataFrame, row: Any, column: str) -> float | None:
     number: Any = table.at[row, column]
     value = float(number)
     return None if np.isnan(value) else value
+
+
+def reference_in_words(whole: Aggregate, analysis: Analysis) -> str:
+    """How well all channels together do in the primary endpoint, and the margin."""
+    structure, metric = whole.endpoint["class"], whole.endpoint["metric"]
+    style, reference = METRIC_STYLES[metric], whole.arms[0].metrics[structure][metric]
+    return (
+        f"{style.name} of {structure}: {style.with_unit(reference.mean)} ± {style.text(reference.sd)} with all "
+        f"channels ({counted(reference.n, 'test')}); "
+        + ("no margin" if analysis.margin is None else f"margin {style.with_unit(analysis.margin)}")
+    )

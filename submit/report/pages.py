@@ -36,12 +36,12 @@ from submit.analysis.sensitivity import StructureContrast
 from submit.analysis.verdict import LOSSES
 from submit.analysis.wording import METRIC_STYLES, number, percent, probability
 from submit.report.charts import Chart, charts_of, figures_of
-from submit.report.convergence import convergence, in_words
+from submit.report.convergence import Convergence, convergence, in_words
 from submit.report.definitions import defined, flips, overlaps
 from submit.report.effect_map import effect_map
 from submit.report.exam_detection import exam_detection
 from submit.report.figures import encode
-from submit.report.material import PatientRow, Report, arm_costs, patient_rows
+from submit.report.material import PatientRow, Report, arm_costs, patient_rows, reference_in_words
 from submit.report.methods import methods
 from submit.wording import counted
 
@@ -174,6 +174,8 @@ def _run(report: Report) -> dict[str, Any]:
         "montages": report.montages,
         "changes": report.extras.changes,
         "convergence": ends,
+        "unsettled": _unsettled(ends, report.arms),
+        "reference_words": reference_in_words(report.aggregate, report.analysis),
         "convergence_words": in_words(ends),
         "curve_folds": report.extras.curve_folds,
         "phases": _phases(results.folds),
@@ -186,6 +188,12 @@ def _run(report: Report) -> dict[str, Any]:
         "differing": {name: found for name, found in provenance.items() if len(found) > 1},
         "settings": _settings(manifest),
     }
+
+
+def _unsettled(ends: Sequence[Convergence], arms: Sequence[str]) -> str:
+    """The arms whose loss was still falling at the end; `every arm`, where all are."""
+    falling = [each.arm for each in ends if each.falls]
+    return "every arm" if len(falling) == len(arms) else ", ".join(falling)
 
 
 def _titles(report: Report, charts: Mapping[str, Chart], shown: Mapping[str, Any]) -> dict[str, str]:

@@ -384,8 +384,8 @@ def test_a_record_that_is_missing_damaged_or_of_other_contents_is_an_error(
     store, key = LocalStorage(tmp_path), layout.exam_record(record.recipe, "p1", record.digest)
     for contents, found in (
         (None, "no such exam"),
-        (b"{}", "an unreadable record"),
-        (b"\xff", "an unreadable record"),
+        (b"{}", "a damaged record, or one of another version of the code"),
+        (b"\xff", "a damaged record, or one of another version of the code"),
         (record.model_copy(update={"digest": "f" * 64}).model_dump_json().encode(), "digest ffffffffffff"),
     ):
         if contents is not None:

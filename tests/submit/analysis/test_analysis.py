@@ -51,7 +51,7 @@ def test_each_planted_effect_gets_its_verdict(whole: Analysis) -> None:
     assert [each.left_out for each in whole.verdicts] == [("a",), ("b",), ("c",), ("d",)]
     assert whole.answer == [
         "Most influential: a; least: d.",
-        "With patients drawn anew from these 20, a is first 100 times of 100, d last 100 times.",
+        "With patients drawn anew from these 20, a comes first 100 times of 100.",
         "Needed: a.",
         "Can be left out, one of these at a time: d, b.",
         "That is about the mean; a large loss that none of 20 patients had may still happen in up to 14 of 100 "

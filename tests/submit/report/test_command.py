@@ -38,7 +38,7 @@ def test_the_answer_comes_first_and_every_arm_has_a_line_with_what_decided_it(de
     assert lines[1] == "Dice of tumour: 0.755 ± 0.036 with all channels (12 tests); margin 0.020"
     assert lines[3:7] == [
         "Most influential: t2; least: t1.",
-        "With patients drawn anew from these 12, t2 is first 100 times of 100, t1 last 100 times.",
+        "With patients drawn anew from these 12, t2 comes first 100 times of 100.",
         "Needed: t2.",
         "Can be left out, one of these at a time: t1.",
     ]
@@ -64,7 +64,9 @@ def test_what_is_within_retraining_names_the_floor(make_manifest, write_dice, to
     floor = 1.959964 * (2 * 0.005 / 6) ** 0.5
     assert "not distinguishable from retraining" in row
     assert row.endswith(f"retraining, ±{floor:.3f}")
-    assert any(line.startswith("Not told apart from training the network again: ") for line in lines)
+    assert any(
+        line.startswith("Not known, as training the network again changes as much: ") for line in lines
+    )
 
 
 def test_an_unfinished_run_is_interim_and_marks_what_may_change(storage, decided, told):
@@ -96,7 +98,7 @@ def test_scans_that_must_not_be_stopped_are_named_after_the_arms(harmful, told):
         ["without t1", "droppable !"],
     ]
     start = lines.index(
-        "! Do not stop these scans because of this verdict: something else is worse without them."
+        "! Keep these scans, whatever Dice of tumour says: something else is worse without them."
     )
     assert lines[start + 1].startswith("  t1: Dice of node −0.111 (")
 

@@ -6,7 +6,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from pandas import DataFrame
 
-from submit.analysis.analysis import Ranks
+from submit.analysis.ranks import Ranks
 from submit.analysis.wording import shortened
 from submit.report.comparison_figures import (
     multiples,
