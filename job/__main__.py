@@ -108,7 +108,7 @@ def prepare(
     workers: Annotated[int, typer.Option(help="Exams at a time; 0: one per core.", min=0)] = 0,
 ) -> None:
     """Make the block store of a study's cohort; of a request, the run too."""
-    from job.adoption import adopt, trained_elsewhere
+    from job.adoption import take_over
     from job.data.prepare import prepare_cohort
     from job.project import Project
     from job.request import Request
@@ -132,7 +132,7 @@ def prepare(
         log.warning("%s", warning)
     if asked is not None:
         run = project.freeze(prepared.index, image=os.environ.get(environment.IMAGE))
-        adopted = adopt(run, trained_elsewhere(run, range(run.manifest.folds), project.runs))
+        adopted = take_over(run, range(run.manifest.folds), project.runs)
         log.info("%d folds are taken over from earlier runs", len(adopted))
         asked.fulfil(run)
         log.info("the run is %s", run.url)

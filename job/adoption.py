@@ -45,6 +45,12 @@ def trained_elsewhere(run: Run, folds: Iterable[int], runs: RunsFolder) -> dict[
     return dict(sorted(found.items()))
 
 
+def take_over(run: Run, folds: Iterable[int], runs: RunsFolder) -> list[int]:
+    """Has a run take over those of the folds that it has not done and other runs have; which they are."""
+    done = set(run.folds_with_files().result)
+    return adopt(run, trained_elsewhere(run, [fold for fold in folds if fold not in done], runs))
+
+
 def adopt(run: Run, found: Mapping[int, Trained]) -> list[int]:
     """Copies what others have done into a run, which then has these folds as if it had trained them; which they are.
 
@@ -87,4 +93,5 @@ def _adopt(run: Run, fold: int, trained: Trained) -> bool:
         }
     )
     finish_fold(run, here, weights, predictions)
+    run.fold(fold).delete_checkpoints()  # of a training that was stopped here
     return True

@@ -18,7 +18,7 @@ NAMED = 3
 def changes_since(manifest: Manifest, store: Storage, study_file: Path) -> list[str]:
     """In what a cohort's files differ from those that a run's exams were made of, in words.
 
-    Nothing where the study file is of another study or is not there, or the cohort is out of reach: a run is
+    Nothing where the study file is of another study or is not there, or the cohort's folder is gone: a run is
     reported without them.
 
     Args:
@@ -27,7 +27,8 @@ def changes_since(manifest: Manifest, store: Storage, study_file: Path) -> list[
         study_file: The study whose runs are meant; it need not be there.
 
     Raises:
-        StudyError: The study file is wrong.
+        StudyError: The study file is wrong, or credentials for the cohort are missing.
+        OSError: The cohort cannot be read.
     """
     if not study_file.is_file():
         return []

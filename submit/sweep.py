@@ -11,7 +11,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from job.adoption import Trained, adopt, trained_elsewhere
+from job.adoption import Trained, take_over, trained_elsewhere
 from job.contract.errors import Damaged, StudyError
 from job.contract.fold_ranges import format_folds, parse_folds
 from job.contract.grid import Grid
@@ -32,6 +32,10 @@ from submit.sweep_lock import hold
 from submit.wording import counted
 
 POLL_SECONDS = 0.2
+UNPREPARED = (
+    "the cohort is not prepared as the study says now: what earlier runs have trained of it is not known before "
+    "`submit prepare`"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +81,7 @@ def sweep(project: Project, folds: Sequence[int], console: Console) -> Outcome:
     )
     slots, limit = within_memory(machine_slots(study), need_gib, available_memory_gib())
     with hold(run, store):
-        take_over(run, folds, project, console)
-        todo, done = missing_of(run, folds)
+        todo, done = to_do(run, folds, project, console)
         console.print(
             f"run [bold]{run.manifest.run}[/bold]: {counted(len(todo), 'fold')} to do, "
             f"{done} of {run.manifest.folds} done, "
@@ -106,11 +109,14 @@ def frozen(project: Project, console: Console) -> Run:
     return project.freeze(prepared.index)
 
 
-def take_over(run: Run, folds: Sequence[int], project: Project, console: Console) -> None:
-    """Has a run take over those of the folds that earlier runs have trained."""
-    todo, _ = missing_of(run, folds)
-    if adopted := adopt(run, trained_elsewhere(run, todo, project.runs)):
+def to_do(run: Run, folds: Sequence[int], project: Project, console: Console) -> tuple[list[int], int]:
+    """Those of the folds that are still to be trained, and how many of the run are done.
+
+    What earlier runs have trained, the run has taken over by then.
+    """
+    if adopted := take_over(run, folds, project.runs):
         console.print(f"{counted(len(adopted), 'fold')} taken over from earlier runs", highlight=False)
+    return missing_of(run, folds)
 
 
 def freeze_run(project: Project, folds: Sequence[int], console: Console) -> list[str]:
@@ -122,8 +128,7 @@ def freeze_run(project: Project, folds: Sequence[int], console: Console) -> list
     """
     run = frozen(project, console)
     with hold(run, project.store):
-        take_over(run, folds, project, console)
-        todo, done = missing_of(run, folds)
+        todo, done = to_do(run, folds, project, console)
     return [
         f"run {run.url}: {done} of {run.manifest.folds} folds done; to do: {format_folds(todo) or 'none'}",
         f"each by: python -m job fold --run {run.url} --store {project.store.url} --index N",
@@ -276,16 +281,16 @@ def describe_plan(project: Project, grid: Grid, folds: Sequence[int]) -> list[st
         f"each: {study.training.steps} steps of {study.training.batch_size} patches, then one test",
         f"{len(slots)} at a time, each with {counted(slots[0].threads, 'thread')} on "
         f"{slots[0].device.partition(':')[0]}",
-        *_earlier_runs(project, run, found),
+        *([UNPREPARED] if run is None else _earlier_runs(project, run, found)),
     ]
 
 
-def _earlier_runs(project: Project, run: Run | None, found: Mapping[int, Trained]) -> list[str]:
+def _earlier_runs(project: Project, run: Run, found: Mapping[int, Trained]) -> list[str]:
     """What other runs of the study are good for, and why not for more."""
     serving = Counter(trained.run.name for trained in found.values())
     lines = []
     for other in project.runs.runs():
-        if run is not None and other.name == run.name:
+        if other.name == run.name:
             continue
         try:
             manifest = other.manifest

@@ -11,6 +11,9 @@ from hashlib import sha256
 from job.contract.grid import Fold
 from job.contract.manifest import Manifest
 
+NUMBERS = 1
+"""Raised where a change of the code gives folds other numbers, as other draws do: else arms would be compared whose
+draws differ."""
 _OF_THE_RUN = ("validation_patients", "validate_every")
 """Keys of `training` that tell which exams are held out, which the fold names itself, and when they are looked at."""
 
@@ -26,6 +29,7 @@ def fold_identities(manifest: Manifest, folds: Iterable[int]) -> dict[int, str]:
     """
     study = manifest.study
     common = {
+        "numbers": NUMBERS,
         "network": study.network.model_dump(mode="json"),
         "training": study.training.model_dump(mode="json", exclude=set(_OF_THE_RUN)),
         "evaluation": study.evaluation.model_dump(mode="json"),

@@ -83,7 +83,8 @@ class Air:
 
 def _counts(labels: NDArray[np.uint8], classes: int) -> list[int]:
     """Voxels of each label from 1."""
-    return np.bincount(labels.ravel(), minlength=classes + 1)[1:].tolist()  # type: ignore[no-any-return]
+    counts: list[int] = np.bincount(labels.ravel(), minlength=classes + 1)[1:].tolist()
+    return counts
 
 
 def _around(air_ZYX: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -88,8 +88,8 @@ UNSEEN = (
     "others (95 % bound)."
 )
 ONE_SCAN = (
-    "{} come from one scan ({}): leaving out one of them saves none, and the other may stand in for it; without both "
-    'was not tried (leave_out = "acquisitions").'
+    "{} come from one scan ({}): leaving out one of them saves no scan, and what is left of it may stand in; without "
+    'the whole scan was not tried (leave_out = "acquisitions").'
 )
 BLIND = (
     "With all channels too, {} is not shown to be segmented well enough (a mean Dice above {:g}): no channel can be "
@@ -253,7 +253,10 @@ def _elsewhere(analysis: "Analysis", words: Words) -> list[str]:
 
 def _one_scan(analysis: "Analysis") -> list[str]:
     """Which channels are not scans of their own: a protocol has to keep or drop them together."""
-    return [ONE_SCAN.format(" and ".join(channels), name) for name, channels in analysis.acquisitions.items()]
+    return [
+        ONE_SCAN.format(f"{', '.join(channels[:-1])} and {channels[-1]}", name)
+        for name, channels in analysis.acquisitions.items()
+    ]
 
 
 def _droppable(arms: "Sequence[Verdict]", any_arm: bool, words: Words, analysis: "Analysis") -> list[str]:

@@ -13,7 +13,7 @@ from hashlib import sha256
 
 from rich.console import Console
 
-from job.adoption import adopt, trained_elsewhere
+from job.adoption import take_over, trained_elsewhere
 from job.contract import layout
 from job.contract.errors import StudyError
 from job.contract.fold_ranges import format_folds
@@ -199,19 +199,20 @@ def _made(sweep: BatchSweep, console: Console) -> Run | Request:
             prepared = prepare_cohort(
                 source, store, sweep.study, workers=available_cores(), progress=progress
             )
-        return _frozen(sweep, prepared.index)
+        return _frozen(sweep, prepared.index, console)
     request = _request(sweep)
     known = _made_of(request)
     if known is None:
         return request
     # Not by the store's index, which may be of another study by now; with all repeats that are asked for.
-    return _frozen(sweep, _exams_of(sweep, known.manifest, request))
+    return _frozen(sweep, _exams_of(sweep, known.manifest, request), console)
 
 
-def _frozen(sweep: BatchSweep, index: StoreIndex) -> Run:
+def _frozen(sweep: BatchSweep, index: StoreIndex, console: Console) -> Run:
     """The run over prepared exams, with what earlier runs have trained of it."""
     run = sweep.project.freeze(index, image=sweep.image)
-    adopt(run, trained_elsewhere(run, range(run.manifest.folds), sweep.project.runs))
+    if adopted := take_over(run, range(run.manifest.folds), sweep.project.runs):
+        console.print(f"{counted(len(adopted), 'fold')} taken over from earlier runs", highlight=False)
     return run
 
 

@@ -64,9 +64,7 @@ def make_report(
         print(f"left out of the report: {DataError(results.problems)}", file=sys.stderr)
     _warn_of_mixture(results)
     images = _store(run, store, study_file)
-    changes = changes_since(manifest, images, study_file) if images is not None else []
-    for change in changes:
-        print(f"note: since the run was prepared: {change}; `submit sweep` starts a new run", file=sys.stderr)
+    changes = _changes(manifest, images, study_file)
     whole = aggregate(results, manifest)
     analysis = analyse(results.table, Design.of(manifest), run=manifest.run, manifest=manifest.digest)
     if as_json:
@@ -102,6 +100,18 @@ def _store(run: Run, named: str | None, study_file: Path) -> Storage | None:
     except StudyError as error:
         print(f"no pictures of exams in the report: {error}", file=sys.stderr)
         return None
+
+
+def _changes(manifest: Manifest, images: Storage | None, study_file: Path) -> list[str]:
+    """In what the cohort was changed since, after a word of it; a run is reported though that cannot be told."""
+    try:
+        changes = changes_since(manifest, images, study_file) if images is not None else []
+    except (OSError, StudyError) as error:
+        print(f"note: whether the cohort was changed since is not known: {error}", file=sys.stderr)
+        return []
+    for change in changes:
+        print(f"note: since the run was prepared: {change}; `submit sweep` starts a new run", file=sys.stderr)
+    return changes
 
 
 def _montages(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from job.adoption import Trained, adopt, trained_elsewhere
+from job.adoption import Trained, adopt, take_over, trained_elsewhere
 from job.artifacts import finish_fold
 from job.contract.manifest import ExamEntry, Manifest
 from job.contract.results import Cost, ExamResult, FoldResult, Score
@@ -187,3 +187,22 @@ def test_a_run_of_another_version_and_results_outside_its_grid_serve_nothing(
     open_storage(f"{runs.url}/{first.name}").write("folds/99/result.json", b"{}")
     open_storage(f"{runs.url}/old-12345678").write("manifest.json", b'{"version": 0}')
     assert sorted(trained_elsewhere(other, range(20), runs)) == [6]
+
+
+def test_what_a_run_has_done_itself_is_left_as_it_is(make_run: MakeRun, runs: RunsFolder) -> None:
+    first, other = make_run(), make_run(name="other")
+    for fold in (5, 6):
+        finish(first, fold, dice=0.25)
+    finish(other, 6, dice=0.75)
+    assert take_over(other, range(20), runs) == [5]
+    own = other.fold(6).result.read()
+    assert own is not None
+    assert (own.cost.adopted_from, own.exams[0].scores["GTV-T"].values["dice"]) == (None, 0.75)
+
+
+def test_the_checkpoint_of_a_training_that_was_stopped_here_goes(make_run: MakeRun, runs: RunsFolder) -> None:
+    first, other = make_run(), make_run(name="other")
+    finish(first, 6)
+    other.fold(6).checkpoint_pointer.write(b"[]")
+    assert take_over(other, [6], runs) == [6]
+    assert not other.fold(6).checkpoint_pointer.exists()

@@ -118,6 +118,12 @@ def test_a_dry_run_says_why_an_earlier_run_serves_or_does_not(study: Path, make_
         "x 2 repeats; 0 done; 12 to be taken over from earlier runs; would run 12: 12-23"
     )
     assert lines[-1] == f"run {run.name}: 12 folds of it serve"
+    study.write_text(STUDY.replace("[training]", 'ignore = ["**/truth.json"]\n[training]'))
+    lines = plan(study)  # its exams may turn out to be the same
+    assert "0 done; would run 12: 0-11" in lines[0]
+    assert lines[-1].startswith(
+        "the cohort is not prepared as the study says now: what earlier runs have trained"
+    )
     study.write_text(STUDY.replace("steps = 20", "steps = 30"))
     lines = plan(study)
     assert "0 done; would run 12: 0-11" in lines[0]

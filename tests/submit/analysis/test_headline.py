@@ -204,3 +204,32 @@ def test_no_verdict_of_one_channel_alone_reads_as_that_of_leaving_it_out(harmful
     assert short_name("droppable", alone) == "enough alone"
     assert short_name("needed", alone) == "not enough alone"
     assert WITHOUT.answers.keys() == ALONE.answers.keys() == WITHOUT.verdicts.keys() == ALONE.verdicts.keys()
+
+
+def test_channels_of_one_scan_are_named(harmful: Analysis) -> None:
+    dce = harmful.model_copy(update={"acquisitions": {"dce": ("k", "v", "e")}})
+    (line,) = (line for line in headline(dce) if "one scan" in line)
+    assert line.startswith("k, v and e come from one scan (dce): leaving out one of them saves no scan")
+    assert not any("one scan" in line for line in headline(harmful))
+
+
+def test_nothing_is_said_to_be_least_but_what_can_be_left_out() -> None:
+    """Without b nothing is lost on average, and too few patients say so: it is undecided, and no least."""
+    large, wide = [-0.2 - 0.003 * n for n in range(N)], [0.1 * (-1) ** n for n in range(N)]
+    found = analysed({"tumour": {"a": large, "b": wide}})
+    assert [each.verdict for each in found.verdicts] == ["needed", "undecided"]
+    assert headline(found)[0] == "Most influential: a."
+
+
+def test_of_all_that_is_compared_beside_the_endpoint_what_is_worse_is_counted(harmful: Analysis) -> None:
+    """By hand from the intervals; of the two arms in the endpoint nothing is counted."""
+    beside = [
+        each for each in harmful.comparisons if each.endpoint != ("tumour", "dice") and each.low is not None
+    ]
+    worse = [
+        each
+        for each in beside
+        if (each.high < 0 if each.metric == "dice" else each.low > 0)  # type: ignore[operator]
+    ]
+    assert harmful.named == (len(worse), len(beside))
+    assert 0 < len(worse) < len(beside)

@@ -149,3 +149,23 @@ def test_folds_of_several_conditions_are_noted(storage, decided, make_result, sc
 def test_a_run_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(StudyError, match=r"no folder of a run, and no-study\.toml is not there"):
         make_report(str(tmp_path / "none"), NOWHERE, as_json=False, output=None, store=None)
+
+
+def test_a_run_is_reported_though_its_study_file_is_wrong_now(storage, decided, tmp_path, capsys):
+    storage.write(layout.MANIFEST, decided.to_json())
+    study = tmp_path / "study.toml"
+    study.write_text("name = ")
+    store = str(tmp_path / "empty-store")
+    lines = make_report(storage.url, study, as_json=False, output=None, store=store).splitlines()
+    assert lines[0] == f"run {decided.run}: 48 of 48 folds done"
+    assert "note: whether the cohort was changed since is not known: " in capsys.readouterr().err
+
+
+def test_of_many_exams_without_a_picture_two_are_named(decided, told, capsys):
+    told(decided)
+    lines = [
+        line for line in capsys.readouterr().err.splitlines() if line.startswith(("no picture", "nor of"))
+    ]
+    assert len(lines) == 3
+    assert lines[-1].startswith("nor of ")
+    assert lines[-1].endswith(" other exams")

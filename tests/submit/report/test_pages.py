@@ -533,3 +533,19 @@ def test_a_cohort_that_was_corrected_since_is_said_before_the_answer(decided, pa
     said = words.index("not of the cohort as it is now. Since it was prepared: 1 exam made from files")
     assert said < words.index("Most influential")
     assert not page_of(decided).says("not of the cohort as it is now")
+
+
+def test_the_first_screen_says_how_good_the_reference_is_and_whether_training_ended_too_early(
+    decided, page_of
+):
+    steps = np.arange(1, 101)
+    flat, falling = np.ones((3, 100)), np.linspace(2, 1, 100) * np.ones((3, 1))
+    curves = {"reference": (steps, flat), "without t2": (steps, falling), "without t1": (steps, flat)}
+    some = page_of(decided, curves=curves)
+    assert some.says(
+        "Dice of tumour: 0.755 ± 0.036 with all channels (12 tests); margin 0.020. Training may have"
+    )
+    assert some.says("the loss of without t2 was still falling")
+    every = page_of(decided, curves=dict.fromkeys(curves, (steps, falling)))
+    assert every.says("the loss of every arm was still falling")
+    assert not page_of(decided, curves=dict.fromkeys(curves, (steps, flat))).says("Training may have ended")
