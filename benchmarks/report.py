@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from job.artifacts import fold_result
 from job.contract.manifest import ExamEntry, Manifest
 from job.contract.results import Cost, ExamResult, FoldResult, Score
 from job.run import Run
@@ -110,33 +111,20 @@ def result(manifest: Manifest, index: int, draw: np.random.Generator) -> FoldRes
             status="ok", dice=dice, hd95_mm=40 * (1 - dice), reference_ml=20.0, predicted_ml=25 * dice
         )
     (exam,) = fold.test_exams
-    return FoldResult(
-        run=manifest.run,
-        manifest=manifest.digest,
-        fold=index,
-        arm=fold.arm.name,
-        left_out=fold.arm.left_out,
-        repeat=fold.repeat,
-        unit=fold.unit,
-        training_exams=fold.training_exams,
-        validation_exams=fold.validation_exams,
-        steps=100,
-        precision="float32",
-        weights_sha256="0" * 64,
-        exams=(ExamResult(scores=scores, prediction_sha256="0" * 64, **manifest.exams[exam].model_dump()),),
-        cost=Cost(
-            device="cpu",
-            threads=1,
-            attempts=1,
-            lost_steps=0,
-            started="2026-01-01T00:00:00+00:00",
-            finished="2026-01-01T00:01:00+00:00",
-            seconds={"load": 1.0, "forward": 20.0, "backward": 30.0, "inference": 9.0, "total": 60.0},
-            peak_memory_gib=1.0,
-            peak_device_memory_gib=None,
-            versions={"loosweep": "0", "torch": "2.13.0"},
-        ),
+    tested = [ExamResult(scores=scores, prediction_sha256="0" * 64, **manifest.exams[exam].model_dump())]
+    cost = Cost(
+        device="cpu",
+        threads=1,
+        attempts=1,
+        lost_steps=0,
+        started="2026-01-01T00:00:00+00:00",
+        finished="2026-01-01T00:01:00+00:00",
+        seconds={"load": 1.0, "forward": 20.0, "backward": 30.0, "inference": 9.0, "total": 60.0},
+        peak_memory_gib=1.0,
+        peak_device_memory_gib=None,
+        versions={"loosweep": "0", "torch": "2.13.0"},
     )
+    return fold_result(manifest, fold, "float32", b"", tested, cost)
 
 
 if __name__ == "__main__":

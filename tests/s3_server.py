@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import boto3
+
 BUCKET = "tests"
 ACCESS = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_DEFAULT_REGION": "us-east-1"}
 
@@ -37,10 +39,20 @@ def s3_server(folder: Path, *more: str) -> Iterator[str]:
     try:
         url = f"http://127.0.0.1:{ports['s3']}"
         _wait_for(url, process, folder / "log.txt")
+        _wait_for_bucket(url)
         yield url
     finally:
         process.kill()  # asked to end, it takes ten seconds; its folder goes anyway
         process.wait()
+
+
+def _wait_for_bucket(url: str) -> None:
+    """The server makes its bucket some moments after it answers."""
+    key, secret, region = ACCESS.values()
+    client = boto3.client(
+        "s3", endpoint_url=url, aws_access_key_id=key, aws_secret_access_key=secret, region_name=region
+    )
+    client.get_waiter("bucket_exists").wait(Bucket=BUCKET, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
 
 
 def _free_ports() -> list[int]:

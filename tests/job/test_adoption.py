@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 from job.adoption import Trained, adopt, take_over, trained_elsewhere
-from job.artifacts import finish_fold
+from job.artifacts import finish_fold, fold_result
 from job.contract.manifest import ExamEntry, Manifest
-from job.contract.results import Cost, ExamResult, FoldResult, Score
+from job.contract.results import ExamResult, Score
 from job.contract.study import Study
 from job.request import RunsFolder
 from job.run import Run
 from job.storage import open_storage
 from tests.conftest import tiny_study
+from tests.made_up import COST
 
 EXAMS = tuple(
     ExamEntry(exam=f"{patient}_{visit}", patient=patient, digest=f"{n:064x}")
@@ -51,41 +52,15 @@ def finish(run: Run, fold: int, dice: float = 0.5) -> None:
     weights = f"weights of {fold}".encode()
     predictions = {exams[exam].exam: f"prediction {fold} {exam}".encode() for exam in own.test_exams}
     score = Score(status="ok", values={"dice": dice, "hd95_mm": 5.0}, reference_ml=10.0, predicted_ml=12.0)
-    cost = Cost(
-        device="cpu",
-        threads=1,
-        attempts=2,
-        lost_steps=7,
-        started="2026-01-01T00:00:00Z",
-        finished="2026-01-01T00:01:00Z",
-        seconds={"total": 60.0},
-        peak_memory_gib=1.5,
-        peak_device_memory_gib=None,
-        versions={"torch": "2.13.0"},
-    )
-    result = FoldResult(
-        run=run.manifest.run,
-        manifest=run.manifest.digest,
-        fold=fold,
-        arm=own.arm.name,
-        left_out=own.arm.left_out,
-        repeat=own.repeat,
-        unit=own.unit,
-        training_exams=own.training_exams,
-        validation_exams=own.validation_exams,
-        steps=24,
-        precision="float32",
-        weights_sha256=sha256(weights).hexdigest(),
-        exams=tuple(
-            ExamResult(
-                **exams[exam].model_dump(),
-                scores=dict.fromkeys(run.manifest.study.cohort.structure_labels, score),
-                prediction_sha256=sha256(predictions[exams[exam].exam]).hexdigest(),
-            )
-            for exam in own.test_exams
-        ),
-        cost=cost,
-    )
+    tested = [
+        ExamResult(
+            **exams[exam].model_dump(),
+            scores=dict.fromkeys(run.manifest.study.cohort.structure_labels, score),
+            prediction_sha256=sha256(predictions[exams[exam].exam]).hexdigest(),
+        )
+        for exam in own.test_exams
+    ]
+    result = fold_result(run.manifest, own, "float32", weights, tested, COST)
     run.fold(fold).history.write(f'{{"step": {fold}}}\n'.encode())
     finish_fold(run, result, weights, predictions)
 

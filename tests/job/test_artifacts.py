@@ -12,7 +12,7 @@ from job.artifacts import finish_fold, fold_result
 from job.contract import layout
 from job.contract.errors import DataError
 from job.contract.exit_codes import ExitCode
-from job.contract.results import Cost, ExamResult, FoldResult, Score, Status
+from job.contract.results import ExamResult, FoldResult, Score, Status
 from job.provenance import cost_of
 from job.run import Run
 from job.storage import LocalStorage, open_storage
@@ -20,19 +20,7 @@ from job.testing import validation
 from job.training.clock import PhaseClock
 from job.training.progress import FoldProgress
 from tests.conftest import TinyRun
-
-COST = Cost(
-    device="cpu",
-    threads=1,
-    attempts=1,
-    lost_steps=0,
-    started="2026-01-01T00:00:00+00:00",
-    finished="2026-01-01T00:01:00+00:00",
-    seconds={"total": 60.0},
-    peak_memory_gib=1.0,
-    peak_device_memory_gib=None,
-    versions={},
-)
+from tests.made_up import COST
 
 
 def score(dice: float | None) -> Score:

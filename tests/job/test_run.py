@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
+from job.artifacts import fold_result
 from job.contract import layout
 from job.contract.errors import Damaged, DataError, StudyError
 from job.contract.manifest import ExamEntry, Manifest
-from job.contract.results import Cost, ExamResult, Failure, FoldResult, Heartbeat, Score
+from job.contract.results import ExamResult, Failure, FoldResult, Heartbeat, Score
 from job.contract.study import Study
 from job.run import FoldFiles, FoldsWithFiles, Run
 from job.storage import LocalStorage, Storage, open_storage
+from tests.made_up import COST
 
 TIME = "2026-01-01T00:00:00+00:00"
 
@@ -129,33 +131,11 @@ def heartbeat(fold: int) -> Heartbeat:
 def result(manifest: Manifest, index: int) -> FoldResult:
     fold = manifest.grid.fold(index)
     score = Score(status="both-empty", dice=None, hd95_mm=None, reference_ml=0.0, predicted_ml=0.0)
-    cost: dict[str, Any] = {
-        "seconds": {},
-        "peak_memory_gib": 1.0,
-        "peak_device_memory_gib": None,
-        "versions": {},
-    }
-    return FoldResult(
-        run=manifest.run,
-        manifest=manifest.digest,
-        fold=index,
-        arm=fold.arm.name,
-        left_out=fold.arm.left_out,
-        repeat=fold.repeat,
-        unit=fold.unit,
-        training_exams=fold.training_exams,
-        validation_exams=fold.validation_exams,
-        steps=1,
-        precision="float32",
-        weights_sha256="0" * 64,
-        exams=tuple(
-            ExamResult(
-                scores={"GTV-T": score}, prediction_sha256="0" * 64, **manifest.exams[exam].model_dump()
-            )
-            for exam in fold.test_exams
-        ),
-        cost=Cost(device="cpu", threads=1, attempts=1, lost_steps=0, started=TIME, finished=TIME, **cost),
-    )
+    tested = [
+        ExamResult(scores={"GTV-T": score}, prediction_sha256="0" * 64, **manifest.exams[exam].model_dump())
+        for exam in fold.test_exams
+    ]
+    return fold_result(manifest, fold, "float32", b"", tested, COST)
 
 
 def test_what_a_fold_leaves_is_read_back_and_found_among_the_others(run: Run, manifest: Manifest) -> None:

@@ -1,15 +1,20 @@
 """Runs made of written results, without any training."""
 
+import shutil
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from job.artifacts import fold_result
 from job.contract import layout
 from job.contract.manifest import ExamEntry, Manifest
-from job.contract.results import Cost, ExamResult, FoldResult, Score
+from job.contract.results import ExamResult, FoldResult, Score
 from job.storage.local import LocalStorage
 from job.study_file import parse_study
+from tests.made_up import COST
+from tests.submit.tiny_project import STUDY as STUDY_FILE
 
 STUDY: dict[str, Any] = {
     "name": "small",
@@ -73,36 +78,11 @@ def make_result() -> Callable[..., FoldResult]:
 
     def make(manifest: Manifest, index: int, *scores: dict[str, Score]) -> FoldResult:
         fold = manifest.grid.fold(index)
-        return FoldResult(
-            run=manifest.run,
-            manifest=manifest.digest,
-            fold=index,
-            arm=fold.arm.name,
-            left_out=fold.arm.left_out,
-            repeat=fold.repeat,
-            unit=fold.unit,
-            training_exams=fold.training_exams,
-            validation_exams=fold.validation_exams,
-            steps=150,
-            precision="float32",
-            weights_sha256="0" * 64,
-            exams=tuple(
-                ExamResult(scores=own, prediction_sha256="0" * 64, **manifest.exams[exam].model_dump())
-                for exam, own in zip(fold.test_exams, scores, strict=True)
-            ),
-            cost=Cost(
-                device="cpu",
-                threads=1,
-                attempts=1,
-                lost_steps=0,
-                started="2026-01-01T00:00:00Z",
-                finished="2026-01-01T00:01:00Z",
-                seconds={"load": 1.0, "train": 50.0, "test": 9.0, "total": 60.0},
-                peak_memory_gib=1.5,
-                peak_device_memory_gib=None,
-                versions={"loosweep": "0.1.0", "torch": "2.10.0"},
-            ),
-        )
+        tested = [
+            ExamResult(scores=own, prediction_sha256="0" * 64, **manifest.exams[exam].model_dump())
+            for exam, own in zip(fold.test_exams, scores, strict=True)
+        ]
+        return fold_result(manifest, fold, "float32", b"", tested, COST)
 
     return make
 
@@ -125,3 +105,12 @@ def write_dice(
             storage.write(layout.result(index), result.to_json())
 
     return write
+
+
+@pytest.fixture
+def study_file(tiny_cohort: Path, tmp_path: Path) -> Path:
+    """`tiny_project.STUDY` beside a copy of the tiny cohort."""
+    shutil.copytree(tiny_cohort / "cohort", tmp_path / "cohort")
+    file = tmp_path / "study.toml"
+    file.write_text(STUDY_FILE)
+    return file

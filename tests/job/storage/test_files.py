@@ -16,10 +16,8 @@ FAILURE = Failure(fold=3, attempts=1, exit_code=70, message="odd", time="2026-01
 
 @pytest.fixture
 def storage(location: str) -> Storage:
-    """A storage of each kind, with another file: the server of the tests makes its bucket with the first one."""
-    storage = open_storage(location)
-    storage.write("other", b"")
-    return storage
+    """An empty storage of each kind."""
+    return open_storage(location)
 
 
 def test_bytes_are_there_from_a_write_until_they_are_deleted(storage: Storage) -> None:
